@@ -1,0 +1,2 @@
+//! Lexicons to Rust.
+fn main() {}

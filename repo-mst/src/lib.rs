@@ -1,0 +1,1 @@
+//! The Merkle Search Tree of atproto repositories.

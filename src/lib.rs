@@ -1,0 +1,1 @@
+//! An agent network on the AT Protocol.
