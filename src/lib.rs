@@ -1,1 +1,6 @@
 //! An agent network on the AT Protocol.
+
+pub mod env;
+pub mod host;
+pub mod limits;
+pub mod store;

@@ -1,0 +1,3 @@
+//! The native host: one process, SQLite files, threads, sockets.
+
+pub mod sql;

@@ -1,0 +1,241 @@
+//! [`Sql`] over rusqlite.
+
+use std::cell::Cell;
+use std::path::Path;
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
+
+use crate::limits::{SQL_PARAMETERS_MAX, SQL_VALUE_BYTES_MAX};
+use crate::store::{Row, Sql, SqlError, Value};
+
+/// How far a database's commits are on disk when the caller is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Every commit is synced: cells that answer callers.
+    Full,
+    /// Synced at checkpoints and by the owner: the sequencer, whose source are the outboxes.
+    Normal,
+}
+
+/// One open SQLite database of a cell.
+pub struct Database {
+    connection: Connection,
+    depth: Cell<u32>,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").field("path", &self.connection.path()).finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// Opens or creates the database for its one writer.
+    ///
+    /// # Errors
+    /// [`SqlError`] when the file cannot be opened or is no database.
+    pub fn open(path: &Path, durability: Durability) -> Result<Self, SqlError> {
+        let connection = Connection::open(path).map_err(error)?;
+        let synchronous = match durability {
+            Durability::Full => "FULL",
+            Durability::Normal => "NORMAL",
+        };
+        connection
+            .execute_batch(&format!(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA secure_delete = ON; \
+                 PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000; PRAGMA temp_store = MEMORY; \
+                 PRAGMA cache_size = -1024; PRAGMA journal_size_limit = 4194304;"
+            ))
+            .map_err(error)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        Ok(Self { connection, depth: Cell::new(0) })
+    }
+
+    /// Opens an existing database for reading beside its writer.
+    ///
+    /// # Errors
+    /// [`SqlError`] when the file is not there or cannot be read.
+    pub fn open_read_only(path: &Path) -> Result<Self, SqlError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(error)?;
+        connection
+            .execute_batch(
+                "PRAGMA busy_timeout = 5000; PRAGMA cache_size = -512; PRAGMA temp_store = MEMORY;",
+            )
+            .map_err(error)?;
+        connection.set_prepared_statement_cache_capacity(32);
+        Ok(Self { connection, depth: Cell::new(0) })
+    }
+
+    /// A database in memory, for tests and tools.
+    ///
+    /// # Errors
+    /// [`SqlError`] of the database.
+    pub fn in_memory() -> Result<Self, SqlError> {
+        let connection = Connection::open_in_memory().map_err(error)?;
+        connection.execute_batch("PRAGMA foreign_keys = ON;").map_err(error)?;
+        Ok(Self { connection, depth: Cell::new(0) })
+    }
+
+    /// The connection itself, for what only this host does (checkpoints, backup).
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    fn begin(&self, depth: u32) -> Result<(), SqlError> {
+        let statement = match depth {
+            0 => "BEGIN IMMEDIATE".to_owned(),
+            depth => format!("SAVEPOINT level_{depth}"),
+        };
+        self.run(&statement)
+    }
+
+    fn end(&self, depth: u32, keep: bool) -> Result<(), SqlError> {
+        let statement = match (depth, keep) {
+            (0, true) => "COMMIT".to_owned(),
+            (0, false) => "ROLLBACK".to_owned(),
+            (depth, true) => format!("RELEASE level_{depth}"),
+            (depth, false) => format!("ROLLBACK TO level_{depth}; RELEASE level_{depth}"),
+        };
+        if depth == 0 || keep { self.run(&statement) } else { self.script(&statement) }
+    }
+
+    fn run(&self, statement: &str) -> Result<(), SqlError> {
+        self.connection.prepare_cached(statement).and_then(|mut s| s.execute([])).map(|_| ()).map_err(error)
+    }
+}
+
+impl Sql for Database {
+    fn execute(&self, statement: &str, params: &[Value<'_>]) -> Result<u64, SqlError> {
+        check(params)?;
+        let mut prepared = self.connection.prepare_cached(statement).map_err(error)?;
+        let changed =
+            prepared.execute(rusqlite::params_from_iter(params.iter().map(Bound))).map_err(error)?;
+        Ok(changed as u64)
+    }
+
+    fn query(
+        &self,
+        statement: &str,
+        params: &[Value<'_>],
+        each: &mut dyn FnMut(&dyn Row) -> Result<(), SqlError>,
+    ) -> Result<(), SqlError> {
+        check(params)?;
+        let mut prepared = self.connection.prepare_cached(statement).map_err(error)?;
+        let mut rows = prepared.query(rusqlite::params_from_iter(params.iter().map(Bound))).map_err(error)?;
+        while let Some(row) = rows.next().map_err(error)? {
+            each(&NativeRow(row))?;
+        }
+        Ok(())
+    }
+
+    fn script(&self, statements: &str) -> Result<(), SqlError> {
+        self.connection.execute_batch(statements).map_err(error)
+    }
+
+    fn transaction(&self, body: &mut dyn FnMut() -> bool) -> Result<(), SqlError> {
+        let depth = self.depth.get();
+        self.begin(depth)?;
+        self.depth.set(depth + 1);
+        let keep = body();
+        self.depth.set(depth);
+        let ended = self.end(depth, keep);
+        if ended.is_err() && depth == 0 && !self.connection.is_autocommit() {
+            // A COMMIT that failed (disk full) leaves the transaction open: undo it, so that the next can begin.
+            self.run("ROLLBACK")?;
+        }
+        // SQLite undoes a transaction by itself on some errors (a full disk); the savepoint is then gone with it.
+        if !keep && self.connection.is_autocommit() { Ok(()) } else { ended }
+    }
+}
+
+fn check(params: &[Value<'_>]) -> Result<(), SqlError> {
+    if params.len() > SQL_PARAMETERS_MAX {
+        return Err(SqlError::Limit("too many parameters"));
+    }
+    let too_long = |value: &Value<'_>| match value {
+        Value::Text(text) => text.len() > SQL_VALUE_BYTES_MAX,
+        Value::Blob(bytes) => bytes.len() > SQL_VALUE_BYTES_MAX,
+        Value::Null | Value::Integer(_) => false,
+    };
+    if params.iter().any(too_long) { Err(SqlError::Limit("a value is over 2 MB")) } else { Ok(()) }
+}
+
+struct Bound<'a>(&'a Value<'a>);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match *self.0 {
+            Value::Null => ValueRef::Null,
+            Value::Integer(integer) => ValueRef::Integer(integer),
+            Value::Text(text) => ValueRef::Text(text.as_bytes()),
+            Value::Blob(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+struct NativeRow<'a, 'b>(&'a rusqlite::Row<'b>);
+
+impl Row for NativeRow<'_, '_> {
+    fn value(&self, column: usize) -> Result<Value<'_>, SqlError> {
+        let value = self.0.get_ref(column).map_err(|_| SqlError::Column { column, expected: "there" })?;
+        match value {
+            ValueRef::Null => Ok(Value::Null),
+            ValueRef::Integer(integer) => Ok(Value::Integer(integer)),
+            ValueRef::Text(text) => std::str::from_utf8(text)
+                .map(Value::Text)
+                .map_err(|_| SqlError::Column { column, expected: "UTF-8 text" }),
+            ValueRef::Blob(bytes) => Ok(Value::Blob(bytes)),
+            ValueRef::Real(_) => Err(SqlError::Column { column, expected: "no floating point number" }),
+        }
+    }
+}
+
+fn error(source: rusqlite::Error) -> SqlError {
+    let message = source.to_string();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => SqlError::Full,
+        Some(ErrorCode::ConstraintViolation) => SqlError::Constraint(message),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => SqlError::Corrupt(message),
+        Some(ErrorCode::TooBig) => SqlError::Limit("a value is over 2 MB"),
+        _ => SqlError::Other(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{in_transaction, query_first};
+
+    fn count(database: &Database) -> i64 {
+        query_first(database, "SELECT count(*) FROM t", &[], |row| row.integer(0)).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_failed_inner_transaction_leaves_the_outer_one_whole() {
+        let database = Database::in_memory().unwrap();
+        database.script("CREATE TABLE t (a INTEGER) STRICT").unwrap();
+        let insert = || database.execute("INSERT INTO t VALUES (?)", &[Value::Integer(1)]);
+        in_transaction(&database, || {
+            insert()?;
+            let inner: Result<(), SqlError> = in_transaction(&database, || {
+                insert()?;
+                Err(SqlError::Full)
+            });
+            assert_eq!(inner, Err(SqlError::Full));
+            insert()
+        })
+        .unwrap();
+        assert_eq!(count(&database), 2);
+    }
+
+    #[test]
+    fn values_over_the_shared_limits_are_refused() {
+        let database = Database::in_memory().unwrap();
+        let long = vec![0_u8; SQL_VALUE_BYTES_MAX + 1];
+        assert!(matches!(database.execute("SELECT ?", &[Value::Blob(&long)]), Err(SqlError::Limit(_))));
+        let many = vec![Value::Null; SQL_PARAMETERS_MAX + 1];
+        assert!(matches!(database.execute("SELECT 1", &many), Err(SqlError::Limit(_))));
+    }
+}

@@ -1,0 +1,16 @@
+//! Every limit, with its reason. Nothing else in the source is a bare number that bounds something.
+
+/// Parameters bound to one SQL statement: a Durable Object takes 100.
+pub const SQL_PARAMETERS_MAX: usize = 100;
+
+/// Bytes of one SQL value: a Durable Object takes 2 MB.
+pub const SQL_VALUE_BYTES_MAX: usize = 2_000_000;
+
+/// Bytes of one record block: the protocol's limit for a record in a repo.
+pub const RECORD_BYTES_MAX: usize = 1_000_000;
+
+/// Operations in one `#commit`: consumers drop more.
+pub const COMMIT_OPS_MAX: usize = 200;
+
+/// Bytes of the CAR slice of one `#commit`: consumers drop more.
+pub const COMMIT_BLOCKS_BYTES_MAX: usize = 2_000_000;
