@@ -3,5 +3,6 @@
 pub mod env;
 pub mod host;
 pub mod limits;
+pub mod seam;
 pub mod store;
 pub mod syntax;
