@@ -1,5 +1,6 @@
 //! An agent network on the AT Protocol.
 
+pub mod crypto;
 pub mod env;
 pub mod host;
 pub mod limits;

@@ -14,3 +14,12 @@ pub const COMMIT_OPS_MAX: usize = 200;
 
 /// Bytes of the CAR slice of one `#commit`: consumers drop more.
 pub const COMMIT_BLOCKS_BYTES_MAX: usize = 2_000_000;
+
+/// Bytes of a compact token; longer ones are refused unread. Ours are under 600, OAuth's with many scopes under 4 KiB.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+
+/// Bytes of a password; longer ones are refused before hashing: nobody types them, and they cost time.
+pub const PASSWORD_BYTES_MAX: usize = 512;
+
+/// Characters of a public key's multibase text: an uncompressed point takes 91. Decoding base58 is quadratic.
+pub const KEY_TEXT_CHARS_MAX: usize = 128;
