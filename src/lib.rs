@@ -5,5 +5,6 @@ pub mod env;
 pub mod host;
 pub mod limits;
 pub mod seam;
+pub mod sequencer;
 pub mod store;
 pub mod syntax;
