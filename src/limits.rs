@@ -15,7 +15,6 @@ pub const COMMIT_OPS_MAX: usize = 200;
 /// Bytes of the CAR slice of one `#commit`: consumers drop more.
 pub const COMMIT_BLOCKS_BYTES_MAX: usize = 2_000_000;
 
-<<<<<<< HEAD
 /// Bytes of a compact token; longer ones are refused unread. Ours are under 600, OAuth's with many scopes under 4 KiB.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
@@ -24,7 +23,5 @@ pub const PASSWORD_BYTES_MAX: usize = 512;
 
 /// Characters of a public key's multibase text: an uncompressed point takes 91. Decoding base58 is quadratic.
 pub const KEY_TEXT_CHARS_MAX: usize = 128;
-=======
 /// Depth of nested CBOR: records and events are far flatter; deeper is an attack on the stack.
 pub const CBOR_DEPTH_MAX: usize = 32;
->>>>>>> be3079c (Encode and decode event stream frames)
