@@ -1,4 +1,141 @@
 //! Where the world is touched: the only modules that do IO, read the clock or draw randomness.
+//!
+//! [`Host`] is what the edge (`xrpc/`) asks of it. Everything asked of a cell goes through the seam: one typed
+//! command, one typed reply. A host moves commands to the cells, carries their outboxes, keeps blobs, and reaches
+//! other servers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+use crate::seam::Request;
+use crate::syntax::{Did, Handle};
+use crate::{agent, directory, sequencer};
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
+
+/// Why the host could not do what it was asked. Not the cells' errors: they have their own.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// Storage failed outside a cell: a blob, a stream.
+    #[error("storage: {0}")]
+    Storage(String),
+    /// Another server could not be reached or answered nonsense.
+    #[error("{0}")]
+    Upstream(String),
+    /// The host is stopping.
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+/// A stream of body chunks, in order, ending after the first error.
+pub type ByteStream = BoxStream<'static, Result<Bytes, HostError>>;
+
+/// What the edge asks of the world.
+pub trait Host: Send + Sync + 'static {
+    /// Asks the agent cell of `did`; a reading command may be answered beside the writer.
+    fn agent(&self, did: Did, command: agent::Command) -> BoxFuture<'_, Result<agent::Reply, agent::Error>>;
+
+    /// Asks the directory cell.
+    fn directory(
+        &self,
+        command: directory::Command,
+    ) -> BoxFuture<'_, Result<directory::Reply, directory::Error>>;
+
+    /// Asks the sequencer cell.
+    fn sequencer(
+        &self,
+        command: sequencer::Command,
+    ) -> BoxFuture<'_, Result<sequencer::Reply, sequencer::Error>>;
+
+    /// Removes everything the agent cell and the blob store hold of `did`.
+    fn destroy_agent(&self, did: Did) -> BoxFuture<'_, Result<(), HostError>>;
+
+    /// The repo as a CAR, one snapshot of it, in bounded memory; `since` leaves out what an older rev had.
+    fn export(&self, did: Did, since: Option<String>) -> BoxFuture<'_, Result<ByteStream, agent::Error>>;
+
+    /// Keeps a blob until it is referenced or expires; measures and hashes it on the way.
+    fn put_blob(&self, did: Did, body: ByteStream, bytes_max: u64) -> BoxFuture<'_, Result<StoredBlob, PutBlobError>>;
+
+    /// Reads a blob back; `None` when it is not there.
+    fn get_blob(&self, did: Did, cid: String) -> BoxFuture<'_, Result<Option<(u64, ByteStream)>, HostError>>;
+
+    /// Deletes a blob that its cell no longer lists. One that is not there is fine.
+    fn delete_blob(&self, did: Did, cid: String) -> BoxFuture<'_, Result<(), HostError>>;
+
+    /// One outbound HTTP exchange, with a timeout, a bounded body, no redirects and no private addresses (loopback
+    /// only where the configuration allows it).
+    fn fetch(&self, request: http::Request<Bytes>) -> BoxFuture<'_, Result<http::Response<Bytes>, HostError>>;
+
+    /// The TXT records of a DNS name; an empty list when there are none.
+    fn txt_records(&self, name: String) -> BoxFuture<'_, Result<Vec<String>, HostError>>;
+
+    /// Runs slow computation (a password hash) where it delays nobody else.
+    fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, ()>;
+
+    /// Microseconds since the Unix epoch.
+    fn now_us(&self) -> i64;
+
+    /// Fills `bytes` with cryptographic randomness.
+    fn random(&self, bytes: &mut [u8]);
+
+    /// The DID behind a local handle or DID with its standing, from the host's cache of the directory.
+    fn account(
+        &self,
+        identifier: crate::syntax::AtIdentifier,
+    ) -> BoxFuture<'_, Result<Option<directory::AccountSummary>, directory::Error>>;
+
+    /// Forgets what is cached of an account, after it changed.
+    fn forget_cached(&self, did: &Did, handle: Option<&Handle>);
+}
+
+/// A blob as the store has it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBlob {
+    /// Its CID (raw codec), text form.
+    pub cid: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Its first bytes, for finding the MIME type.
+    pub head: Bytes,
+}
+
+/// Why a blob was not kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PutBlobError {
+    /// Over the limit given; nothing was kept.
+    #[error("the blob is over {0} bytes")]
+    TooLarge(u64),
+    /// The sender stopped or storage failed; nothing was kept.
+    #[error(transparent)]
+    Host(#[from] HostError),
+}
+
+/// Typed questions through any host: `agent(&host, did, GetRecord { .. }).await?`.
+///
+/// # Errors
+/// The cell's own.
+pub async fn agent<R>(host: &Arc<dyn Host>, did: &Did, request: R) -> Result<R::Reply, agent::Error>
+where
+    R: Request<Command = agent::Command, Answer = agent::Reply>,
+{
+    let answer = host.agent(did.clone(), request.into_command()).await?;
+    R::from_answer(answer).ok_or(agent::Error::Mismatch)
+}
+
+/// As [`agent`], to the directory.
+///
+/// # Errors
+/// The cell's own.
+pub async fn directory<R>(host: &Arc<dyn Host>, request: R) -> Result<R::Reply, directory::Error>
+where
+    R: Request<Command = directory::Command, Answer = directory::Reply>,
+{
+    let answer = host.directory(request.into_command()).await?;
+    R::from_answer(answer).ok_or(directory::Error::Mismatch)
+}

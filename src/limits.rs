@@ -25,3 +25,9 @@ pub const PASSWORD_BYTES_MAX: usize = 512;
 pub const KEY_TEXT_CHARS_MAX: usize = 128;
 /// Depth of nested CBOR: records and events are far flatter; deeper is an attack on the stack.
 pub const CBOR_DEPTH_MAX: usize = 32;
+
+/// Bytes of a JSON request body: as the reference server has it, ample for one record of text.
+pub const JSON_BODY_BYTES_MAX: usize = 150_000;
+
+/// Bytes of an `applyWrites` body: as the reference server has it; up to 200 operations in one.
+pub const APPLY_WRITES_BODY_BYTES_MAX: usize = 1_000_000;

@@ -1,0 +1,79 @@
+//! Every error's way out: the flat body `{"error": Name, "message": text}`.
+//!
+//! `error` is a name from the method's lexicon or one of the general names clients key on; `message` is for people
+//! and says what to do next where that is known. Internal detail goes to the log and never into a body.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+
+/// An error as a client sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct XrpcError {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The error's name.
+    pub name: Cow<'static, str>,
+    /// What happened and what to do, for a person.
+    pub message: Cow<'static, str>,
+}
+
+impl XrpcError {
+    /// An error with a name of its method's lexicon, status 400.
+    pub fn named(name: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, name: Cow::Borrowed(name), message: message.into() }
+    }
+
+    /// `InvalidRequest`, 400.
+    pub fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::named("InvalidRequest", message)
+    }
+
+    /// A 401 with its name; the answer carries `WWW-Authenticate`.
+    pub fn unauthorized(name: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status: StatusCode::UNAUTHORIZED, name: Cow::Borrowed(name), message: message.into() }
+    }
+
+    /// `Forbidden`, 403: known, but not allowed.
+    pub fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status: StatusCode::FORBIDDEN, name: Cow::Borrowed("Forbidden"), message: message.into() }
+    }
+
+    /// `UpstreamFailure`, 502.
+    pub fn upstream(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status: StatusCode::BAD_GATEWAY, name: Cow::Borrowed("UpstreamFailure"), message: message.into() }
+    }
+
+    /// An internal error, 500: `detail` goes to the log, the client learns that it is not its fault.
+    pub fn internal(detail: impl std::fmt::Display) -> Self {
+        tracing::error!(%detail, "internal error");
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            name: Cow::Borrowed("InternalServerError"),
+            message: Cow::Borrowed("Internal server error"),
+        }
+    }
+
+    /// The same error with another status.
+    #[must_use]
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+}
+
+impl IntoResponse for XrpcError {
+    fn into_response(self) -> Response {
+        let body = serde_json::json!({ "error": self.name, "message": self.message }).to_string();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
