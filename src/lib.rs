@@ -1,6 +1,7 @@
 //! An agent network on the AT Protocol.
 
 pub mod crypto;
+pub mod data_model;
 pub mod env;
 pub mod host;
 pub mod limits;

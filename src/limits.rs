@@ -9,6 +9,10 @@ pub const SQL_VALUE_BYTES_MAX: usize = 2_000_000;
 /// Bytes of one record block: the protocol's limit for a record in a repo.
 pub const RECORD_BYTES_MAX: usize = 1_000_000;
 
+/// Levels of lists and maps in a value of the data model. The specification asks for a limit and names none; records
+/// in the wild stay below ten, and 64 levels of recursion fit any stack, the small one of a Worker included.
+pub const DATA_DEPTH_MAX: usize = 64;
+
 /// Operations in one `#commit`: consumers drop more.
 pub const COMMIT_OPS_MAX: usize = 200;
 
