@@ -9,3 +9,4 @@ pub mod seam;
 pub mod sequencer;
 pub mod store;
 pub mod syntax;
+pub mod vault;

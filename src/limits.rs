@@ -27,6 +27,7 @@ pub const PASSWORD_BYTES_MAX: usize = 512;
 
 /// Characters of a public key's multibase text: an uncompressed point takes 91. Decoding base58 is quadratic.
 pub const KEY_TEXT_CHARS_MAX: usize = 128;
+
 /// Depth of nested CBOR: records and events are far flatter; deeper is an attack on the stack.
 pub const CBOR_DEPTH_MAX: usize = 32;
 
@@ -35,3 +36,6 @@ pub const JSON_BODY_BYTES_MAX: usize = 150_000;
 
 /// Bytes of an `applyWrites` body: as the reference server has it; up to 200 operations in one.
 pub const APPLY_WRITES_BODY_BYTES_MAX: usize = 1_000_000;
+
+/// Bytes of a sealed blob: it is sealed and opened in memory at once.
+pub const SEALED_BLOB_BYTES_MAX: usize = 16 * 1024 * 1024;
