@@ -1,3 +1,47 @@
 //! The sequencer cell: the network's one event log, behind `com.atproto.sync.subscribeRepos`.
+//!
+//! Agents' outboxes are drained into it. It gives each event its `seq` and keeps it for the backfill window. How the
+//! events reach subscribers is the host's affair; what a subscriber's cursor means is decided here ([`Head::start`]).
+//!
+//! Invariants
+//! - `seq` never goes back: the next is `max(last + 1, now)` in microseconds, below 2^53. The last one given is kept
+//!   in a row of its own, so an emptied log does not start over.
+//! - A repeated drain is harmless: an event is taken only when its outbox id is above the last of its DID. The other
+//!   side of that bargain: an outbox has to be drained in order and without gaps.
+//! - After `#account deleted` the account's older events go, in bounded steps ([`Expire`]), also after a crash.
 
+mod command;
 pub mod frame;
+mod log;
+
+pub use command::{
+    Append, Command, Expire, GetHead, Head, OutboxEvent, Page, Read, Reply, SequencedFrame, Start,
+};
+pub use frame::{EventKind, Frame};
+pub use log::{Sequencer, for_each_event, head};
+
+use crate::store::SqlError;
+
+/// Why the sequencer did not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// The database failed; nothing of the command was kept.
+    #[error("event log: {0}")]
+    Sql(#[from] SqlError),
+    /// The clock or the log's last number is at 2^53, in the year 2255.
+    #[error("no sequence number below 2^53 is left")]
+    Exhausted,
+    /// A stored event has a kind this program does not know.
+    #[error("event {seq} has an unknown kind")]
+    UnknownKind {
+        /// The event.
+        seq: i64,
+    },
+    /// The answer was to another command: a bug of the host.
+    #[error("the sequencer answered another command")]
+    Mismatch,
+    /// The host is stopping, or its sequencer thread has ended.
+    #[error("the sequencer has stopped")]
+    Stopped,
+}

@@ -18,6 +18,8 @@ mod encode;
 
 use bytes::Bytes;
 use cid::Cid;
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 
 pub use decode::{DecodeError, Event};
 pub use encode::{error, info};
@@ -28,11 +30,33 @@ pub const SEQ_MIN: i64 = 1 << 32;
 /// The bound of every `seq` (exclusive): consumers keep it in a JavaScript number.
 pub const SEQ_LIMIT: i64 = 1 << 53;
 
-/// An encoded event that has no `seq` yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An encoded event whose `seq` is open until the sequencer sets it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "FrameParts", into = "FrameParts")]
 pub struct Frame {
     bytes: Vec<u8>,
     seq_at: u32,
+}
+
+/// A frame on its way through a seam.
+#[derive(Serialize, Deserialize)]
+struct FrameParts {
+    bytes: ByteBuf,
+    seq_at: u32,
+}
+
+impl TryFrom<FrameParts> for Frame {
+    type Error = &'static str;
+
+    fn try_from(parts: FrameParts) -> Result<Self, Self::Error> {
+        Self::from_parts(parts.bytes.into_vec(), parts.seq_at).ok_or("no place for a seq there")
+    }
+}
+
+impl From<Frame> for FrameParts {
+    fn from(frame: Frame) -> Self {
+        Self { bytes: frame.bytes.into(), seq_at: frame.seq_at }
+    }
 }
 
 impl Frame {
@@ -45,7 +69,7 @@ impl Frame {
         (*head == encode::UINT64 && place.len() == 8).then_some(Self { bytes, seq_at })
     }
 
-    /// The encoded event, `seq` zero.
+    /// The encoded event; its `seq` is zero until [`Frame::set_seq`].
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -55,19 +79,24 @@ impl Frame {
         self.seq_at
     }
 
-    /// The finished frame. `seq` must be in [`SEQ_MIN`]`..`[`SEQ_LIMIT`]; the sequencer gives no other.
-    pub fn with_seq(mut self, seq: i64) -> Bytes {
+    /// Fills in the `seq`, which must be in [`SEQ_MIN`]`..`[`SEQ_LIMIT`]; the sequencer gives no other.
+    pub fn set_seq(&mut self, seq: i64) {
         debug_assert!((SEQ_MIN..SEQ_LIMIT).contains(&seq), "seq {seq} is out of range");
         let place = self.bytes.get_mut(self.seq_at as usize..).and_then(|rest| rest.first_chunk_mut());
         if let Some(place) = place {
             *place = seq.to_be_bytes();
         }
+    }
+
+    /// The finished frame: [`Frame::set_seq`], then the bytes.
+    pub fn with_seq(mut self, seq: i64) -> Bytes {
+        self.set_seq(seq);
         Bytes::from(self.bytes)
     }
 }
 
 /// The events of the stream that carry a `seq`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EventKind {
     /// A change of a repo.
@@ -81,7 +110,24 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// The kind's name, without `#`: what logs and the event table hold.
+    const ALL: [Self; 4] = [EventKind::Commit, EventKind::Sync, EventKind::Identity, EventKind::Account];
+
+    /// The kind as outboxes and the event log store it.
+    pub fn number(self) -> i64 {
+        match self {
+            EventKind::Commit => 1,
+            EventKind::Sync => 2,
+            EventKind::Identity => 3,
+            EventKind::Account => 4,
+        }
+    }
+
+    /// The kind of [`EventKind::number`].
+    pub fn from_number(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.number() == number)
+    }
+
+    /// The kind's name, without `#`: for logs and metrics.
     pub fn name(self) -> &'static str {
         match self {
             EventKind::Commit => "commit",
@@ -89,13 +135,6 @@ impl EventKind {
             EventKind::Identity => "identity",
             EventKind::Account => "account",
         }
-    }
-
-    /// The kind of [`EventKind::name`].
-    pub fn from_name(name: &str) -> Option<Self> {
-        [EventKind::Commit, EventKind::Sync, EventKind::Identity, EventKind::Account]
-            .into_iter()
-            .find(|kind| kind.name() == name)
     }
 }
 

@@ -1,0 +1,127 @@
+//! What the sequencer can be asked.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use super::frame::{EventKind, Frame};
+
+crate::seam! {
+    Append => Vec<Option<i64>>,
+    GetHead => Head,
+    Read => Page,
+    Expire => u64,
+}
+
+/// Appends events; answers the `seq` of each, `None` for one that was there already.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Append {
+    /// Each DID's in the order of its outbox.
+    pub events: Vec<OutboxEvent>,
+}
+
+/// One event out of an agent's outbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxEvent {
+    /// Whose it is.
+    pub did: String,
+    /// Rises strictly per DID.
+    pub outbox_id: i64,
+    /// What it is.
+    pub kind: EventKind,
+    /// Its bytes.
+    pub frame: Frame,
+}
+
+/// Asks for the log's ends.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GetHead {}
+
+/// The log's ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The newest number ever given; 0 when none was.
+    pub last_seq: i64,
+    /// The newest number whose event has expired; 0 when none has.
+    pub expired_seq: i64,
+}
+
+/// Where a subscriber starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// After this `seq`.
+    After(i64),
+    /// At the oldest event there is, after an `#info OutdatedCursor`: some it asked for have expired.
+    Outdated,
+    /// Not at all: the cursor is ahead of the stream, which ends with a `FutureCursor` error.
+    Future,
+}
+
+impl Head {
+    /// What a subscriber's cursor means now. No cursor: only what comes from here on. 0: everything there is.
+    pub fn start(&self, cursor: Option<i64>) -> Start {
+        match cursor {
+            None => Start::After(self.last_seq),
+            Some(cursor) if cursor > self.last_seq => Start::Future,
+            Some(0) => Start::After(0),
+            Some(cursor) if cursor < self.expired_seq => Start::Outdated,
+            Some(cursor) => Start::After(cursor),
+        }
+    }
+}
+
+/// Reads finished frames after a cursor, oldest first.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Read {
+    /// Only events with a higher `seq`.
+    pub cursor: i64,
+    /// At most this many events.
+    pub limit: u32,
+    /// Stops after the event that reaches this many bytes.
+    pub bytes_max: u64,
+}
+
+/// Events in order; empty when there are none after the cursor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// Oldest first.
+    pub events: Vec<SequencedFrame>,
+}
+
+/// One event of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SequencedFrame {
+    /// Its number.
+    pub seq: i64,
+    /// What it is.
+    pub kind: EventKind,
+    /// The message for the wire.
+    pub frame: ByteBuf,
+}
+
+/// Deletes events older than `before_us`, and those of deleted accounts; answers how many it deleted. Below `limit`
+/// means that none are left.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Expire {
+    /// Microseconds since the Unix epoch.
+    pub before_us: i64,
+    /// At most this many.
+    pub limit: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_means_what_the_protocol_says() {
+        let head = Head { last_seq: 100, expired_seq: 40 };
+        assert_eq!(head.start(None), Start::After(100));
+        assert_eq!(head.start(Some(0)), Start::After(0));
+        assert_eq!(head.start(Some(39)), Start::Outdated);
+        assert_eq!(head.start(Some(40)), Start::After(40));
+        assert_eq!(head.start(Some(100)), Start::After(100));
+        assert_eq!(head.start(Some(101)), Start::Future);
+        assert_eq!(Head::default().start(Some(0)), Start::After(0));
+        assert_eq!(Head::default().start(Some(1)), Start::Future);
+    }
+}
