@@ -5,9 +5,13 @@
 //!   varint length | cid | block          repeated
 //! ```
 
+mod reader;
+
 use cid::Cid;
 
 use crate::cbor::Writer;
+
+pub use reader::{Car, CarError, CarLimits, CarReader, read_all};
 
 /// The start of a CAR with these roots.
 pub fn header(roots: &[Cid]) -> Vec<u8> {

@@ -59,8 +59,8 @@ pub fn height(key: &[u8]) -> u32 {
     zeros / 2
 }
 
-/// Length of the longest common prefix in bytes.
-pub(crate) fn common_prefix(left: &[u8], right: &[u8]) -> usize {
+/// Length of the longest common prefix in bytes, as nodes compress their keys.
+pub fn common_prefix(left: &[u8], right: &[u8]) -> usize {
     left.iter().zip(right).take_while(|(l, r)| l == r).count()
 }
 

@@ -7,6 +7,8 @@
 //! | module | |
 //! |---|---|
 //! | [`tree`] | [`Tree`]: get, insert, remove, what changed, covering proofs |
+//! | [`walk`] | nodes and records of a stored tree in order, and the full check of one |
+//! | [`mod@diff`] | what changed between two trees |
 //! | [`node`] | a node and its encoding |
 //! | [`key`] | repo paths and their heights |
 //! | [`commit`] | the signed root of a repo |
@@ -19,13 +21,18 @@ pub mod blocks;
 pub mod car;
 mod cbor;
 pub mod commit;
+mod cursor;
+pub mod diff;
 pub mod key;
 mod link;
 pub mod node;
 pub mod tree;
+pub mod walk;
 
 pub use blocks::{BlockStore, BlockStoreError, MemoryBlocks};
 pub use cbor::CborError;
+pub use diff::{Diff, RecordChange, diff};
 pub use link::{CODEC_DAG_CBOR, CODEC_RAW, Link, cid_for_cbor, cid_for_raw};
 pub use node::{Node, NodeEntry};
-pub use tree::{Changes, Tree, TreeError};
+pub use tree::{Changes, InvertError, Op, Tree, TreeError, invert};
+pub use walk::{TreeStats, Walk, WalkItem, verify_tree};

@@ -17,6 +17,7 @@
 
 mod edit;
 mod finish;
+mod invert;
 mod load;
 mod proof;
 
@@ -31,7 +32,8 @@ use crate::link::Link;
 use crate::node::{Node, NodeError};
 
 pub use finish::Changes;
-pub(crate) use load::Place;
+pub use invert::{InvertError, Op, invert};
+pub(crate) use load::{Place, check, read};
 
 /// A repo's tree of records.
 #[derive(Debug)]

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
+
 use crate::blocks::BlockStore;
 use crate::key;
 use crate::link::Link;
@@ -13,9 +15,9 @@ use crate::tree::{Child, Tree, TreeError, TreeNode};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
     /// `None` for the root, which sets its own height.
-    height: Option<u32>,
-    above: Option<&'a str>,
-    below: Option<&'a str>,
+    pub(crate) height: Option<u32>,
+    pub(crate) above: Option<&'a str>,
+    pub(crate) below: Option<&'a str>,
 }
 
 impl<'a> Place<'a> {
@@ -45,22 +47,26 @@ pub(crate) enum Trim {
     BestEffort,
 }
 
-/// Reads, hashes, decodes and checks a node.
-pub(crate) fn load<C: From<Link>>(
-    store: &dyn BlockStore,
+/// Reads a node's block, not checked.
+pub(crate) fn read(store: &dyn BlockStore, link: Link) -> Result<Bytes, TreeError> {
+    store
+        .read_block(&link.cid())
+        .map_err(|source| TreeError::ReadBlock { node: link, source })?
+        .ok_or(TreeError::MissingBlock { node: link })
+}
+
+/// Decodes a node's block and checks everything: hash, form, height, range. Gives the height, too.
+pub(crate) fn check<C: From<Link>>(
+    block: &[u8],
     link: Link,
     place: Place<'_>,
 ) -> Result<(u32, Node<C>), TreeError> {
-    let block = store
-        .read_block(&link.cid())
-        .map_err(|source| TreeError::ReadBlock { node: link, source })?
-        .ok_or(TreeError::MissingBlock { node: link })?;
-    if Link::to_block(&block) != link {
+    if Link::to_block(block) != link {
         return Err(TreeError::HashMismatch { node: link });
     }
     let undecodable = |source| TreeError::Decode { node: link, source };
     let misplaced = |reason| TreeError::Misplaced { node: link, reason };
-    let node = Node::<C>::parse(&block).map_err(undecodable)?;
+    let node = Node::<C>::parse(block).map_err(undecodable)?;
     let height = match place.height.or_else(|| node.height()) {
         Some(_) if node.is_empty() => return Err(misplaced("it is empty")),
         Some(height) => height,
@@ -93,7 +99,7 @@ impl Tree {
             return Ok(node);
         }
         let link = child.link.ok_or(TreeError::Inconsistent("a child without link and node"))?;
-        let (height, node) = load(store, link, place)?;
+        let (height, node) = check(&read(store, link)?, link, place)?;
         self.loaded.fetch_add(1, Ordering::Relaxed);
         Ok(child.node.get_or_init(|| Arc::new(TreeNode { height, node })))
     }
