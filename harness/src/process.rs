@@ -1,0 +1,108 @@
+//! Child processes that don't outlive the test.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::Client;
+
+/// How long a server may take until it answers. A debug build on a busy machine takes seconds.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// A running program; killed when dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    name: String,
+}
+
+impl Process {
+    /// Starts a program whose output goes, appended, to the file `log`.
+    ///
+    /// # Errors
+    /// When the file can't be opened or the program not started.
+    pub fn start(command: &mut Command, log: &Path) -> Result<Self> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let output = File::options().create(true).append(true).open(log)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .with_context(|| format!("starting {name}"))?;
+        Ok(Self { child, name })
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until `path` at `address` answers with success.
+    ///
+    /// # Errors
+    /// When the process ended instead, or took too long.
+    pub async fn ready(&mut self, address: SocketAddr, path: &str) -> Result<()> {
+        let start = Instant::now();
+        let mut client = Client::new(address);
+        while start.elapsed() < READY_WITHIN {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended with {status} before it answered", self.name);
+            }
+            if client.get(path, None).await.is_ok_and(|answer| answer.status == 200) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        bail!("{} did not answer at http://{address}{path} within {READY_WITHIN:?}", self.name)
+    }
+
+    /// Ends the process as a crash would: SIGKILL, nothing flushed by it.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Asks the process to end (SIGTERM) and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not end with success in time.
+    pub async fn stop(&mut self) -> Result<()> {
+        let sent = Command::new("kill").args(["-TERM", &self.id().to_string()]).status()?;
+        anyhow::ensure!(sent.success(), "kill -TERM of {} failed", self.name);
+        let start = Instant::now();
+        while start.elapsed() < READY_WITHIN {
+            if let Some(status) = self.child.try_wait()? {
+                anyhow::ensure!(status.success(), "{} ended with {status}", self.name);
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        bail!("{} ignored SIGTERM for {READY_WITHIN:?}", self.name)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already, which is what is wanted.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A loopback address that is free now. Another program could take it before it is used; in practice the kernel hands
+/// out other ports first.
+///
+/// # Errors
+/// When no port is free.
+pub fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}

