@@ -53,6 +53,7 @@ fn json_traps() {
     assert_eq!(json("9223372036854775807"), Ok(Ipld::Integer(i64::MAX.into())));
     assert_eq!(json("-9223372036854775808"), Ok(Ipld::Integer(i64::MIN.into())));
     assert_eq!(json("{\"$bytes\":\"AQ==\"}"), json("{\"$bytes\":\"AQ\"}"));
+    assert_eq!(json("{\"$bytes\":\"AR\"}"), json("{\"$bytes\":\"AQ\"}"));
     for bad in [
         "9223372036854775808",
         "1e300",
@@ -62,7 +63,6 @@ fn json_traps() {
         "{\"$bytes\":\"A\"}",
         "{\"$bytes\":\"AQ=\"}",
         "{\"$bytes\":\"A-_\"}",
-        "{\"$bytes\":\"AR\"}",
         // version 0, another codec, another multibase, a gateway path
         "{\"$link\":\"QmbWqxBEKC3P8tqsKc98xmWNzrzDtRLMiMPL8wBuTGsMnR\"}",
         "{\"$link\":\"bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi\"}",
