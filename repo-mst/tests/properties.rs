@@ -76,7 +76,7 @@ proptest! {
             }
         }
         if !reopen {
-            prop_assert!(tree.loaded_nodes() >= store.len().min(1));
+            prop_assert_eq!(tree.loaded_nodes(), store.len());
         }
     }
 
