@@ -6,6 +6,7 @@ pub mod env;
 pub mod host;
 pub mod lexicon;
 pub mod limits;
+pub mod memory;
 pub mod seam;
 pub mod sequencer;
 pub mod store;

@@ -34,7 +34,7 @@ mod stream;
 pub use keyring::{Keyring, KeyringRow, SealedWrite};
 pub use keys::{DataKey, EpochKey, MasterKey, RootKey, unwrap_secret, wrap_secret};
 pub use padding::padded_len;
-pub use record::{BlobRef, Body, SealedRecord, decode_record, encode_record, random_record_key};
+pub use record::{Body, SealedBlob, SealedRecord, decode_record, encode_record, random_record_key};
 pub use seal::{Context, PLAINTEXT_INLINE_MAX, SUITE, Sealed, open, seal};
 pub use stream::{open_stream, seal_stream};
 
@@ -94,4 +94,4 @@ pub enum Error {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

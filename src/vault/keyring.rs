@@ -16,7 +16,7 @@ use super::{
     COLLECTION, Context, DataKey, EpochKey, Error, MasterKey, RootKey, SealedRecord, decode_record,
     encode_record, open, random_record_key, seal, wrap_secret,
 };
-use crate::store::{Sql, SqlError, Value, query_all, query_first};
+use crate::store::{Row, Sql, SqlError, Value, query_all, query_first};
 use rand_core::CryptoRng;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -57,6 +57,16 @@ pub struct SealedWrite {
 }
 
 impl KeyringRow {
+    /// Reads the columns `rkey, version, epoch, wrapped`, the first of a row.
+    pub(crate) fn read(row: &dyn Row) -> Result<Self, SqlError> {
+        Ok(Self {
+            rkey: row.text(0)?.to_owned(),
+            version: row.integer(1)?.unsigned_abs(),
+            epoch: row.integer(2)?,
+            wrapped: row.blob(3)?.to_vec(),
+        })
+    }
+
     /// Writes the row, in place of the record's older key if there is one.
     ///
     /// # Errors
@@ -274,20 +284,6 @@ impl Keyring {
         read_row(sql, rkey)
     }
 
-    /// All keyring rows in the order of their record keys, without reading them all into memory.
-    ///
-    /// # Errors
-    /// [`Error::Sql`], or that of `each`.
-    pub fn for_each_row(
-        sql: &dyn Sql,
-        each: &mut dyn FnMut(KeyringRow) -> Result<(), SqlError>,
-    ) -> Result<(), Error> {
-        sql.query("SELECT rkey, version, epoch, wrapped FROM keyring ORDER BY rkey", &[], &mut |row| {
-            each(row_from(row)?)
-        })?;
-        Ok(())
-    }
-
     /// Forgets a record: deletes its key. Says whether there was one.
     ///
     /// # Errors
@@ -330,15 +326,6 @@ fn read_row(sql: &dyn Sql, rkey: &str) -> Result<Option<KeyringRow>, Error> {
         sql,
         "SELECT rkey, version, epoch, wrapped FROM keyring WHERE rkey = ?",
         &[Value::Text(rkey)],
-        row_from,
+        KeyringRow::read,
     )?)
-}
-
-fn row_from(row: &dyn crate::store::Row) -> Result<KeyringRow, SqlError> {
-    Ok(KeyringRow {
-        rkey: row.text(0)?.to_owned(),
-        version: row.integer(1)?.unsigned_abs(),
-        epoch: row.integer(2)?,
-        wrapped: row.blob(3)?.to_vec(),
-    })
 }

@@ -14,12 +14,12 @@ pub enum Body {
     /// The ciphertext itself.
     Inline(Vec<u8>),
     /// Where the ciphertext is, as a stream of chunks.
-    Blob(BlobRef),
+    Blob(SealedBlob),
 }
 
 /// A reference to a blob of this account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BlobRef {
+pub struct SealedBlob {
     /// The blob's content id.
     pub cid: Cid,
     /// Its size in bytes.
@@ -51,7 +51,7 @@ impl SealedRecord {
     }
 
     /// The record of a stream whose blob was stored as `blob`.
-    pub fn stream(sealed: &Sealed, blob: BlobRef) -> Self {
+    pub fn stream(sealed: &Sealed, blob: SealedBlob) -> Self {
         Self { suite: sealed.suite, salt: sealed.salt, commit: sealed.commit, body: Body::Blob(blob) }
     }
 
@@ -59,7 +59,7 @@ impl SealedRecord {
     ///
     /// # Errors
     /// The blob to fetch, when it is not.
-    pub fn into_sealed(self) -> Result<Sealed, BlobRef> {
+    pub fn into_sealed(self) -> Result<Sealed, SealedBlob> {
         match self.body {
             Body::Inline(ciphertext) => {
                 Ok(Sealed { suite: self.suite, salt: self.salt, commit: self.commit, ciphertext })
@@ -142,7 +142,7 @@ pub fn decode_record(block: &[u8]) -> Result<SealedRecord, Error> {
     }
     let body = match (wire.ciphertext, wire.blob) {
         (Some(ciphertext), None) => Body::Inline(ciphertext.to_vec()),
-        (None, Some(WireBlob { cid, size })) => Body::Blob(BlobRef { cid, size }),
+        (None, Some(WireBlob { cid, size })) => Body::Blob(SealedBlob { cid, size }),
         _ => return Err(Error::Malformed("not one of ciphertext and blob")),
     };
     let salt = wire.salt.as_ref().try_into().map_err(|_| Error::Malformed("salt"))?;

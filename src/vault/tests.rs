@@ -137,7 +137,7 @@ fn too_long_is_an_error() {
 #[test]
 fn records_are_canonical_and_go_round() {
     let sealed = seal(&key(1), &HERE, b"hello", [5; 32]).unwrap();
-    let blob = BlobRef {
+    let blob = SealedBlob {
         cid: cid::Cid::new_v1(0x55, multihash::Multihash::wrap(0x12, &sha256(b"blob")).unwrap()),
         size: 70_000,
     };

@@ -1,0 +1,120 @@
+//! What an agent knows: memories kept sealed, found by their words, forgotten for good.
+//!
+//! A memory is any object with a `$type`, one of the `agent.memory.*` records as a rule. It rests as a sealed record
+//! in the repo (`vault`) and nowhere else. To search, a [`Memory`] holds an [`Index`] in memory: postings and a few
+//! facts of each memory, never its text. The index is not stored: it is restored by opening the sealed records the
+//! first time it is asked for (about 15 us each), so nothing derived from plaintext rests and nothing can drift.
+//! Answers open the records they name, on demand.
+//!
+//! Planning and applying are apart. [`Memory::plan_remember`] and [`Memory::plan_forget`] look and seal; the agent cell
+//! commits the record's block and [`Remembering::apply`]s the key in one transaction, then hands the plan to
+//! [`Memory::remembered`] so that the index follows. If the transaction is lost after that, drop the [`Memory`]: it is
+//! restored from what is on disk.
+//!
+//! Invariants
+//! - No plaintext in a table, an error, or `Debug`.
+//! - A sealed record that does not open is [`Error::SealBroken`] for every search and list until it is forgotten, since
+//!   an answer without it would be a quiet lie.
+//! - The index holds exactly the records that have a key in the keyring.
+
+mod entry;
+mod index;
+mod plan;
+mod read;
+mod words;
+
+pub use entry::Entry;
+pub use index::{Filter, Hit, Index};
+pub use plan::{Forgetting, Remember, Remembering, Status};
+pub use read::{Opened, Page, Recalled};
+
+use crate::store::SqlError;
+use crate::vault::{self, Keyring};
+use std::fmt;
+
+/// Different words of a query that are looked up, the first ones: one bit each while ranking.
+pub const QUERY_WORDS_MAX: usize = 64;
+
+/// Results of one search: a page, as everywhere.
+pub const RECALL_RESULTS_MAX: usize = 100;
+
+/// Memories forgotten by one command: each is an operation of its commit.
+pub const FORGET_MAX: usize = 100;
+
+/// Why a memory could not be kept or found.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Not an object with a `$type`, or with a field that cannot be read as what it must be.
+    #[error("not a memory: {0}")]
+    Invalid(&'static str),
+    /// Longer than a sealed record may be.
+    #[error("memory of {bytes} bytes is over the limit of {limit}")]
+    TooLarge {
+        /// What was given.
+        bytes: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// A sealed record does not open: altered, moved, put back, or deleted without its key.
+    #[error("sealed record {rkey} does not open: {source}")]
+    SealBroken {
+        /// Its record key.
+        rkey: String,
+        /// What the vault says.
+        source: vault::Error,
+    },
+    /// The cursor is not one of ours.
+    #[error("invalid cursor")]
+    Cursor,
+    /// A filter that restricts nothing, where everything would be destroyed.
+    #[error("the filter matches everything")]
+    EmptyFilter,
+    /// The vault could not be used.
+    #[error(transparent)]
+    Vault(#[from] vault::Error),
+    /// The database could not be read.
+    #[error("memories: {0}")]
+    Sql(#[from] SqlError),
+}
+
+/// One agent's memory: its keys, and its index once it was needed.
+pub struct Memory {
+    keyring: Keyring,
+    index: Option<Restored>,
+}
+
+/// An index and the records that should be in it but do not open.
+struct Restored {
+    index: Index,
+    broken: Vec<(String, vault::Error)>,
+}
+
+impl Memory {
+    /// Takes an agent's opened keys. The index is restored when it is first needed.
+    pub fn new(keyring: Keyring) -> Self {
+        Self { keyring, index: None }
+    }
+
+    /// The agent's keys.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// The agent's keys, for rotation. After destroying an epoch, drop this Memory.
+    pub fn keyring_mut(&mut self) -> &mut Keyring {
+        &mut self.keyring
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory")
+            .field("keyring", &self.keyring)
+            .field("indexed", &self.index.as_ref().map(|restored| restored.index.len()))
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! What keeping and forgetting will do, before it is done.
+
+use super::FORGET_MAX;
+use super::read::record_path;
+use super::{Entry, Error, Filter, Memory};
+use crate::data_model::{Ipld, decode_record, encode};
+use crate::store::{Sql, Value, query_first};
+use crate::syntax::format_datetime_us;
+use crate::vault::{Keyring, PLAINTEXT_INLINE_MAX, SealedWrite};
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+/// What keeping a memory comes to.
+#[derive(Debug)]
+pub enum Remember {
+    /// The same content is there already, under this record key.
+    Duplicate {
+        /// The standing memory's record key.
+        rkey: String,
+    },
+    /// A record is to be written.
+    Write(Box<Remembering>),
+}
+
+/// Whether a record is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// A record of its own.
+    Created,
+    /// A newer version of a fact that states the same.
+    Updated,
+}
+
+/// A planned memory.
+#[derive(Debug)]
+pub struct Remembering {
+    sealed: SealedWrite,
+    status: Status,
+    entry: Entry,
+}
+
+impl Remembering {
+    /// The key under which the record goes into [`crate::vault::COLLECTION`].
+    pub fn rkey(&self) -> &str {
+        &self.sealed.key.rkey
+    }
+
+    /// The sealed record's block, canonical DAG-CBOR.
+    pub fn record(&self) -> &[u8] {
+        &self.sealed.record
+    }
+
+    /// Whether the record is a new one or replaces one.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// Writes the key: in the transaction that commits the record.
+    ///
+    /// # Errors
+    /// [`Error::Vault`].
+    pub fn apply(&self, sql: &dyn Sql) -> Result<(), Error> {
+        Ok(self.sealed.key.write(sql)?)
+    }
+}
+
+/// Memories to be forgotten.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Forgetting {
+    /// Keys of the records that are there, to be deleted from [`crate::vault::COLLECTION`] in one commit.
+    pub records: Vec<String>,
+    /// Record keys whose data keys are there, to be destroyed.
+    pub keys: Vec<String>,
+    /// Whether the filter matches more than fit into one commit.
+    pub more: bool,
+}
+
+impl Forgetting {
+    /// Destroys the keys: in the transaction that commits the deletions. Says how many there were.
+    ///
+    /// # Errors
+    /// [`Error::Vault`].
+    pub fn apply(&self, sql: &dyn Sql) -> Result<u64, Error> {
+        let mut shredded = 0;
+        for rkey in &self.keys {
+            shredded += u64::from(Keyring::forget(sql, rkey)?);
+        }
+        Ok(shredded)
+    }
+}
+
+impl Memory {
+    /// Plans to keep a memory, given as canonical DAG-CBOR. With `dedupe`, one that says the same stays alone, and a
+    /// fact that states the same is replaced. A memory without `createdAt` gets the time of now.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::TooLarge`], [`Error::Vault`], [`Error::Sql`].
+    pub fn plan_remember(
+        &mut self,
+        sql: &dyn Sql,
+        memory: &[u8],
+        dedupe: bool,
+        now_us: i64,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Remember, Error> {
+        let (entry, plaintext) = prepare(memory, now_us)?;
+        let mut standing = None;
+        if dedupe {
+            let index = &self.restored(sql)?.index;
+            if let Some(rkey) = index.same_content(&entry) {
+                return Ok(Remember::Duplicate { rkey: rkey.to_owned() });
+            }
+            standing = index.same_statement(&entry).map(str::to_owned);
+        }
+        let (status, sealed) = match standing {
+            Some(rkey) => (Status::Updated, self.keyring.seal_next(sql, &rkey, &plaintext, rng)?),
+            None => (Status::Created, self.keyring.seal_new(&plaintext, rng)?),
+        };
+        Ok(Remember::Write(Box::new(Remembering { sealed, status, entry })))
+    }
+
+    /// Lets the index follow what was written.
+    pub fn remembered(&mut self, done: &Remembering) {
+        if let Some(restored) = &mut self.index {
+            restored.index.insert(done.rkey(), &done.entry);
+        }
+    }
+
+    /// Plans to forget these memories. Those that are not there are passed over; at most [`FORGET_MAX`] are taken.
+    ///
+    /// # Errors
+    /// [`Error::Sql`].
+    pub fn plan_forget(&self, sql: &dyn Sql, rkeys: &[String]) -> Result<Forgetting, Error> {
+        let mut plan = Forgetting { more: rkeys.len() > FORGET_MAX, ..Forgetting::default() };
+        let mut rkeys: Vec<&String> = rkeys.iter().take(FORGET_MAX).collect();
+        rkeys.sort_unstable();
+        rkeys.dedup();
+        for rkey in rkeys {
+            if Keyring::row(sql, rkey)?.is_some() {
+                plan.keys.push(rkey.clone());
+            }
+            let path = record_path(rkey);
+            let record = "SELECT 1 FROM record WHERE path = ?";
+            if query_first(sql, record, &[Value::Text(&path)], |row| row.integer(0))?.is_some() {
+                plan.records.push(rkey.clone());
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Plans to forget the memories that match, newest first, [`FORGET_MAX`] at a time.
+    ///
+    /// # Errors
+    /// [`Error::EmptyFilter`], [`Error::Sql`].
+    pub fn plan_forget_matching(&mut self, sql: &dyn Sql, filter: &Filter) -> Result<Forgetting, Error> {
+        if filter.is_empty() {
+            return Err(Error::EmptyFilter);
+        }
+        let index = &self.restored(sql)?.index;
+        let rkeys: Vec<String> =
+            index.newest(filter, None).take(FORGET_MAX + 1).map(|(_, rkey)| rkey.to_owned()).collect();
+        self.plan_forget(sql, &rkeys)
+    }
+
+    /// Lets the index follow what was forgotten.
+    pub fn forgotten(&mut self, done: &Forgetting) {
+        if let Some(restored) = &mut self.index {
+            for rkey in &done.keys {
+                restored.index.remove(rkey);
+            }
+            restored.broken.retain(|(rkey, _)| !done.keys.contains(rkey));
+        }
+    }
+}
+
+/// The memory's entry, and its bytes with a `createdAt`.
+fn prepare(memory: &[u8], now_us: i64) -> Result<(Entry, Zeroizing<Vec<u8>>), Error> {
+    let invalid = |_| Error::Invalid("not an object of the data model");
+    let Ipld::Map(mut fields) = decode_record(memory).map_err(invalid)? else {
+        return Err(Error::Invalid("not an object of the data model"));
+    };
+    let mut plaintext = Zeroizing::new(Vec::new());
+    if fields.contains_key("createdAt") {
+        plaintext.extend_from_slice(memory);
+    } else {
+        fields.insert("createdAt".to_owned(), Ipld::String(format_datetime_us(now_us)));
+        *plaintext = encode(&Ipld::Map(fields.clone())).map_err(invalid)?;
+    }
+    if plaintext.len() > PLAINTEXT_INLINE_MAX {
+        return Err(Error::TooLarge { bytes: plaintext.len(), limit: PLAINTEXT_INLINE_MAX });
+    }
+    Ok((Entry::of(fields)?, plaintext))
+}

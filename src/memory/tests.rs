@@ -1,0 +1,285 @@
+//! Keeping, finding and forgetting, with a database as the agent cell has it.
+
+use super::*;
+use crate::data_model::{CODEC_DAG_CBOR, Ipld, cid_of_block, encode};
+use crate::host::native::sql::{Database, Durability};
+use crate::store::{Sql as _, Value};
+use crate::vault::MasterKey;
+use crate::vault::tests::rng;
+use ipld_core::ipld;
+
+const DID: &str = "did:plc:alice";
+
+struct Agent {
+    sql: Database,
+    memory: Memory,
+    rng: chacha20::ChaCha20Rng,
+}
+
+impl Agent {
+    fn new() -> Self {
+        Self::in_database(Database::in_memory().unwrap())
+    }
+
+    fn in_database(sql: Database) -> Self {
+        sql.script(include_str!("../../migrations/agent/0001_init.sql")).unwrap();
+        sql.script(include_str!("../../migrations/agent/0002_vault.sql")).unwrap();
+        let mut rng = rng(0);
+        let keyring = Keyring::create(&sql, DID, &MasterKey::from_bytes([9; 32]), 1, &mut rng).unwrap();
+        Self { sql, memory: Memory::new(keyring), rng }
+    }
+
+    /// As after a restart: nothing but the database is left.
+    fn restart(&mut self) {
+        self.memory = Memory::new(Keyring::open(&self.sql, DID, &MasterKey::from_bytes([9; 32])).unwrap());
+    }
+
+    fn plan(&mut self, memory: &Ipld, dedupe: bool) -> Result<Remember, Error> {
+        self.memory.plan_remember(
+            &self.sql,
+            &encode(memory).unwrap(),
+            dedupe,
+            1_767_225_600_000_000,
+            &mut self.rng,
+        )
+    }
+
+    /// Does what the cell does with a plan.
+    fn remember(&mut self, memory: &Ipld) -> (String, Option<Status>) {
+        match self.plan(memory, true).unwrap() {
+            Remember::Duplicate { rkey } => (rkey, None),
+            Remember::Write(plan) => {
+                self.write_record(plan.rkey(), plan.record());
+                plan.apply(&self.sql).unwrap();
+                self.memory.remembered(&plan);
+                (plan.rkey().to_owned(), Some(plan.status()))
+            }
+        }
+    }
+
+    fn write_record(&self, rkey: &str, block: &[u8]) {
+        let cid = cid_of_block(CODEC_DAG_CBOR, block).to_bytes();
+        let path = format!("agent.vault.sealed/{rkey}");
+        self.sql
+            .execute(
+                "INSERT OR REPLACE INTO record (path, cid, rev, block) VALUES (?, ?, 'rev', ?)",
+                &[Value::Text(&path), Value::Blob(&cid), Value::Blob(block)],
+            )
+            .unwrap();
+    }
+
+    fn forget(&mut self, plan: &Forgetting) -> u64 {
+        for rkey in &plan.records {
+            let path = format!("agent.vault.sealed/{rkey}");
+            self.sql.execute("DELETE FROM record WHERE path = ?", &[Value::Text(&path)]).unwrap();
+        }
+        let shredded = plan.apply(&self.sql).unwrap();
+        self.memory.forgotten(plan);
+        shredded
+    }
+
+    fn recall(&mut self, query: &str) -> Result<Vec<String>, Error> {
+        let found = self.memory.recall(&self.sql, query, &Filter::default(), 10, 0)?;
+        Ok(found.into_iter().map(|hit| hit.memory.rkey).collect())
+    }
+}
+
+fn note(text: &str) -> Ipld {
+    ipld!({"$type": "agent.memory.note", "summary": text, "createdAt": "2026-01-01T00:00:00Z"})
+}
+
+fn fact(object: &str, confidence: i64) -> Ipld {
+    ipld!({
+        "$type": "agent.memory.fact", "subject": "alice", "predicate": "likes", "object": object,
+        "confidence": confidence, "createdAt": "2026-01-01T00:00:00Z",
+    })
+}
+
+/// Breaks if a memory can't be found again, before or after a restart.
+#[test]
+fn what_was_remembered_is_recalled_from_sealed_state_alone() {
+    let mut agent = Agent::new();
+    let (lamp, _) = agent.remember(&note("the lamp in the hall is red"));
+    let (chair, _) = agent.remember(&note("the chair is green"));
+    for _ in 0..2 {
+        assert_eq!(agent.recall("red lamps").unwrap(), std::slice::from_ref(&lamp));
+        assert_eq!(agent.recall("green").unwrap(), std::slice::from_ref(&chair));
+        let opened = agent.memory.get(&agent.sql, &lamp).unwrap().unwrap();
+        assert_eq!(*opened.memory, encode(&note("the lamp in the hall is red")).unwrap());
+        agent.restart();
+    }
+}
+
+#[test]
+fn the_same_again_is_a_duplicate_and_a_fact_is_renewed() {
+    let mut agent = Agent::new();
+    let (first, status) = agent.remember(&note("once"));
+    assert_eq!(status, Some(Status::Created));
+    agent.restart();
+    let mut later = note("once");
+    let Ipld::Map(fields) = &mut later else { unreachable!() };
+    fields.insert("createdAt".to_owned(), Ipld::String("2026-05-05T00:00:00Z".to_owned()));
+    assert_eq!(agent.remember(&later), (first, None));
+    assert!(matches!(agent.plan(&later, false).unwrap(), Remember::Write(_)));
+
+    let (tea, _) = agent.remember(&fact("tea", 500));
+    assert_eq!(agent.remember(&fact("tea", 900)), (tea.clone(), Some(Status::Updated)));
+    let (coffee, status) = agent.remember(&fact("coffee", 900));
+    assert_eq!(status, Some(Status::Created));
+    for _ in 0..2 {
+        let opened = agent.memory.get(&agent.sql, &tea).unwrap().unwrap();
+        assert_eq!(*opened.memory, encode(&fact("tea", 900)).unwrap());
+        let mut found = agent.recall("alice").unwrap();
+        let mut expected = [tea.clone(), coffee.clone()];
+        found.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(found, expected);
+        agent.restart();
+    }
+}
+
+#[test]
+fn the_forgotten_is_gone() {
+    let mut agent = Agent::new();
+    let (lamp, _) = agent.remember(&note("red lamp"));
+    let (chair, _) = agent.remember(&note("red chair"));
+    let plan =
+        agent.memory.plan_forget(&agent.sql, &[lamp.clone(), lamp.clone(), "unknown".to_owned()]).unwrap();
+    assert_eq!((&plan.records, &plan.keys), (&vec![lamp.clone()], &vec![lamp.clone()]));
+    assert_eq!(agent.forget(&plan), 1);
+    for _ in 0..2 {
+        assert_eq!(agent.recall("red").unwrap(), std::slice::from_ref(&chair));
+        assert!(agent.memory.get(&agent.sql, &lamp).unwrap().is_none());
+        agent.restart();
+    }
+    assert_eq!(agent.memory.plan_forget(&agent.sql, &[lamp]).unwrap(), Forgetting::default());
+}
+
+#[test]
+fn filters_forget_in_portions_and_never_everything_by_accident() {
+    let mut agent = Agent::new();
+    for number in 0..FORGET_MAX + 5 {
+        agent.remember(&note(&format!("note {number}")));
+    }
+    let (kept, _) = agent.remember(&fact("tea", 1));
+    let empty = agent.memory.plan_forget_matching(&agent.sql, &Filter::default());
+    assert_eq!(empty, Err(Error::EmptyFilter));
+    let notes = Filter { types: vec!["agent.memory.note".to_owned()], ..Filter::default() };
+    let mut forgotten = 0;
+    loop {
+        let plan = agent.memory.plan_forget_matching(&agent.sql, &notes).unwrap();
+        forgotten += agent.forget(&plan);
+        if !plan.more {
+            break;
+        }
+    }
+    assert_eq!(forgotten, FORGET_MAX as u64 + 5);
+    let left = agent.memory.list(&agent.sql, &Filter::default(), None, 10).unwrap();
+    assert_eq!(left.memories.iter().map(|memory| &memory.rkey).collect::<Vec<_>>(), [&kept]);
+}
+
+#[test]
+fn pages_cover_everything_once() {
+    let mut agent = Agent::new();
+    let mut expected: Vec<String> =
+        (0..7).map(|number| agent.remember(&note(&format!("note {number}"))).0).collect();
+    let (mut seen, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = agent.memory.list(&agent.sql, &Filter::default(), cursor.as_deref(), 3).unwrap();
+        seen.extend(page.memories.into_iter().map(|memory| memory.rkey));
+        agent.restart();
+        cursor = page.cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    expected.sort_unstable_by(|a, b| b.cmp(a));
+    assert_eq!(seen, expected);
+    for cursor in ["", "x", "x:y", "9223372036854775808:a"] {
+        let page = agent.memory.list(&agent.sql, &Filter::default(), Some(cursor), 3);
+        assert_eq!(page.unwrap_err(), Error::Cursor);
+    }
+}
+
+/// Breaks if an answer silently leaves out a record that was altered or taken away.
+#[test]
+fn a_broken_seal_is_said_until_it_is_forgotten() {
+    let mut agent = Agent::new();
+    let (lamp, _) = agent.remember(&note("red lamp"));
+    let (chair, _) = agent.remember(&note("red chair"));
+    let block = agent.sql.connection().query_row(
+        "SELECT block FROM record WHERE path = ?",
+        [format!("agent.vault.sealed/{lamp}")],
+        |row| row.get::<_, Vec<u8>>(0),
+    );
+    agent.write_record(&chair, &block.unwrap());
+    agent.restart();
+    let is_broken = |error: Error| matches!(error, Error::SealBroken { rkey, .. } if rkey == chair);
+    assert!(is_broken(agent.recall("red").unwrap_err()));
+    assert!(is_broken(agent.memory.get(&agent.sql, &chair).unwrap_err()));
+    assert!(agent.memory.get(&agent.sql, &lamp).unwrap().is_some());
+
+    agent
+        .sql
+        .execute("DELETE FROM record WHERE path = ?", &[Value::Text(&format!("agent.vault.sealed/{chair}"))])
+        .unwrap();
+    agent.restart();
+    assert!(is_broken(agent.recall("red").unwrap_err()));
+    let plan = agent.memory.plan_forget(&agent.sql, std::slice::from_ref(&chair)).unwrap();
+    assert_eq!(agent.forget(&plan), 1);
+    assert_eq!(agent.recall("red").unwrap(), [lamp]);
+}
+
+#[test]
+fn memories_are_checked() {
+    let mut agent = Agent::new();
+    for memory in [ipld!({"summary": "no type"}), ipld!([])] {
+        assert!(matches!(agent.plan(&memory, true), Err(Error::Invalid(_))));
+    }
+    let long = note(&"x".repeat(70_000));
+    assert!(matches!(agent.plan(&long, true), Err(Error::TooLarge { .. })));
+    let untimed = ipld!({"$type": "com.example.own", "text": "an untimed thought"});
+    let (rkey, _) = agent.remember(&untimed);
+    assert_eq!(agent.recall("thought").unwrap(), [rkey]);
+    assert_eq!(agent.remember(&untimed).1, None);
+}
+
+/// Breaks if plaintext reached the database by any way but sealed.
+#[test]
+fn no_plaintext_rests() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut agent =
+        Agent::in_database(Database::open(&folder.path().join("agent.sqlite"), Durability::Full).unwrap());
+    let (rkey, _) = agent.remember(&note("canary-zebra-7183 lives here"));
+    agent.recall("zebra").unwrap();
+    let files = std::fs::read_dir(folder.path()).unwrap();
+    let file: Vec<u8> = files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+    for canary in ["canary", "zebra", "agent.memory.note"] {
+        assert!(!file.windows(canary.len()).any(|window| window == canary.as_bytes()), "{canary}");
+    }
+    assert!(file.windows(rkey.len()).any(|window| window == rkey.as_bytes()));
+    let shown = format!("{:?} {:?}", agent.memory, agent.memory.get(&agent.sql, &rkey).unwrap());
+    assert!(!shown.contains("zebra"));
+}
+
+/// Not a check but a figure: `cargo test --release memory_figures -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn memory_figures() {
+    const COUNT: usize = 10_000;
+    let mut agent = Agent::new();
+    let word = |seed: usize| format!("word{}", (seed * 7919 + seed * seed) % 5_000);
+    let start = std::time::Instant::now();
+    for number in 0..COUNT {
+        let text = (0..60).map(|at| word(number * 61 + at * at)).collect::<Vec<_>>().join(" ");
+        agent.remember(&note(&format!("{number} {text}")));
+    }
+    eprintln!("remember, without the commit: {:?} each", start.elapsed() / COUNT as u32);
+    agent.restart();
+    let start = std::time::Instant::now();
+    agent.recall("nothing").unwrap();
+    eprintln!("restore {COUNT}: {:?}", start.elapsed());
+    let start = std::time::Instant::now();
+    let found = agent.recall("word1 word77 word4000").unwrap().len();
+    eprintln!("recall: {:?}, {found} opened", start.elapsed());
+}
