@@ -11,11 +11,11 @@ fuzz_target!(|block: &[u8]| {
     let Ok(record) = decode_record(block) else { return };
     assert_eq!(encode_record(&record).unwrap(), block);
     transcoded.unwrap();
-    assert_eq!(direct, to_json(&record).unwrap());
+    // The two write keys in different orders (the block's and the alphabet's), so compare what they read as.
+    let read = from_json(&direct);
+    assert_eq!(read.as_ref().ok(), from_json(&to_json(&record).unwrap()).as_ref().ok());
     // A map may look like a link, bytes or a blob in JSON; such text reads as that or not at all.
-    if let Ok(read) = from_json(&direct)
-        && !direct.contains(&b'$')
-    {
-        assert_eq!(read, record);
+    if !direct.contains(&b'$') {
+        assert_eq!(read.unwrap(), record);
     }
 });
