@@ -4,6 +4,7 @@ pub mod crypto;
 pub mod data_model;
 pub mod env;
 pub mod host;
+pub mod identity;
 pub mod lexicon;
 pub mod limits;
 pub mod memory;
