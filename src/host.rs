@@ -16,6 +16,7 @@ use crate::{agent, directory, sequencer};
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
+pub mod resolve;
 
 /// Why the host could not do what it was asked. Not the cells' errors: they have their own.
 #[derive(Debug, thiserror::Error)]
