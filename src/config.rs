@@ -1,0 +1,324 @@
+//! The server's configuration: one struct, given in three equal forms.
+//!
+//! A flag (`--public-url`), an environment variable (`ZAP_PUBLIC_URL`) and a key of a TOML file (`public-url`) mean the
+//! same; a flag wins over the environment, that over the file, that over the default. [`settings`] is the one table
+//! that all three, the help and `zap config` are made from; [`layers`] decides who wins; here the winners become
+//! values, checked as a whole; [`secrets`] reads or makes the two keys a server needs.
+//!
+//! Nothing here says a secret: messages about them tell their length at most.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use crate::env::Network;
+
+pub mod layers;
+mod parse;
+pub mod secrets;
+pub mod settings;
+
+pub use layers::{Effective, Layers, Source, Texts};
+pub use secrets::Secrets;
+pub use settings::{SETTINGS, Setting};
+
+/// Why there is no configuration. Each message says what to do next.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("the configuration file {} can't be read: {source}", path.display())]
+    ReadFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("the configuration file {} is not TOML, line {line}: {reason}", path.display())]
+    NotToml {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file has a key that is no setting.
+    #[error("the configuration file {} has the unknown key `{key}`; {}", path.display(), hint(*nearest))]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// The setting that was probably meant.
+        nearest: Option<&'static str>,
+    },
+    /// The file has a value of the wrong type.
+    #[error("the configuration file {}: `{name}` takes {wants}", path.display())]
+    FileType {
+        /// The file.
+        path: PathBuf,
+        /// The setting.
+        name: &'static str,
+        /// What it takes.
+        wants: &'static str,
+    },
+    /// A value can't be.
+    #[error("--{name}: {reason}")]
+    Invalid {
+        /// The setting.
+        name: &'static str,
+        /// What is wrong and how it should be.
+        reason: String,
+    },
+    /// A key file can't be read, made or trusted.
+    #[error("{} {reason}", path.display())]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+}
+
+fn hint(nearest: Option<&str>) -> String {
+    match nearest {
+        Some(name) => format!("`{name}` was probably meant"),
+        None => "`zap config` lists all keys".to_owned(),
+    }
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Compact on a terminal, JSON otherwise.
+    Auto,
+    /// One line for people.
+    Compact,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A checked configuration. Everything but the secrets, which [`Config::open_secrets`] brings.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Address and port to serve on.
+    pub listen: SocketAddr,
+    /// Where clients reach the server: scheme and authority, no trailing slash.
+    pub public_url: String,
+    /// Folder of all data and keys.
+    pub data: PathBuf,
+    /// The did:plc directory, without trailing slash.
+    pub plc_url: String,
+    /// Where to serve a did:plc directory of our own, if at all.
+    pub plc_listen: Option<SocketAddr>,
+    /// Domains of the handles given out, each with its leading dot; at least one.
+    pub handle_domains: Vec<String>,
+    /// Whether an account needs an invite code.
+    pub invite_required: bool,
+    /// Whether outbound calls may reach loopback addresses.
+    pub allow_loopback: bool,
+    /// How long the firehose can be replayed.
+    pub backfill_window: Duration,
+    /// Bytes of the largest blob taken.
+    pub blob_bytes_max: u64,
+    /// What is logged: a filter as tracing-subscriber reads it.
+    pub log: String,
+    /// How it is written.
+    pub log_format: LogFormat,
+    /// Settings that were given and whose part is still to come.
+    pub not_yet: Vec<&'static str>,
+    admin_token: Option<Zeroizing<String>>,
+    master_key: Option<MasterKey>,
+    master_key_file: Option<PathBuf>,
+}
+
+/// A key given in the configuration itself; never shown.
+struct MasterKey(Zeroizing<[u8; 32]>);
+
+impl std::fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MasterKey(hidden)")
+    }
+}
+
+impl Config {
+    /// Parses and checks the effective values. Touches no file.
+    ///
+    /// # Errors
+    /// The first value that can't be, by its setting's name.
+    pub fn new(effective: &Effective) -> Result<Self, ConfigError> {
+        let read = Reader(effective);
+        let listen: SocketAddr = read.required("listen", address)?;
+        let public_url = match read.optional("public-url", parse::origin)? {
+            Some(url) => url,
+            None if listen.port() == 0 => {
+                return invalid("listen", "port 0 lets the system choose, so --public-url must be given too");
+            }
+            None => format!("http://localhost:{}", listen.port()),
+        };
+        check_public_url(&public_url)?;
+        let mut handle_domains = read.list("handle-domain", parse::handle_domain)?;
+        if handle_domains.is_empty() {
+            handle_domains.push(default_handle_domain(&public_url));
+        }
+        Ok(Self {
+            listen,
+            data: read.required("data", |text| Ok(PathBuf::from(text)))?,
+            plc_url: read.required("plc-url", parse::origin)?,
+            plc_listen: read.optional("plc-listen", address)?,
+            handle_domains,
+            invite_required: read.required("invite-required", parse::switch)?,
+            allow_loopback: read.required("allow-loopback", parse::switch)?,
+            backfill_window: read.required("backfill-window", parse::duration)?,
+            blob_bytes_max: read.required("blob-limit", parse::bytes)?,
+            log: read.required("log", |text| Ok(text.to_owned()))?,
+            log_format: read.required("log-format", log_format)?,
+            admin_token: read.optional("admin-token", admin_token)?.map(Zeroizing::new),
+            master_key: read.optional("master-key", parse::key)?.map(|key| MasterKey(Zeroizing::new(key))),
+            master_key_file: read.optional("master-key-file", |text| Ok(PathBuf::from(text)))?,
+            not_yet: not_yet(effective)?,
+            public_url,
+        })
+    }
+
+    /// What the cells see of it.
+    #[must_use]
+    pub fn network(&self) -> Network {
+        let authority = self.public_url.split_once("://").map_or(self.public_url.as_str(), |(_, rest)| rest);
+        Network {
+            // did:web writes a port's colon escaped.
+            service_did: format!("did:web:{}", authority.replace(':', "%3A")),
+            public_url: self.public_url.clone(),
+            handle_domains: self.handle_domains.clone(),
+            invite_required: self.invite_required,
+        }
+    }
+
+    /// The master key and the admin token: those given, or those kept in the data folder, which are made when missing.
+    ///
+    /// # Errors
+    /// When a file can't be read or made, is readable by others, or holds no key.
+    pub fn open_secrets(&self) -> Result<Secrets, ConfigError> {
+        secrets::make_folder(&self.data)?;
+        let master_key = match (&self.master_key, &self.master_key_file) {
+            (Some(key), _) => key.0.clone(),
+            (None, Some(file)) => secrets::read_or_make_key(file)?,
+            (None, None) => secrets::read_or_make_key(&self.data.join("master.key"))?,
+        };
+        let admin_token = match &self.admin_token {
+            Some(token) => token.clone(),
+            None => secrets::read_or_make_token(&admin_token_file(&self.data))?,
+        };
+        Ok(Secrets { master_key, admin_token })
+    }
+}
+
+/// Where the admin token is kept when the configuration does not give it.
+#[must_use]
+pub fn admin_token_file(data: &Path) -> PathBuf {
+    data.join("admin.token")
+}
+
+/// Whether this URL's host is the machine itself.
+fn is_local(public_url: &str) -> bool {
+    reqwest::Url::parse(public_url).is_ok_and(|url| {
+        url.host_str().is_some_and(|host| {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            host == "localhost"
+                || host.ends_with(".localhost")
+                || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        })
+    })
+}
+
+fn check_public_url(public_url: &str) -> Result<(), ConfigError> {
+    if public_url.starts_with("http://") && !is_local(public_url) {
+        return invalid("public-url", "http is for localhost only; elsewhere clients need https");
+    }
+    Ok(())
+}
+
+fn default_handle_domain(public_url: &str) -> String {
+    let host = reqwest::Url::parse(public_url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    match host {
+        Some(host) if !is_local(public_url) => {
+            parse::handle_domain(&format!(".{host}")).unwrap_or_else(|_| ".test".to_owned())
+        }
+        _ => ".test".to_owned(),
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let text = text.replace("localhost:", "127.0.0.1:");
+    text.parse().map_err(|_| format!("`{text}` is not an address and port; write it as 127.0.0.1:2583"))
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "auto" => Ok(LogFormat::Auto),
+        "compact" => Ok(LogFormat::Compact),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(format!("`{text}` is none of auto, compact and json")),
+    }
+}
+
+fn admin_token(text: &str) -> Result<String, String> {
+    let token = text.trim();
+    let fits = (8..=512).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
+    if !fits {
+        return Err(
+            "it must be 8 to 512 visible ASCII characters; `openssl rand -hex 32` makes one".to_owned()
+        );
+    }
+    Ok(token.to_owned())
+}
+
+/// Settings of parts still to come that somebody gave.
+fn not_yet(effective: &Effective) -> Result<Vec<&'static str>, ConfigError> {
+    Reader(effective).required("rate-limits", parse::switch)?;
+    let given = |value: &&layers::Value| value.setting.later && value.source != Source::Default;
+    Ok(effective.values.iter().filter(given).map(|value| value.setting.name).collect())
+}
+
+fn invalid<T>(name: &'static str, reason: &str) -> Result<T, ConfigError> {
+    Err(ConfigError::Invalid { name, reason: reason.to_owned() })
+}
+
+/// Reads effective texts through parsers, naming the setting in errors.
+struct Reader<'a>(&'a Effective);
+
+impl Reader<'_> {
+    fn optional<T>(
+        &self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, ConfigError> {
+        self.0.one(name).map(parse).transpose().map_err(|reason| ConfigError::Invalid { name, reason })
+    }
+
+    fn required<T>(
+        &self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<T, ConfigError> {
+        let missing = || ConfigError::Invalid { name, reason: "it is empty".to_owned() };
+        self.optional(name, parse)?.ok_or_else(missing)
+    }
+
+    fn list<T>(
+        &self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Vec<T>, ConfigError> {
+        let parse = |text: &String| parse(text).map_err(|reason| ConfigError::Invalid { name, reason });
+        self.0.all(name).iter().map(parse).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;
