@@ -1,3 +1,7 @@
 //! The native host: one process, SQLite files, threads, sockets.
 
+pub mod blobs;
+pub mod dns;
+pub mod fetch;
 pub mod sql;
+pub mod telemetry;
