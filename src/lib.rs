@@ -1,6 +1,8 @@
 //! An agent network on the AT Protocol.
 
 #[cfg(not(target_arch = "wasm32"))]
+pub mod cli;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod config;
 pub mod crypto;
 pub mod data_model;

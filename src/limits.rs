@@ -39,6 +39,7 @@ pub const APPLY_WRITES_BODY_BYTES_MAX: usize = 1_000_000;
 
 /// Bytes of a sealed blob: it is sealed and opened in memory at once.
 pub const SEALED_BLOB_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Seconds of one outbound exchange: a DID document or a letter takes far less; a caller waits for it.
 pub const FETCH_TIMEOUT_SECONDS: u64 = 10;
 
@@ -56,3 +57,9 @@ pub const BLOB_HEAD_BYTES: usize = 512;
 
 /// Bytes of a blob that are read from disk at once.
 pub const BLOB_CHUNK_BYTES: usize = 64 * 1024;
+
+/// Bytes of a repo that `zap repo verify` takes into memory; the largest known are a few hundred megabytes.
+pub const VERIFY_REPO_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Blocks of a repo that `zap repo verify` takes into memory.
+pub const VERIFY_BLOCKS_MAX: u64 = 20_000_000;

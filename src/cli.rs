@@ -1,0 +1,142 @@
+//! The command `zap`: one server, and a client for it.
+//!
+//! | module | |
+//! |---|---|
+//! | [`settings`] | the server's settings as flags |
+//! | [`config`] | `zap config` |
+//! | [`session`] | where the server is and which token opens what; the calls |
+//! | [`agent`], [`memory`], [`repo`] | the client commands |
+//! | [`verify`] | proving a repo from its CAR |
+//! | [`out`], [`error`] | what is printed, and the exit codes |
+//!
+//! Client commands speak HTTP to the server like anybody's tools; they have no way around it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod agent;
+mod config;
+mod error;
+mod memory;
+mod out;
+mod repo;
+mod session;
+mod settings;
+mod verify;
+
+pub use error::CliError;
+pub use verify::VerifyError;
+
+use out::Out;
+use session::{Connection, Session};
+
+/// What `zap --help` ends with.
+const AFTER_HELP: &str = "\
+Examples:
+  zap dev                                        a server to try things with, and two agents
+  zap agent create carol                         an agent; its token is kept in the data folder
+  zap remember carol \"tea at four\" --tag habit   seal a memory into her repo
+  zap recall carol \"when is tea\"                 search her memories
+  zap memories carol --json | jq .memories       what programs read
+  zap repo verify carol                          prove signature, tree and every record
+
+Exit codes:
+  0  done             3  no such agent, memory or repo
+  1  failed           4  not authorized
+  2  wrong usage      5  the server can't be reached";
+
+/// An agent network on the AT Protocol: every agent an account, every memory a sealed record
+#[derive(Debug, Parser)]
+#[command(name = "zap", version, after_help = AFTER_HELP, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+    /// Folder of the server's data and keys, and of the tokens kept here [env: ZAP_DATA] [default: ./data]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    data: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the effective configuration, and where each value came from
+    Config(config::ConfigArgs),
+    /// Create, list, show and delete agents
+    Agent(agent::AgentArgs),
+    /// Seal a memory into an agent's repo
+    Remember(memory::RememberArgs),
+    /// List an agent's memories, newest first
+    Memories(memory::MemoriesArgs),
+    /// Search an agent's memories
+    Recall(memory::RecallArgs),
+    /// Forget memories for good: their keys are destroyed
+    Forget(memory::ForgetArgs),
+    /// Look into repos and prove them
+    Repo(repo::RepoArgs),
+}
+
+/// Runs the command that this process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(run(&cli)),
+        Err(error) => Err(CliError::System(format!("no threads can be started: {error}"))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report(cli.json),
+    }
+}
+
+async fn run(cli: &Cli) -> Result<(), CliError> {
+    let out = Out::new(cli.json);
+    let data = data_folder(cli);
+    let session = |connection: &Connection| Session::new(connection, &data);
+    match &cli.command {
+        Command::Config(args) => config::run(args, out),
+        Command::Agent(args) => agent::run(args, &session(&args.connection)?, out).await,
+        Command::Remember(args) => memory::remember(args, &session(&args.connection)?, out).await,
+        Command::Memories(args) => memory::memories(args, &session(&args.connection)?, out).await,
+        Command::Recall(args) => memory::recall(args, &session(&args.connection)?, out).await,
+        Command::Forget(args) => memory::forget(args, &session(&args.connection)?, out).await,
+        Command::Repo(args) => repo::run(args, &session(&args.connection)?, out).await,
+    }
+}
+
+/// Where client commands look for tokens and the running server.
+fn data_folder(cli: &Cli) -> PathBuf {
+    let env = || std::env::var("ZAP_DATA").ok().filter(|data| !data.is_empty());
+    cli.data.clone().or_else(env).unwrap_or_else(|| "./data".to_owned()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::config::SETTINGS;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_setting_is_a_flag() {
+        let config = Cli::command();
+        let config = config.find_subcommand("config").unwrap();
+        for setting in SETTINGS.iter().filter(|setting| setting.name != "data") {
+            assert!(
+                config.get_arguments().any(|arg| arg.get_long() == Some(setting.name)),
+                "{}",
+                setting.name
+            );
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! `zap agent`: make agents, look at them, delete them. As the administrator.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::error::CliError;
+use super::out::{Out, short_time};
+use super::session::{As, Connection, Session};
+
+/// `zap agent`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AgentArgs {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    #[command(subcommand)]
+    command: AgentCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum AgentCommand {
+    /// Create an agent: an account with a DID, a handle, a repo, keys and a token of its own
+    #[command(
+        after_help = "Example:\n  zap agent create carol --display-name \"Carol\" --model some-model\n\n\
+        The token is kept in DATA/tokens/NAME, so that `zap remember carol ...` works at once."
+    )]
+    Create {
+        /// The first label of its handle: carol becomes carol.test
+        name: String,
+        /// The name to show
+        #[arg(long)]
+        display_name: Option<String>,
+        /// The model it runs on
+        #[arg(long)]
+        model: Option<String>,
+        /// A did:key that may later take over the DID
+        #[arg(long, value_name = "DID_KEY")]
+        recovery_key: Option<String>,
+    },
+    /// List all agents
+    List,
+    /// Show one agent
+    Show {
+        /// Its name, handle or DID
+        agent: String,
+    },
+    /// Delete an agent for good: its keys are destroyed, its repo is removed, its DID is tombstoned
+    Delete {
+        /// Its name, handle or DID
+        agent: String,
+        /// Needed: there is no way back
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// An agent as it was created.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Created {
+    pub(crate) did: String,
+    pub(crate) handle: String,
+    pub(crate) token: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) recovery_key: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct View {
+    did: String,
+    handle: String,
+    #[serde(flatten)]
+    rest: serde_json::Map<String, Value>,
+}
+
+impl View {
+    /// A field as text; a dash where it is not there.
+    fn text(&self, name: &str) -> String {
+        match self.rest.get(name) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Null) | None => "-".to_owned(),
+            Some(other) => other.to_string(),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Page {
+    agents: Vec<View>,
+    cursor: Option<String>,
+}
+
+pub(crate) async fn run(args: &AgentArgs, session: &Session, out: Out) -> Result<(), CliError> {
+    match &args.command {
+        AgentCommand::Create { name, display_name, model, recovery_key } => {
+            let mut input = json!({"name": name});
+            let given = [("displayName", display_name), ("model", model), ("recoveryKey", recovery_key)];
+            if let Some(fields) = input.as_object_mut() {
+                fields.extend(
+                    given
+                        .into_iter()
+                        .filter_map(|(key, value)| Some((key.to_owned(), json!(value.as_ref()?)))),
+                );
+            }
+            let (created, kept) = create(session, &input).await?;
+            if out.json {
+                return out.json(&created);
+            }
+            out.pairs(&[
+                ("handle", created.handle.clone()),
+                ("did", created.did),
+                ("token", format!("{} (kept in {kept})", created.token)),
+            ])?;
+            out.line("")?;
+            out.line(&format!("try: zap remember {name} \"the first thing I know\" --tag start"))
+        }
+        AgentCommand::List => list(session, out).await,
+        AgentCommand::Show { agent } => show(session, agent, out).await,
+        AgentCommand::Delete { agent, yes } => delete(session, agent, *yes, out).await,
+    }
+}
+
+/// Creates an agent and keeps its token; says where.
+pub(crate) async fn create(session: &Session, input: &Value) -> Result<(Created, String), CliError> {
+    let created: Created = session.procedure(As::Admin, "agent.admin.createAgent", input).await?;
+    let kept = session.keep_token(&created.handle, &created.did, &created.token)?;
+    Ok((created, kept.display().to_string()))
+}
+
+async fn list(session: &Session, out: Out) -> Result<(), CliError> {
+    let mut agents: Vec<View> = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let mut params = vec![("limit", "100")];
+        params.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+        let page: Page = session.query(As::Admin, "agent.admin.listAgents", &params).await?;
+        let ended = page.agents.is_empty();
+        agents.extend(page.agents);
+        cursor = page.cursor;
+        if cursor.is_none() || ended {
+            break;
+        }
+    }
+    if out.json {
+        return out.json(&json!({"agents": agents}));
+    }
+    if agents.is_empty() {
+        return out.line("There are no agents yet. Make one: zap agent create alice");
+    }
+    let rows: Vec<_> = agents
+        .into_iter()
+        .map(|agent| {
+            [
+                agent.handle.clone(),
+                agent.text("status"),
+                agent.text("memoryCount"),
+                agent.text("recordCount"),
+                short_time(&agent.text("lastActiveAt")),
+                agent.text("model"),
+                agent.did,
+            ]
+        })
+        .collect();
+    out.table(["HANDLE", "STATUS", "MEMORIES", "RECORDS", "LAST ACTIVE", "MODEL", "DID"], &rows)
+}
+
+async fn show(session: &Session, agent: &str, out: Out) -> Result<(), CliError> {
+    let handle = session.handle(agent).await?;
+    let agent: View = session.query(As::Admin, "agent.admin.getAgent", &[("agent", &handle)]).await?;
+    if out.json {
+        return out.json(&agent);
+    }
+    let mut pairs = vec![("handle", agent.handle.clone()), ("did", agent.did.clone())];
+    for (label, field) in [
+        ("name", "displayName"),
+        ("model", "model"),
+        ("status", "status"),
+        ("custody", "custody"),
+        ("memories", "memoryCount"),
+        ("records", "recordCount"),
+        ("created", "createdAt"),
+        ("last active", "lastActiveAt"),
+    ] {
+        if agent.rest.contains_key(field) {
+            pairs.push((label, agent.text(field)));
+        }
+    }
+    out.pairs(&pairs)
+}
+
+async fn delete(session: &Session, agent: &str, yes: bool, out: Out) -> Result<(), CliError> {
+    let handle = session.handle(agent).await?;
+    if !yes {
+        let text = format!(
+            "deleting {handle} destroys its keys and memories for good; repeat with --yes if that is meant"
+        );
+        return Err(CliError::Usage(text));
+    }
+    let deleted: Value =
+        session.procedure(As::Admin, "agent.admin.deleteAgent", &json!({"agent": handle})).await?;
+    let did = super::session::text_field(&deleted, "did").unwrap_or_default();
+    session.drop_tokens(&[&handle, did]);
+    if out.json { out.json(&deleted) } else { out.line(&format!("{handle} is gone")) }
+}

@@ -1,0 +1,193 @@
+//! Why a command failed, the exit code that says so, and what to do next.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::verify::VerifyError;
+use crate::config::ConfigError;
+use crate::host::HostError;
+use crate::host::native::telemetry::TelemetryError;
+
+/// Exit codes, as `zap --help` lists them.
+pub(crate) mod code {
+    pub(crate) const FAILED: u8 = 1;
+    pub(crate) const USAGE: u8 = 2;
+    pub(crate) const NOT_FOUND: u8 = 3;
+    pub(crate) const NOT_AUTHORIZED: u8 = 4;
+    pub(crate) const UNREACHABLE: u8 = 5;
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CliError {
+    /// The configuration can't be.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Logs or metrics can't start.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// The host can't start, or stopped wrongly.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// What was asked for can't be, and why.
+    #[error("{0}")]
+    Usage(String),
+    /// The server can't be reached.
+    #[error("the server at {url} can't be reached: {reason}")]
+    Unreachable {
+        /// Where it was looked for.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The server answered with an error.
+    #[error("{message}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The error's name.
+        name: String,
+        /// Its message.
+        message: String,
+    },
+    /// The server answered something else than the method promises.
+    #[error("the server's answer to {nsid} can't be read: {reason}")]
+    Answer {
+        /// The method.
+        nsid: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// There is no such agent or memory.
+    #[error("{0}")]
+    NotFound(String),
+    /// There is no token to do that with.
+    #[error("there is no token of {who} in {}", path.display())]
+    NoToken {
+        /// Whose.
+        who: String,
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The repo is not what it should be.
+    #[error("the repo does not verify: {0}")]
+    Verify(#[from] VerifyError),
+    /// A file can't be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The address is taken.
+    #[error("{address} is in use by another process")]
+    PortInUse {
+        /// What was to be served on.
+        address: String,
+    },
+    /// The address can't be served on.
+    #[error("{address} can't be listened on: {source}")]
+    Listen {
+        /// What was to be served on.
+        address: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Standard output can't be written.
+    #[error("writing the output: {0}")]
+    Output(#[source] std::io::Error),
+    /// The output has no JSON form.
+    #[error("writing JSON: {0}")]
+    NotJson(#[source] serde_json::Error),
+    /// The process can't do what it needs of the system.
+    #[error("{0}")]
+    System(String),
+}
+
+impl CliError {
+    /// Prints it and gives the exit code.
+    pub(crate) fn report(&self, json: bool) -> ExitCode {
+        use std::io::Write;
+        if let Self::Output(error) = self
+            && error.kind() == std::io::ErrorKind::BrokenPipe
+        {
+            return ExitCode::SUCCESS;
+        }
+        let hint = self.hint();
+        let text = if json {
+            json!({"error": self.name(), "message": self.to_string(), "hint": hint}).to_string()
+        } else {
+            let message = super::out::clean(&self.to_string());
+            hint.map_or_else(
+                || format!("error: {message}"),
+                |hint| format!("error: {message}\n  next: {hint}"),
+            )
+        };
+        // Nobody is left to tell if this fails too.
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        ExitCode::from(self.code())
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::Config(_) => code::USAGE,
+            Self::NotFound(_) => code::NOT_FOUND,
+            Self::NoToken { .. } => code::NOT_AUTHORIZED,
+            Self::Unreachable { .. } => code::UNREACHABLE,
+            Self::Refused { status: 401 | 403, .. } => code::NOT_AUTHORIZED,
+            Self::Refused { status, name, .. } if *status == 404 || name.ends_with("NotFound") => {
+                code::NOT_FOUND
+            }
+            _ => code::FAILED,
+        }
+    }
+
+    /// A stable name for programs; the server's own where it gave one.
+    fn name(&self) -> &str {
+        match self {
+            Self::Refused { name, .. } => name,
+            _ => match self.code() {
+                code::USAGE => "Usage",
+                code::NOT_FOUND => "NotFound",
+                code::NOT_AUTHORIZED => "NotAuthorized",
+                code::UNREACHABLE => "Unreachable",
+                _ => "Failed",
+            },
+        }
+    }
+
+    /// The next step.
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Unreachable { .. } => {
+                "start it with `zap dev`, or say where it is with --url or ZAP_URL".to_owned()
+            }
+            Self::NoToken { who, .. } if who == "the administrator" => {
+                "say where the server's data folder is with --data, or give --token or ZAP_TOKEN; \
+                 `zap dev` starts a server with all of it"
+                    .to_owned()
+            }
+            Self::NoToken { .. } => {
+                "give --token or ZAP_TOKEN, or the folder it was created in with --data; \
+                 `zap agent create` keeps the token of a new agent there"
+                    .to_owned()
+            }
+            Self::PortInUse { .. } => "stop that one, or choose another with --listen".to_owned(),
+            Self::Config(_) => "`zap config` shows every setting and where it came from".to_owned(),
+            Self::Refused { status: 401 | 403, .. } => {
+                "the token does not open this; see --token and --data in `zap --help`".to_owned()
+            }
+            Self::Refused { status: 501, .. } => {
+                "the server does not have this method; is it a zap server?".to_owned()
+            }
+            Self::Refused { status: 500.., .. } => "the server's log says more".to_owned(),
+            _ if self.code() == code::NOT_FOUND => "`zap agent list` shows the agents there are".to_owned(),
+            Self::Usage(_) => "`zap --help` has examples".to_owned(),
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,374 @@
+//! `zap remember`, `memories`, `recall` and `forget`: an agent's memory, as the agent.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use unicode_segmentation::UnicodeSegmentation;
+
+use super::error::CliError;
+use super::out::{Out, short_time, shortened};
+use super::session::{As, Connection, Session, text_field};
+use crate::syntax::format_datetime_ms;
+
+/// Characters of a note's summary; a longer text is kept whole beside it.
+const SUMMARY_GRAPHEMES_MAX: usize = 300;
+/// Most that is listed at once.
+const LIMIT_MAX: u32 = 100;
+
+/// `zap remember`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RememberArgs {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// Name, handle or DID of the agent
+    agent: String,
+    /// What to remember; for a fact: "subject | predicate | object"
+    text: String,
+    /// A word to find it by; may be repeated
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// What kind of memory it is
+    #[arg(long = "type", value_enum, default_value = "note", value_name = "TYPE")]
+    kind: Kind,
+    /// For a decision or learning: the situation
+    #[arg(long, value_name = "TEXT")]
+    context: Option<String>,
+    /// For a decision: why
+    #[arg(long, value_name = "TEXT")]
+    rationale: Option<String>,
+}
+
+/// What `zap memories` and `zap recall` have in common.
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// Only those with this tag; may be repeated, then all must be there
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// Only of this kind; may be repeated
+    #[arg(long = "type", value_enum, value_name = "TYPE")]
+    kinds: Vec<Kind>,
+}
+
+/// `zap memories`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct MemoriesArgs {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// Name, handle or DID of the agent
+    agent: String,
+    #[command(flatten)]
+    which: Which,
+    /// How many at most
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+}
+
+/// `zap recall`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RecallArgs {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// Name, handle or DID of the agent
+    agent: String,
+    /// What to look for
+    query: String,
+    #[command(flatten)]
+    which: Which,
+    /// How many at most
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+    limit: u32,
+}
+
+/// `zap forget`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ForgetArgs {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// Name, handle or DID of the agent
+    agent: String,
+    /// URIs, or keys as `zap memories` shows them
+    #[arg(required = true, value_name = "URI")]
+    uris: Vec<String>,
+}
+
+/// The kinds of memory that a line of text can become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    Note,
+    Fact,
+    Decision,
+    Learning,
+    Episode,
+}
+
+impl Kind {
+    fn nsid(self) -> &'static str {
+        match self {
+            Self::Note => "agent.memory.note",
+            Self::Fact => "agent.memory.fact",
+            Self::Decision => "agent.memory.decision",
+            Self::Learning => "agent.memory.learning",
+            Self::Episode => "agent.memory.episode",
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct View {
+    uri: String,
+    memory: Value,
+    #[serde(flatten)]
+    rest: serde_json::Map<String, Value>,
+}
+
+impl View {
+    fn row(&self) -> [String; 5] {
+        let kind = text_field(&self.memory, "$type").unwrap_or("-");
+        let tags = self.memory.get("tags").and_then(Value::as_array);
+        let tags = tags.map(|tags| tags.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","));
+        [
+            short_key(&self.uri).to_owned(),
+            kind.strip_prefix("agent.memory.").unwrap_or(kind).to_owned(),
+            short_time(text_field(&self.memory, "createdAt").unwrap_or("-")),
+            tags.unwrap_or_default(),
+            text_of(&self.memory),
+        ]
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Page {
+    memories: Vec<View>,
+    cursor: Option<String>,
+}
+
+pub(crate) async fn remember(args: &RememberArgs, session: &Session, out: Out) -> Result<(), CliError> {
+    let token = session.agent_token(&args.agent)?;
+    let memory = memory_of(args, &now())?;
+    let answer = keep(session, &token, &memory).await?;
+    if out.json {
+        return out.json(&answer);
+    }
+    let uri = text_field(&answer, "uri").unwrap_or_default();
+    match text_field(&answer, "status") {
+        Some("duplicate") => out.line(&format!("known already: {}", super::out::clean(uri))),
+        _ => out.line(&format!("remembered: {}", super::out::clean(uri))),
+    }
+}
+
+/// Seals one memory.
+pub(crate) async fn keep(session: &Session, token: &str, memory: &Value) -> Result<Value, CliError> {
+    session.procedure(As::Token(token), "agent.memory.remember", &json!({"memory": memory})).await
+}
+
+/// A note of our own making.
+pub(crate) fn note(summary: &str, tags: &[&str]) -> Value {
+    json!({"$type": Kind::Note.nsid(), "summary": summary, "tags": tags, "createdAt": now()})
+}
+
+pub(crate) async fn memories(args: &MemoriesArgs, session: &Session, out: Out) -> Result<(), CliError> {
+    let token = session.agent_token(&args.agent)?;
+    let mut memories: Vec<View> = Vec::new();
+    let mut cursor: Option<String> = None;
+    while let Some(wanted) = remaining(args.limit, memories.len()) {
+        let limit = wanted.min(LIMIT_MAX).to_string();
+        let mut params = args.which.params();
+        params.push(("limit", &limit));
+        params.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+        let page: Page = session.query(As::Token(&token), "agent.memory.list", &params).await?;
+        let ended = page.memories.is_empty();
+        memories.extend(page.memories);
+        cursor = page.cursor;
+        if cursor.is_none() || ended {
+            break;
+        }
+    }
+    if out.json {
+        return out.json(&json!({"memories": memories, "cursor": cursor}));
+    }
+    if memories.is_empty() {
+        return out.line("No memories match.");
+    }
+    let rows: Vec<_> = memories.iter().map(View::row).collect();
+    out.table(["KEY", "TYPE", "WHEN", "TAGS", "TEXT"], &rows)?;
+    if cursor.is_some() {
+        out.line(&format!("... and more; see them with --limit {}", args.limit.saturating_mul(10)))?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn recall(args: &RecallArgs, session: &Session, out: Out) -> Result<(), CliError> {
+    let token = session.agent_token(&args.agent)?;
+    let limit = args.limit.to_string();
+    let mut params = args.which.params();
+    params.extend([("q", args.query.as_str()), ("limit", &limit)]);
+    let answer: Value = session.query(As::Token(&token), "agent.memory.recall", &params).await?;
+    if out.json {
+        return out.json(&answer);
+    }
+    let results = answer.get("results").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    if results.is_empty() {
+        return out.line("Nothing comes to mind.");
+    }
+    let rows: Vec<_> = results
+        .iter()
+        .map(|result| {
+            [
+                result.get("score").map(Value::to_string).unwrap_or_default(),
+                short_key(text_field(result, "uri").unwrap_or_default()).to_owned(),
+                shortened(text_field(result, "why").unwrap_or_default(), 40),
+                result.get("memory").map(text_of).unwrap_or_default(),
+            ]
+        })
+        .collect();
+    out.table(["SCORE", "KEY", "WHY", "TEXT"], &rows)
+}
+
+pub(crate) async fn forget(args: &ForgetArgs, session: &Session, out: Out) -> Result<(), CliError> {
+    let token = session.agent_token(&args.agent)?;
+    let mut uris = args.uris.clone();
+    if uris.iter().any(|uri| !uri.starts_with("at://")) {
+        let did = session.did(&args.agent).await?;
+        for uri in uris.iter_mut().filter(|uri| !uri.starts_with("at://")) {
+            *uri = format!("at://{did}/agent.vault.sealed/{uri}");
+        }
+    }
+    let (mut forgotten, mut shredded) = (0, 0);
+    for portion in uris.chunks(100) {
+        let answer: Value =
+            session.procedure(As::Token(&token), "agent.memory.forget", &json!({"uris": portion})).await?;
+        let count = |name| answer.get(name).and_then(Value::as_u64).unwrap_or_default();
+        forgotten += count("forgotten");
+        shredded += count("shredded");
+    }
+    if out.json {
+        out.json(&json!({"forgotten": forgotten, "shredded": shredded}))?;
+    } else if forgotten > 0 {
+        out.line(&format!("forgotten: {forgotten}, keys destroyed: {shredded}"))?;
+    }
+    if forgotten == 0 {
+        return Err(CliError::NotFound(format!("{} has no such memory", args.agent)));
+    }
+    Ok(())
+}
+
+impl Which {
+    fn params(&self) -> Vec<(&str, &str)> {
+        let tags = self.tags.iter().map(|tag| ("tags", tag.as_str()));
+        tags.chain(self.kinds.iter().map(|kind| ("types", kind.nsid()))).collect()
+    }
+}
+
+fn remaining(limit: u32, have: usize) -> Option<u32> {
+    limit.checked_sub(u32::try_from(have).ok()?).filter(|remaining| *remaining > 0)
+}
+
+/// A line of text as a memory of its kind.
+fn memory_of(args: &RememberArgs, now: &str) -> Result<Value, CliError> {
+    let text = args.text.trim();
+    if text.is_empty() {
+        return Err(CliError::Usage("there is nothing to remember: the text is empty".to_owned()));
+    }
+    let mut memory = match args.kind {
+        Kind::Note if text.graphemes(true).count() > SUMMARY_GRAPHEMES_MAX => {
+            json!({"summary": shortened(text, SUMMARY_GRAPHEMES_MAX), "text": text})
+        }
+        Kind::Note => json!({"summary": text}),
+        Kind::Fact => match text.split('|').map(str::trim).collect::<Vec<_>>().as_slice() {
+            [subject, predicate, object] if !subject.is_empty() && !predicate.is_empty() => {
+                json!({"subject": subject, "predicate": predicate, "object": object})
+            }
+            _ => {
+                let text = "a fact has three parts, as in \"the build | takes | four minutes\"";
+                return Err(CliError::Usage(text.to_owned()));
+            }
+        },
+        Kind::Decision => json!({
+            "decision": text,
+            "context": args.context.as_deref().unwrap_or_default(),
+            "rationale": args.rationale.as_deref().unwrap_or_default(),
+            "status": "accepted",
+        }),
+        Kind::Learning => match &args.context {
+            Some(context) => json!({"statement": text, "context": context}),
+            None => json!({"statement": text}),
+        },
+        Kind::Episode => json!({"text": text, "happenedAt": now}),
+    };
+    if let Some(fields) = memory.as_object_mut() {
+        fields.insert("$type".to_owned(), json!(args.kind.nsid()));
+        fields.insert("createdAt".to_owned(), json!(now));
+        if !args.tags.is_empty() {
+            fields.insert("tags".to_owned(), json!(args.tags));
+        }
+    }
+    Ok(memory)
+}
+
+/// What a memory says, on one line.
+fn text_of(memory: &Value) -> String {
+    let field = |name| text_field(memory, name);
+    if let (Some(subject), Some(predicate), Some(object)) =
+        (field("subject"), field("predicate"), field("object"))
+    {
+        return format!("{subject} | {predicate} | {object}");
+    }
+    let said = ["summary", "decision", "statement", "text"].into_iter().find_map(field);
+    said.map_or_else(|| memory.to_string(), str::to_owned)
+}
+
+/// The record key of an at:// URI.
+fn short_key(uri: &str) -> &str {
+    uri.rsplit('/').next().unwrap_or(uri)
+}
+
+fn now() -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    format_datetime_ms(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: RememberArgs,
+    }
+
+    fn memory(line: &[&str]) -> Result<Value, CliError> {
+        let line = ["remember", "alice"].iter().chain(line);
+        memory_of(&Line::try_parse_from(line).unwrap().args, "2026-01-01T00:00:00.000Z")
+    }
+
+    #[test]
+    fn a_line_becomes_a_memory_of_its_kind() {
+        let note = memory(&["tea is green", "--tag", "tea", "--tag", "colour"]).unwrap();
+        assert_eq!(note["$type"], "agent.memory.note");
+        assert_eq!(note["tags"], json!(["tea", "colour"]));
+        assert_eq!(text_of(&note), "tea is green");
+        let fact = memory(&["tea | is | green", "--type", "fact"]).unwrap();
+        assert_eq!(fact["object"], "green");
+        assert_eq!(text_of(&fact), "tea | is | green");
+        for kind in ["decision", "learning", "episode"] {
+            assert_eq!(text_of(&memory(&["tea is green", "--type", kind]).unwrap()), "tea is green");
+        }
+        assert!(memory(&["tea is green", "--type", "fact"]).is_err());
+        assert!(memory(&["  "]).is_err());
+    }
+
+    #[test]
+    fn a_long_note_keeps_its_whole_text() {
+        let long = "x".repeat(1000);
+        let note = memory(&[&long]).unwrap();
+        assert_eq!(note["summary"].as_str().unwrap().graphemes(true).count(), SUMMARY_GRAPHEMES_MAX);
+        assert_eq!(note["text"], long);
+    }
+
+    #[test]
+    fn keys_are_the_end_of_uris() {
+        assert_eq!(short_key("at://did:plc:abc/agent.vault.sealed/abcd"), "abcd");
+    }
+}

@@ -1,0 +1,337 @@
+//! A client's view of one server: where it is, which token opens what, and the calls.
+//!
+//! A running server leaves `server.json` (its URL, its PLC directory) in its data folder, and there are the admin token
+//! and the tokens of agents made from here. So commands on the same machine need no settings but the folder.
+
+use std::path::{Path, PathBuf};
+
+use reqwest::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::error::CliError;
+use crate::config::admin_token_file;
+use crate::config::secrets::replace_private_file;
+use crate::host::native::fetch::install_tls_provider;
+
+/// How to find the server and what to show it; the same for all client commands.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Connection {
+    /// The server [default: what runs on --data, else http://localhost:2583]
+    #[arg(long, env = "ZAP_URL", hide_env_values = true, global = true, help_heading = "Connection")]
+    pub(crate) url: Option<String>,
+    /// Token to use instead of the one kept in --data
+    #[arg(long, env = "ZAP_TOKEN", hide_env_values = true, global = true, help_heading = "Connection")]
+    pub(crate) token: Option<String>,
+}
+
+/// What a running server says of itself in its data folder.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ServerFile {
+    /// Where clients reach it.
+    pub(crate) url: String,
+    /// The PLC directory it registers DIDs in.
+    pub(crate) plc_url: String,
+}
+
+impl ServerFile {
+    pub(crate) fn path(data: &Path) -> PathBuf {
+        data.join("server.json")
+    }
+
+    fn read(data: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(Self::path(data)).ok()?).ok()
+    }
+}
+
+/// Whom a call is made as.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum As<'a> {
+    /// Nobody.
+    Anyone,
+    /// The network's administrator.
+    Admin,
+    /// The owner of this token.
+    Token(&'a str),
+}
+
+/// A server, and what is known of it.
+#[derive(Debug)]
+pub(crate) struct Session {
+    http: reqwest::Client,
+    /// Scheme and authority.
+    pub(crate) url: String,
+    /// The PLC directory, where known.
+    pub(crate) plc_url: Option<String>,
+    pub(crate) data: PathBuf,
+    token: Option<String>,
+}
+
+impl Session {
+    pub(crate) fn new(connection: &Connection, data: &Path) -> Result<Self, CliError> {
+        let running = ServerFile::read(data);
+        let plc_url = running.as_ref().filter(|_| connection.url.is_none()).map(|file| file.plc_url.clone());
+        let url = connection.url.clone().or(running.map(|file| file.url));
+        let url = url.unwrap_or_else(|| "http://localhost:2583".to_owned());
+        install_tls_provider();
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("zap/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(std::time::Duration::from_secs(10))
+            .build()
+            .map_err(|error| CliError::System(format!("TLS can't be set up: {error}")))?;
+        Ok(Self {
+            http,
+            url: url.trim_end_matches('/').to_owned(),
+            plc_url,
+            data: data.to_owned(),
+            token: connection.token.clone(),
+        })
+    }
+
+    /// Calls a query.
+    pub(crate) async fn query<T: DeserializeOwned>(
+        &self,
+        r#as: As<'_>,
+        nsid: &str,
+        params: &[(&str, &str)],
+    ) -> Result<T, CliError> {
+        let request = self.http.request(Method::GET, self.method_url(nsid, params)?);
+        self.answer(nsid, self.authorized(request, r#as)?).await
+    }
+
+    /// Calls a procedure.
+    pub(crate) async fn procedure<T: DeserializeOwned>(
+        &self,
+        r#as: As<'_>,
+        nsid: &str,
+        input: &Value,
+    ) -> Result<T, CliError> {
+        let request = self.http.request(Method::POST, self.method_url(nsid, &[])?).json(input);
+        self.answer(nsid, self.authorized(request, r#as)?).await
+    }
+
+    /// Calls a query whose answer is not JSON; the body is still to be read.
+    pub(crate) async fn download(
+        &self,
+        nsid: &str,
+        params: &[(&str, &str)],
+    ) -> Result<reqwest::Response, CliError> {
+        self.send(self.http.request(Method::GET, self.method_url(nsid, params)?)).await
+    }
+
+    /// Fetches a JSON document from anywhere.
+    pub(crate) async fn document(&self, url: &str) -> Result<Value, CliError> {
+        let answer = self.http.get(url).send().await.map_err(|error| unreachable(url, &error))?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Err(CliError::NotFound(format!("there is nothing at {url}")));
+        }
+        let answer = answer.error_for_status().map_err(|error| unreachable(url, &error))?;
+        answer.json().await.map_err(|error| unreachable(url, &error))
+    }
+
+    /// The DID of an agent named by name, handle or DID.
+    pub(crate) async fn did(&self, agent: &str) -> Result<String, CliError> {
+        if agent.starts_with("did:") {
+            return Ok(agent.to_owned());
+        }
+        let handle = self.handle(agent).await?;
+        let resolved: Result<Value, _> =
+            self.query(As::Anyone, "com.atproto.identity.resolveHandle", &[("handle", &handle)]).await;
+        match resolved {
+            Ok(answer) => text_field(&answer, "did").map(str::to_owned).ok_or_else(|| CliError::Answer {
+                nsid: "com.atproto.identity.resolveHandle".to_owned(),
+                reason: "it has no did".to_owned(),
+            }),
+            Err(CliError::Refused { status: 400 | 404, .. }) => {
+                Err(CliError::NotFound(format!("there is no agent {agent} ({handle}) on this server")))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A name as a handle or DID: `alice` is `alice.test` where handles end in `.test`.
+    pub(crate) async fn handle(&self, agent: &str) -> Result<String, CliError> {
+        if agent.contains('.') || agent.starts_with("did:") {
+            return Ok(agent.to_owned());
+        }
+        let server: Value = self.query(As::Anyone, "com.atproto.server.describeServer", &[]).await?;
+        let domain = server.get("availableUserDomains").and_then(|domains| domains.get(0));
+        let domain = domain.and_then(Value::as_str).unwrap_or(".test");
+        Ok(format!("{agent}{domain}"))
+    }
+
+    /// The token to act as an agent with: the one given, or the one kept under its name.
+    pub(crate) fn agent_token(&self, agent: &str) -> Result<String, CliError> {
+        if let Some(token) = &self.token {
+            return Ok(token.clone());
+        }
+        let path = self.token_file(agent)?;
+        match std::fs::read_to_string(&path) {
+            Ok(token) => Ok(token.trim().to_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(CliError::NoToken { who: agent.to_owned(), path })
+            }
+            Err(source) => Err(CliError::File { path, source }),
+        }
+    }
+
+    /// Keeps an agent's token where [`Session::agent_token`] finds it, by its handle's first label and by its DID.
+    pub(crate) fn keep_token(&self, agent: &str, did: &str, token: &str) -> Result<PathBuf, CliError> {
+        let path = self.token_file(agent)?;
+        for path in [&path, &self.token_file(did)?] {
+            let write = || {
+                std::fs::create_dir_all(path.parent().unwrap_or(&self.data))?;
+                replace_private_file(path, &format!("{token}\n"))
+            };
+            write().map_err(|source| CliError::File { path: path.clone(), source })?;
+        }
+        Ok(path)
+    }
+
+    /// Forgets kept tokens. Those that are not there are fine.
+    pub(crate) fn drop_tokens(&self, names: &[&str]) {
+        for name in names {
+            if let Ok(path) = self.token_file(name) {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+
+    /// `DATA/tokens/alice` for `alice` and `alice.test`; `DATA/tokens/did_plc_...` for a DID.
+    fn token_file(&self, agent: &str) -> Result<PathBuf, CliError> {
+        let name = if agent.starts_with("did:") {
+            agent.replace([':', '%'], "_")
+        } else {
+            agent.split('.').next().unwrap_or_default().to_ascii_lowercase()
+        };
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if name.is_empty() || name.starts_with('.') || name.len() > 200 || !name.bytes().all(plain) {
+            return Err(CliError::Usage(format!(
+                "`{agent}` is neither an agent's name, nor a handle, nor a DID"
+            )));
+        }
+        Ok(self.data.join("tokens").join(name))
+    }
+
+    fn admin_token(&self) -> Result<String, CliError> {
+        if let Some(token) = &self.token {
+            return Ok(token.clone());
+        }
+        if let Some(token) = std::env::var("ZAP_ADMIN_TOKEN").ok().filter(|token| !token.is_empty()) {
+            return Ok(token);
+        }
+        let path = admin_token_file(&self.data);
+        match std::fs::read_to_string(&path) {
+            Ok(token) => Ok(token.trim().to_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(CliError::NoToken { who: "the administrator".to_owned(), path })
+            }
+            Err(source) => Err(CliError::File { path, source }),
+        }
+    }
+
+    fn authorized(
+        &self,
+        request: reqwest::RequestBuilder,
+        r#as: As<'_>,
+    ) -> Result<reqwest::RequestBuilder, CliError> {
+        Ok(match r#as {
+            As::Anyone => request,
+            As::Admin => request.bearer_auth(self.admin_token()?),
+            As::Token(token) => request.bearer_auth(token),
+        })
+    }
+
+    fn method_url(&self, nsid: &str, params: &[(&str, &str)]) -> Result<reqwest::Url, CliError> {
+        let mut url = reqwest::Url::parse(&format!("{}/xrpc/{nsid}", self.url))
+            .map_err(|error| CliError::Usage(format!("--url {}: {error}", self.url)))?;
+        if !params.is_empty() {
+            url.query_pairs_mut().extend_pairs(params);
+        }
+        Ok(url)
+    }
+
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        nsid: &str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<T, CliError> {
+        let body = self.send(request).await?.bytes().await.map_err(|error| unreachable(&self.url, &error))?;
+        // A procedure without output answers with nothing.
+        let body: &[u8] = if body.is_empty() { b"null" } else { &body };
+        serde_json::from_slice(body)
+            .map_err(|error| CliError::Answer { nsid: nsid.to_owned(), reason: error.to_string() })
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, CliError> {
+        let answer = request.send().await.map_err(|error| unreachable(&self.url, &error))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let body: Value = answer.json().await.unwrap_or_default();
+        Err(CliError::Refused {
+            status: status.as_u16(),
+            name: text_field(&body, "error").unwrap_or("UnknownError").to_owned(),
+            message: text_field(&body, "message")
+                .or_else(|| text_field(&body, "error"))
+                .map_or_else(|| format!("the server answered {status}"), str::to_owned),
+        })
+    }
+}
+
+/// A text of an object.
+pub(crate) fn text_field<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
+    value.get(name).and_then(Value::as_str)
+}
+
+fn unreachable(url: &str, error: &reqwest::Error) -> CliError {
+    let mut cause = std::error::Error::source(error);
+    while let Some(deeper) = cause.and_then(std::error::Error::source) {
+        cause = Some(deeper);
+    }
+    let reason = cause.map_or_else(|| error.to_string(), ToString::to_string);
+    CliError::Unreachable { url: url.to_owned(), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(data: &Path, url: Option<&str>) -> Session {
+        Session::new(&Connection { url: url.map(str::to_owned), token: None }, data).unwrap()
+    }
+
+    #[test]
+    fn a_token_is_found_by_name_handle_and_did_and_by_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = session(folder.path(), None);
+        session.keep_token("alice", "did:plc:abc", "zap_secret").unwrap();
+        for agent in ["alice", "Alice", "alice.test", "did:plc:abc"] {
+            assert_eq!(session.agent_token(agent).unwrap(), "zap_secret");
+        }
+        assert!(matches!(session.agent_token("bob"), Err(CliError::NoToken { .. })));
+        for odd in ["", "..", "../alice", "a/b", ".hidden", "did:plc:a/b", &"x".repeat(300)] {
+            assert!(matches!(session.agent_token(odd), Err(CliError::Usage(_))), "{odd}");
+        }
+        session.drop_tokens(&["alice", "did:plc:abc"]);
+        assert!(session.agent_token("alice").is_err());
+    }
+
+    #[test]
+    fn the_running_server_is_found_through_the_data_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(session(folder.path(), None).url, "http://localhost:2583");
+        let text = r#"{"url":"http://localhost:9","plcUrl":"http://localhost:8"}"#;
+        std::fs::write(ServerFile::path(folder.path()), text).unwrap();
+        let found = session(folder.path(), None);
+        assert_eq!(
+            (found.url.as_str(), found.plc_url.as_deref()),
+            ("http://localhost:9", Some("http://localhost:8"))
+        );
+        let given = session(folder.path(), Some("https://example.com/"));
+        assert_eq!((given.url.as_str(), given.plc_url), ("https://example.com", None));
+    }
+}
