@@ -14,12 +14,15 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::env::Network;
+use crate::vault::MasterKey;
 
+mod folder;
 pub mod layers;
 mod parse;
 pub mod secrets;
 pub mod settings;
 
+pub use folder::FolderLock;
 pub use layers::{Effective, Layers, Source, Texts};
 pub use secrets::Secrets;
 pub use settings::{SETTINGS, Setting};
@@ -74,10 +77,10 @@ pub enum ConfigError {
         /// What is wrong and how it should be.
         reason: String,
     },
-    /// A key file can't be read, made or trusted.
+    /// The data folder or a key file can't be read, made or trusted.
     #[error("{} {reason}", path.display())]
-    Secret {
-        /// The file.
+    Folder {
+        /// The file or folder.
         path: PathBuf,
         /// What is wrong and what to do.
         reason: String,
@@ -137,15 +140,6 @@ pub struct Config {
     master_key_file: Option<PathBuf>,
 }
 
-/// A key given in the configuration itself; never shown.
-struct MasterKey(Zeroizing<[u8; 32]>);
-
-impl std::fmt::Debug for MasterKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("MasterKey(hidden)")
-    }
-}
-
 impl Config {
     /// Parses and checks the effective values. Touches no file.
     ///
@@ -179,7 +173,7 @@ impl Config {
             log: read.required("log", |text| Ok(text.to_owned()))?,
             log_format: read.required("log-format", log_format)?,
             admin_token: read.optional("admin-token", admin_token)?.map(Zeroizing::new),
-            master_key: read.optional("master-key", parse::key)?.map(|key| MasterKey(Zeroizing::new(key))),
+            master_key: read.optional("master-key", parse::key)?,
             master_key_file: read.optional("master-key-file", |text| Ok(PathBuf::from(text)))?,
             not_yet: not_yet(effective)?,
             public_url,
@@ -199,14 +193,23 @@ impl Config {
         }
     }
 
+    /// Takes the data folder for this process, making it when missing. Held until dropped.
+    ///
+    /// # Errors
+    /// When it can't be made, or another process has it.
+    pub fn lock_folder(&self) -> Result<FolderLock, ConfigError> {
+        folder::make(&self.data)?;
+        FolderLock::take(&self.data)
+    }
+
     /// The master key and the admin token: those given, or those kept in the data folder, which are made when missing.
     ///
     /// # Errors
     /// When a file can't be read or made, is readable by others, or holds no key.
     pub fn open_secrets(&self) -> Result<Secrets, ConfigError> {
-        secrets::make_folder(&self.data)?;
+        folder::make(&self.data)?;
         let master_key = match (&self.master_key, &self.master_key_file) {
-            (Some(key), _) => key.0.clone(),
+            (Some(key), _) => key.clone(),
             (None, Some(file)) => secrets::read_or_make_key(file)?,
             (None, None) => secrets::read_or_make_key(&self.data.join("master.key"))?,
         };

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::vault::MasterKey;
+
 /// `72h`, `1h30m`, `45s`, `7d`, `2w`; a bare number is refused, since nobody can tell its unit.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a duration; write it as 72h, 1h30m or 7d");
@@ -89,16 +91,11 @@ pub(super) fn handle_domain(text: &str) -> Result<String, String> {
 }
 
 /// 64 hex digits. The message never shows the text: it is a key, if a wrong one.
-pub(super) fn key(text: &str) -> Result<[u8; 32], String> {
-    let text = text.trim();
-    let wrong = || {
-        let digits = text.chars().count();
-        format!(
-            "it must be 64 hex digits (32 bytes) and has {digits} characters; `openssl rand -hex 32` makes one"
-        )
-    };
-    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| wrong())?;
-    bytes.try_into().map_err(|_| wrong())
+pub(super) fn key(text: &str) -> Result<MasterKey, String> {
+    MasterKey::from_hex(text).map_err(|_| {
+        let digits = text.trim().chars().count();
+        format!("it must be 64 hex digits (32 bytes) and has {digits} characters; `openssl rand -hex 32` makes one")
+    })
 }
 
 #[cfg(test)]
@@ -149,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_wrong_key_is_not_repeated() {
-        assert_eq!(key(&"0aF".repeat(22)[..64]).unwrap()[0], 0x0a);
+        assert_eq!(key(&"0aF".repeat(22)[..64]).unwrap().as_bytes()[0], 0x0a);
         for wrong in ["secret", &"zz".repeat(32), &"00".repeat(33)] {
             assert!(!key(wrong).unwrap_err().contains(wrong));
         }

@@ -9,12 +9,14 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use super::folder::failed;
 use super::{ConfigError, parse};
+use crate::vault::MasterKey;
 
 /// What a server must know and nobody else may.
 pub struct Secrets {
     /// Wraps all agents' root keys.
-    pub master_key: Zeroizing<[u8; 32]>,
+    pub master_key: MasterKey,
     /// Opens the administration methods, and no agent's memories.
     pub admin_token: Zeroizing<String>,
 }
@@ -28,22 +30,10 @@ impl std::fmt::Debug for Secrets {
 /// Bytes of a key or token file that are read; ours have 65.
 const FILE_BYTES_MAX: u64 = 4096;
 
-/// Makes the data folder, for its owner alone. One that is there stays as it is.
-pub(super) fn make_folder(path: &Path) -> Result<(), ConfigError> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
-        .create(path)
-        .map_err(|error| failed(path, format!("can't be made: {error}; choose another with --data")))
-}
-
 /// The 32 bytes in `path`, which are made when it is not there.
-pub(super) fn read_or_make_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, ConfigError> {
+pub(super) fn read_or_make_key(path: &Path) -> Result<MasterKey, ConfigError> {
     let text = read_or_make(path)?;
-    let key = parse::key(&text).map_err(|reason| failed(path, format!("holds no master key: {reason}")))?;
-    Ok(Zeroizing::new(key))
+    parse::key(&text).map_err(|reason| failed(path, format!("holds no master key: {reason}")))
 }
 
 /// The token in `path`, which is made when it is not there.
@@ -151,8 +141,4 @@ fn create_private(path: &Path) -> std::io::Result<File> {
 
 fn sync_folder(folder: &Path) -> std::io::Result<()> {
     File::open(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?.sync_all()
-}
-
-fn failed(path: &Path, reason: String) -> ConfigError {
-    ConfigError::Secret { path: path.to_owned(), reason }
 }

@@ -173,6 +173,19 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_lists_every_setting_with_its_default() {
+        let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+        for setting in SETTINGS {
+            let flag = format!("`--{}`", setting.name);
+            let row = readme.lines().find(|line| line.starts_with('|') && line.contains(&flag));
+            let row = row.unwrap_or_else(|| panic!("README.md has no row for {flag}"));
+            if let (Some(default), Kind::One(_), false) = (setting.default, setting.kind, setting.later) {
+                assert!(row.contains(&format!("`{default}`")), "README.md has another default for {flag}");
+            }
+        }
+    }
+
+    #[test]
     fn a_misspelt_name_finds_the_one_meant() {
         assert_eq!(nearest("lisen"), Some("listen"));
         assert_eq!(nearest("PUBLIC_URL"), Some("public-url"));

@@ -118,9 +118,9 @@ fn secrets_are_made_once_and_kept() {
     let config = config(&[("data", data.to_str().unwrap())]).unwrap();
     let first = config.open_secrets().unwrap();
     let second = config.open_secrets().unwrap();
-    assert_eq!(first.master_key, second.master_key);
+    assert_eq!(first.master_key.as_bytes(), second.master_key.as_bytes());
     assert_eq!(first.admin_token, second.admin_token);
-    assert_ne!(*first.master_key, [0; 32]);
+    assert_ne!(first.master_key.as_bytes(), &[0; 32]);
     assert_eq!(std::fs::read_dir(&data).unwrap().count(), 2, "temporary files stay behind");
 }
 
@@ -145,7 +145,17 @@ fn given_secrets_make_no_files() {
     let data = folder.path().to_str().unwrap();
     let config = config(&[("data", data), ("master-key", &key), ("admin-token", "0123456789")]).unwrap();
     let secrets = config.open_secrets().unwrap();
-    assert_eq!(*secrets.master_key, [0xab; 32]);
+    assert_eq!(secrets.master_key.as_bytes(), &[0xab; 32]);
     assert_eq!(secrets.admin_token.as_str(), "0123456789");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_data_folder_has_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&[("data", folder.path().to_str().unwrap())]).unwrap();
+    let lock = config.lock_folder().unwrap();
+    assert!(config.lock_folder().unwrap_err().to_string().contains("another zap"));
+    drop(lock);
+    config.lock_folder().unwrap();
 }
