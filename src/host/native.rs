@@ -3,5 +3,6 @@
 pub mod blobs;
 pub mod dns;
 pub mod fetch;
+pub mod limits;
 pub mod sql;
 pub mod telemetry;
