@@ -4,6 +4,7 @@
 //! and the tokens of agents made from here. So commands on the same machine need no settings but the folder.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
@@ -13,7 +14,10 @@ use serde_json::Value;
 use super::error::CliError;
 use crate::config::admin_token_file;
 use crate::config::secrets::replace_private_file;
-use crate::host::native::fetch::install_tls_provider;
+use crate::host::native::fetch;
+
+/// How long a server may take to accept; its answer, which may be a large repo, may take any time.
+const CONNECT_SECONDS: u64 = 10;
 
 /// How to find the server and what to show it; the same for all client commands.
 #[derive(Debug, Clone, clap::Args)]
@@ -39,6 +43,11 @@ pub(crate) struct ServerFile {
 impl ServerFile {
     pub(crate) fn path(data: &Path) -> PathBuf {
         data.join("server.json")
+    }
+
+    /// Writes it for client commands to find.
+    pub(crate) fn write(&self, path: &Path) -> std::io::Result<()> {
+        std::fs::write(path, serde_json::to_vec(self)?)
     }
 
     fn read(data: &Path) -> Option<Self> {
@@ -75,12 +84,7 @@ impl Session {
         let plc_url = running.as_ref().filter(|_| connection.url.is_none()).map(|file| file.plc_url.clone());
         let url = connection.url.clone().or(running.map(|file| file.url));
         let url = url.unwrap_or_else(|| "http://localhost:2583".to_owned());
-        install_tls_provider();
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("zap/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(std::time::Duration::from_secs(10))
-            .build()
-            .map_err(|error| CliError::System(format!("TLS can't be set up: {error}")))?;
+        let http = fetch::client(|builder| builder.connect_timeout(Duration::from_secs(CONNECT_SECONDS)))?;
         Ok(Self {
             http,
             url: url.trim_end_matches('/').to_owned(),
@@ -288,11 +292,7 @@ pub(crate) fn text_field<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
 }
 
 fn unreachable(url: &str, error: &reqwest::Error) -> CliError {
-    let mut cause = std::error::Error::source(error);
-    while let Some(deeper) = cause.and_then(std::error::Error::source) {
-        cause = Some(deeper);
-    }
-    let reason = cause.map_or_else(|| error.to_string(), ToString::to_string);
+    let reason = fetch::reason(error);
     CliError::Unreachable { url: url.to_owned(), reason }
 }
 

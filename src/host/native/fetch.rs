@@ -48,8 +48,9 @@ impl Fetcher {
     /// When TLS can't be set up at all.
     pub fn new(policy: FetchPolicy) -> Result<Self, HostError> {
         let resolver = Arc::new(PublicResolver { allow_loopback: policy.allow_loopback });
-        let checked = client(|builder| builder.dns_resolver(Arc::clone(&resolver)))?;
-        let trusted = client(|builder| builder)?;
+        let timeout = Duration::from_secs(FETCH_TIMEOUT_SECONDS);
+        let checked = client(|builder| builder.timeout(timeout).dns_resolver(Arc::clone(&resolver)))?;
+        let trusted = client(|builder| builder.timeout(timeout))?;
         Ok(Self { policy, checked, trusted })
     }
 
@@ -100,14 +101,14 @@ pub fn install_tls_provider() {
     });
 }
 
-fn client(
+/// A client without redirects and proxies, further set up by `configure`.
+pub(crate) fn client(
     configure: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
 ) -> Result<reqwest::Client, HostError> {
     install_tls_provider();
     let builder = || {
         configure(
             reqwest::Client::builder()
-                .timeout(Duration::from_secs(FETCH_TIMEOUT_SECONDS))
                 .redirect(reqwest::redirect::Policy::none())
                 .no_proxy()
                 .user_agent(concat!("zap/", env!("CARGO_PKG_VERSION"))),
@@ -181,8 +182,8 @@ impl Resolve for PublicResolver {
     }
 }
 
-/// The innermost cause without the URL, which may carry what others must not read.
-fn reason(error: &reqwest::Error) -> String {
+/// The innermost cause of a failure, without the URL, which may carry what others must not read.
+pub(crate) fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }
