@@ -81,11 +81,6 @@ impl Out {
         self.styled("32", text)
     }
 
-    /// Red, where that can be seen.
-    pub(crate) fn bad(&self, text: &str) -> String {
-        self.styled("31", text)
-    }
-
     fn styled(&self, style: &str, text: &str) -> String {
         if self.colour { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
     }
