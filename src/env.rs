@@ -2,6 +2,8 @@
 
 use rand_core::CryptoRng;
 
+use crate::vault::MasterKey;
+
 /// The world, as a cell may see it during one command.
 pub struct Env<'a> {
     /// Microseconds since the Unix epoch.
@@ -37,4 +39,8 @@ pub struct Network {
     pub handle_domains: Vec<String>,
     /// Whether an account needs an invite code.
     pub invite_required: bool,
+    /// The did:plc directory, without a trailing slash.
+    pub plc_url: String,
+    /// The operator's key, under which all keys at rest are wrapped.
+    pub master_key: MasterKey,
 }

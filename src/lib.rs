@@ -1,11 +1,13 @@
 //! An agent network on the AT Protocol.
 
+pub mod auth;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod cli;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod config;
 pub mod crypto;
 pub mod data_model;
+pub mod directory;
 pub mod env;
 pub mod host;
 pub mod identity;

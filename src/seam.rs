@@ -8,6 +8,11 @@
 //! Adding a command: write its struct, add a line to the cell's `seam!`, add an arm to the cell's `handle`; the
 //! compiler points at what is missing.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
+
 /// One question to a cell.
 pub trait Request: Sized {
     /// All questions of this cell.
@@ -22,6 +27,35 @@ pub trait Request: Sized {
 
     /// Unpacks the answer; `None` when it answers another question, which is a bug of the host.
     fn from_answer(answer: Self::Answer) -> Option<Self::Reply>;
+}
+
+/// A secret on its way through the seam: wiped when dropped, never shown by `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden<T: Zeroize>(T);
+
+impl<T: Zeroize> Hidden<T> {
+    /// Hides a secret.
+    pub fn new(secret: T) -> Self {
+        Self(secret)
+    }
+
+    /// The secret itself.
+    pub fn expose(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Zeroize> fmt::Debug for Hidden<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hidden")
+    }
+}
+
+impl<T: Zeroize> Drop for Hidden<T> {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
 }
 
 /// Writes a cell's `Command` and `Reply` enums and implements [`Request`] for each command struct.
@@ -87,12 +121,12 @@ mod tests {
     use super::Request;
 
     #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-    struct Add {
+    pub struct Add {
         left: u8,
         right: u8,
     }
     #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-    struct Name;
+    pub struct Name;
 
     crate::seam! {
         Add => u16,

@@ -1,0 +1,105 @@
+//! Who is calling, and what that opens.
+//!
+//! A request proves itself with one `Authorization` header: a session's token, an agent's token, another server's
+//! service token, or the operator's. [`Authority::check`] reads it as far as that goes without asking anyone and
+//! says what must still be looked up; the edge (`xrpc/authenticate.rs`) does the asking. What a method needs is its
+//! declared [`Access`]; [`Access::permits`] is the whole table of who may call what.
+//!
+//! Invariants
+//! - An access token is checked by its signature alone; closing a session ends its refresh token, not the access
+//!   token, which lives two hours at most.
+//! - The operator's token is for operating. It opens no account and no vault.
+//! - Plain app passwords never open the vault, nor anything that could make other credentials.
+//! - A token of one kind never passes for another: the header's type, its algorithm and the scope all differ.
+
+mod access;
+mod authority;
+mod methods;
+
+pub use access::{Access, AccountCaller, Caller};
+pub use authority::{Authority, Presented, ServiceToken, TokenPair};
+pub use methods::{is_privileged, is_protected};
+
+use serde::{Deserialize, Serialize};
+
+/// What an agent's token begins with, so that people and secret scanners know it.
+pub const AGENT_TOKEN_PREFIX: &str = "zap_";
+
+/// What a session token opens: the `scope` claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scope {
+    /// All of the account.
+    #[serde(rename = "com.atproto.access")]
+    Access,
+    /// The account's public records.
+    #[serde(rename = "com.atproto.appPass")]
+    AppPass,
+    /// As [`Scope::AppPass`], and private messages of other services.
+    #[serde(rename = "com.atproto.appPassPrivileged")]
+    AppPassPrivileged,
+    /// As [`Scope::AppPass`], and the agent's memories. Ours: the protocol has no such thing.
+    #[serde(rename = "agent.vault.appPass")]
+    AppPassVault,
+    /// The next pair of tokens, nothing else.
+    #[serde(rename = "com.atproto.refresh")]
+    Refresh,
+}
+
+impl Scope {
+    const ALL: [Self; 5] =
+        [Self::Access, Self::AppPass, Self::AppPassPrivileged, Self::AppPassVault, Self::Refresh];
+
+    /// The claim's text.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Access => "com.atproto.access",
+            Self::AppPass => "com.atproto.appPass",
+            Self::AppPassPrivileged => "com.atproto.appPassPrivileged",
+            Self::AppPassVault => "agent.vault.appPass",
+            Self::Refresh => "com.atproto.refresh",
+        }
+    }
+
+    /// Reads the claim's text.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text)
+    }
+}
+
+/// Why a caller was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The method needs credentials and there were none.
+    #[error("Authentication Required")]
+    Missing,
+    /// Credentials of another kind than the method needs, or wrong ones.
+    #[error("{0}")]
+    Required(&'static str),
+    /// A token that was good once.
+    #[error("Token has expired")]
+    Expired,
+    /// Not a token of this server, damaged, revoked, or one that does not open this.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// Good credentials that this method is never open to.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// A token could not be made.
+    #[error("token could not be made: {0}")]
+    Mint(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_have_one_text_in_claims_and_code() {
+        for scope in Scope::ALL {
+            assert_eq!(serde_json::to_value(scope).unwrap(), scope.as_str());
+            assert_eq!(Scope::parse(scope.as_str()), Some(scope));
+        }
+        assert_eq!(Scope::parse("com.atproto.everything"), None);
+    }
+}

@@ -1,0 +1,240 @@
+//! The directory cell: who belongs to the network, and how they prove it.
+//!
+//! One a network. It holds the accounts with their handles, credentials and sessions, the agents' registry, invite
+//! codes, and the rotation key that signs their did:plc operations. It answers [`Command`]s one at a time; what other cells must hear goes into its outbox as [`Notice`]s.
+//!
+//! Invariants
+//! - Passwords are hashed and compared outside (Argon2 takes tens of milliseconds and would hold up everyone); the
+//!   cell sees Argon2id strings and SHA-256 digests of random secrets, and gives a secret out once, when it makes it.
+//! - A handle or an e-mail address belongs to one account; a pending account counts, a deleted one does not.
+//! - A signup is a reservation first ([`ReserveAccount`]), an account only when the rest of the world agrees
+//!   ([`CompleteAccount`]). What was reserved survives a crash and can be resumed or released.
+//! - A deleted account keeps its DID and its status, so that nobody else takes its place; nothing more of it.
+//! - Each command is one transaction.
+
+mod account;
+mod app_password;
+mod handle_rules;
+mod invite;
+pub mod limits;
+mod mail_code;
+mod outbox;
+mod registry;
+mod rotation_key;
+mod session;
+mod signup;
+mod status;
+#[cfg(test)]
+mod testing;
+
+pub use account::{
+    Account, AccountPage, AccountSummary, Credentials, GetAccount, GetCounts, GetCredentials, GetStatus,
+    Kind, ListAccounts, NetworkCounts, Status, Who,
+};
+pub use app_password::{
+    AppPassword, AppPasswordKind, CreateAppPassword, CreatedAppPassword, ListAppPasswords, RevokeAppPassword,
+};
+pub use handle_rules::Placement;
+pub use invite::{AccountInviteCodes, CreateInviteCodes, InviteCode, InviteUse, ListInviteCodes};
+pub use mail_code::{IssueMailCode, MailPurpose};
+pub use outbox::{ClearOutbox, Notice, OutboxEntry, ReadOutbox};
+pub use registry::{FindAgentToken, IssueAgentToken, RecordActivity, RevokeAgentTokens};
+pub use rotation_key::{GetRotationKey, SignPlcOperation};
+pub use session::{CloseSession, OpenSession, RotateSession, Session};
+pub use signup::{CompleteAccount, ListReservations, ReleaseReservation, Reservation, ReserveAccount};
+pub use status::{CheckHandle, DeleteAccount, SetStatus, StatusChange, UpdateHandle};
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::crypto::SigningKey;
+use crate::env::Env;
+use crate::seam::Hidden;
+use crate::store::migrate::{Migration, migrate};
+use crate::store::{Sql, SqlError, in_transaction};
+use crate::syntax::Did;
+
+/// The cell's schema.
+pub const MIGRATIONS: &[Migration] = crate::migrations!("directory", 1 "0001_init");
+
+crate::seam! {
+    GetAccount => Option<Account>,
+    GetCredentials => Option<Credentials>,
+    GetStatus => Option<Status>,
+    ListAccounts => AccountPage,
+    GetCounts => NetworkCounts,
+
+    ReserveAccount => Reservation,
+    CompleteAccount => Account,
+    ReleaseReservation => (),
+    ListReservations => Vec<Reservation>,
+
+    CheckHandle => Placement,
+    UpdateHandle => Account,
+    SetStatus => Account,
+    DeleteAccount => (),
+    IssueMailCode => Hidden<String>,
+
+    OpenSession => Session,
+    RotateSession => Session,
+    CloseSession => (),
+    CreateAppPassword => CreatedAppPassword,
+    ListAppPasswords => Vec<AppPassword>,
+    RevokeAppPassword => (),
+
+    IssueAgentToken => Hidden<String>,
+    FindAgentToken => Option<Did>,
+    RevokeAgentTokens => (),
+    RecordActivity => (),
+
+    CreateInviteCodes => Vec<AccountInviteCodes>,
+    ListInviteCodes => Vec<InviteCode>,
+
+    GetRotationKey => String,
+    SignPlcOperation => ByteBuf,
+
+    ReadOutbox => Vec<OutboxEntry>,
+    ClearOutbox => (),
+}
+
+/// Why the directory refused.
+#[derive(Clone, Debug, thiserror::Error, Serialize, Deserialize, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// The database.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
+    /// The handle breaks a rule of this service.
+    #[error("{0}")]
+    InvalidHandle(String),
+    /// The handle is taken or reserved.
+    #[error("handle is not available")]
+    HandleNotAvailable,
+    /// The handle is under no domain of this service and was not shown to belong to the account.
+    #[error("not a supported handle domain")]
+    UnsupportedDomain,
+    /// Not an e-mail address this service can write to.
+    #[error("this email address is not supported, please use a different email")]
+    InvalidEmail,
+    /// Another account has this e-mail address.
+    #[error("email is already taken")]
+    EmailNotAvailable,
+    /// There is none, or it has no use left.
+    #[error("invite code is missing, unknown or used up")]
+    InvalidInviteCode,
+    /// The DID has an account here, or had one.
+    #[error("the DID already has an account")]
+    DidNotAvailable,
+    /// No reservation of that DID: it was completed, released or has expired.
+    #[error("there is no such reservation")]
+    ReservationNotFound,
+    /// No account of that name, or a deleted one.
+    #[error("account not found")]
+    AccountNotFound,
+    /// The moderators took the account down; its owner can't undo it.
+    #[error("account has been taken down")]
+    AccountTakedown,
+    /// The refresh token was used long ago, or its session was closed.
+    #[error("token has been revoked")]
+    TokenRevoked,
+    /// A mailed code that is wrong, used or too old.
+    #[error("token is invalid or has expired")]
+    InvalidMailCode,
+    /// An app password of that name exists.
+    #[error("an app password of that name exists")]
+    DuplicateAppPassword,
+    /// A text or a count is over its limit.
+    #[error("{0} is over its limit")]
+    OverLimit(&'static str),
+    /// A cursor that is none of ours.
+    #[error("cursor is malformed")]
+    InvalidCursor,
+    /// A did:plc operation could not be kept.
+    #[error("plc operation: {0}")]
+    PlcOperation(String),
+    /// A key could not be wrapped.
+    #[error("cannot wrap {0}")]
+    Wrap(String),
+    /// A key could not be unwrapped: it was wrapped under another master key, or is damaged.
+    #[error("cannot unwrap {0}: is this the right master key?")]
+    Unwrap(String),
+    /// The host brought the answer to another question: a bug.
+    #[error("the answer is to another question")]
+    Mismatch,
+}
+
+/// The cell in memory: its database is the truth, only the unwrapped rotation key is kept beside it.
+#[derive(Debug)]
+pub struct Directory {
+    rotation_key: SigningKey,
+}
+
+impl Directory {
+    /// Brings the schema up to date and unwraps the rotation key, making one on the first start.
+    ///
+    /// # Errors
+    /// [`Error::Unwrap`] with another master key than the one the network was made with; [`Error::Sql`].
+    pub fn load(sql: &dyn Sql, env: &mut Env<'_>) -> Result<Self, Error> {
+        migrate(sql, MIGRATIONS)?;
+        let rotation_key = in_transaction(sql, || rotation_key::load_or_create(sql, env))?;
+        Ok(Self { rotation_key })
+    }
+
+    /// Answers one command, in one transaction.
+    ///
+    /// # Errors
+    /// [`Error`]; then nothing has changed.
+    pub fn handle(&mut self, sql: &dyn Sql, env: &mut Env<'_>, command: Command) -> Result<Reply, Error> {
+        in_transaction(sql, || self.answer(sql, env, command))
+    }
+
+    fn answer(&self, sql: &dyn Sql, env: &mut Env<'_>, command: Command) -> Result<Reply, Error> {
+        Ok(match command {
+            Command::GetAccount(ask) => Reply::GetAccount(account::get(sql, &ask.who)?),
+            Command::GetCredentials(ask) => Reply::GetCredentials(account::credentials(sql, &ask)?),
+            Command::GetStatus(ask) => Reply::GetStatus(account::status(sql, &ask.did)?),
+            Command::ListAccounts(ask) => Reply::ListAccounts(account::list(sql, &ask)?),
+            Command::GetCounts(_) => Reply::GetCounts(account::counts(sql)?),
+
+            Command::ReserveAccount(ask) => Reply::ReserveAccount(signup::reserve(sql, env, &ask)?),
+            Command::CompleteAccount(ask) => Reply::CompleteAccount(signup::complete(sql, &ask.did)?),
+            Command::ReleaseReservation(ask) => Reply::ReleaseReservation(signup::release(sql, &ask.did)?),
+            Command::ListReservations(ask) => Reply::ListReservations(signup::list(sql, env, ask.limit)?),
+
+            Command::CheckHandle(ask) => Reply::CheckHandle(status::check_handle(sql, env, &ask)?),
+            Command::UpdateHandle(ask) => Reply::UpdateHandle(status::update_handle(sql, env, &ask)?),
+            Command::SetStatus(ask) => Reply::SetStatus(status::set(sql, env, &ask)?),
+            Command::DeleteAccount(ask) => Reply::DeleteAccount(status::delete(sql, env, &ask)?),
+            Command::IssueMailCode(ask) => Reply::IssueMailCode(mail_code::issue(sql, env, &ask)?),
+
+            Command::OpenSession(ask) => Reply::OpenSession(session::open(sql, env, &ask)?),
+            Command::RotateSession(ask) => Reply::RotateSession(session::rotate(sql, env, &ask.id)?),
+            Command::CloseSession(ask) => Reply::CloseSession(session::close(sql, &ask.id)?),
+            Command::CreateAppPassword(ask) => {
+                Reply::CreateAppPassword(app_password::create(sql, env, &ask)?)
+            }
+            Command::ListAppPasswords(ask) => Reply::ListAppPasswords(app_password::list(sql, &ask.did)?),
+            Command::RevokeAppPassword(ask) => Reply::RevokeAppPassword(app_password::revoke(sql, &ask)?),
+
+            Command::IssueAgentToken(ask) => {
+                Reply::IssueAgentToken(registry::issue_token(sql, env, &ask.did)?)
+            }
+            Command::FindAgentToken(ask) => Reply::FindAgentToken(registry::find_token(sql, &ask.digest)?),
+            Command::RevokeAgentTokens(ask) => {
+                Reply::RevokeAgentTokens(registry::revoke_tokens(sql, &ask.did)?)
+            }
+            Command::RecordActivity(ask) => Reply::RecordActivity(registry::record_activity(sql, &ask)?),
+
+            Command::CreateInviteCodes(ask) => Reply::CreateInviteCodes(invite::create(sql, env, &ask)?),
+            Command::ListInviteCodes(ask) => Reply::ListInviteCodes(invite::list(sql, &ask)?),
+
+            Command::GetRotationKey(_) => Reply::GetRotationKey(self.rotation_key.did_key()),
+            Command::SignPlcOperation(ask) => {
+                Reply::SignPlcOperation(ByteBuf::from(self.rotation_key.sign(&ask.unsigned)))
+            }
+
+            Command::ReadOutbox(ask) => Reply::ReadOutbox(outbox::read(sql, ask.limit)?),
+            Command::ClearOutbox(ask) => Reply::ClearOutbox(outbox::clear(sql, ask.up_to)?),
+        })
+    }
+}

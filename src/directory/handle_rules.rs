@@ -1,0 +1,104 @@
+//! Which handles this service gives and takes.
+//!
+//! A handle under one of the service's domains is one label of 3 to 18 characters that is not kept back. Any other
+//! handle is its owner's own domain: allowed once it was seen to resolve to the account's DID, which is the host's
+//! to find out.
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use crate::env::Network;
+use crate::directory::limits::{HANDLE_LABEL_BYTES_MAX, HANDLE_LABEL_BYTES_MIN};
+use crate::store::{Sql, query_first};
+use crate::syntax::{Did, Handle};
+
+/// Where a handle stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Placement {
+    /// Under a domain of this service, which answers for it.
+    Service,
+    /// Elsewhere: it must be seen to resolve to the account's DID.
+    External,
+}
+
+/// Checks a handle in lower case against the service's rules.
+pub(super) fn place(handle: &Handle, network: &Network, allow_reserved: bool) -> Result<Placement, Error> {
+    if handle.has_disallowed_tld() {
+        return Err(Error::InvalidHandle("handle TLD is invalid or disallowed".to_owned()));
+    }
+    let Some(label) =
+        network.handle_domains.iter().find_map(|domain| handle.as_str().strip_suffix(domain.as_str()))
+    else {
+        return Ok(Placement::External);
+    };
+    let refuse = |why: &str| Err(Error::InvalidHandle(why.to_owned()));
+    if label.contains('.') {
+        return refuse("handle must be one name directly under the service's domain");
+    }
+    if label.len() < HANDLE_LABEL_BYTES_MIN {
+        return refuse("handle too short");
+    }
+    if label.len() > HANDLE_LABEL_BYTES_MAX {
+        return refuse("handle too long");
+    }
+    if !allow_reserved && RESERVED.binary_search(&label).is_ok() {
+        return Err(Error::HandleNotAvailable);
+    }
+    Ok(Placement::Service)
+}
+
+/// Checks that nobody but `except` has the handle.
+pub(super) fn require_free(sql: &dyn Sql, handle: &Handle, except: Option<&Did>) -> Result<(), Error> {
+    let owner =
+        query_first(sql, "SELECT did FROM account WHERE handle = ?", &[handle.as_str().into()], |row| {
+            Ok(row.text(0)?.to_owned())
+        })?;
+    match owner {
+        Some(owner) if except.is_none_or(|did| did.as_str() != owner) => Err(Error::HandleNotAvailable),
+        _ => Ok(()),
+    }
+}
+
+/// Labels that could pass for the service or its staff, or that name hosts and protocols. Sorted.
+#[rustfmt::skip]
+const RESERVED: &[&str] = &[
+    "abuse", "account", "accounts", "admin", "administrator", "agent", "agents", "api", "app", "appview",
+    "atp", "atproto", "auth", "billing", "blog", "bot", "cdn", "contact", "dashboard", "dev", "directory",
+    "dns", "docs", "download", "email", "example", "feed", "feeds", "firehose", "ftp", "git", "help", "host",
+    "hostmaster", "imap", "info", "invite", "labeler", "legal", "localhost", "login", "logout", "mail", "mcp",
+    "metrics", "mod", "moderation", "moderator", "network", "news", "noreply", "oauth", "official", "pds",
+    "plc", "postmaster", "privacy", "register", "relay", "root", "security", "server", "service", "settings",
+    "signin", "signup", "smtp", "ssl", "staff", "status", "support", "system", "terms", "test", "tls",
+    "webmaster", "well-known", "www", "xrpc",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::network;
+    use super::*;
+
+    fn check(handle: &str) -> Result<Placement, Error> {
+        place(&Handle::try_from(handle).unwrap(), &network(), false)
+    }
+
+    #[test]
+    fn reserved_names_are_sorted() {
+        assert!(RESERVED.is_sorted());
+    }
+
+    #[test]
+    fn the_service_gives_one_label_of_moderate_length() {
+        for good in ["alice.test", "abc.test", "eighteen-letters-x.test"] {
+            assert_eq!(check(good), Ok(Placement::Service), "{good}");
+        }
+        for external in ["alice.example.com", "alicetest.com"] {
+            assert_eq!(check(external), Ok(Placement::External), "{external}");
+        }
+        for bad in ["ab.test", "nineteen-letters-xx.test", "a.lice.test", "alice.local", "alice.onion"] {
+            assert!(matches!(check(bad), Err(Error::InvalidHandle(_))), "{bad}");
+        }
+        assert_eq!(check("admin.test"), Err(Error::HandleNotAvailable));
+        let admin = Handle::try_from("admin.test").unwrap();
+        assert_eq!(place(&admin, &network(), true), Ok(Placement::Service));
+    }
+}

@@ -1,0 +1,80 @@
+//! What other cells must hear of an account: the only way out of this cell.
+//!
+//! The host reads entries in order, brings each to the agent's cell (whose repeat of it must be harmless), and
+//! clears them once they are durable there.
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use super::account::{Status, read_did};
+use crate::directory::limits::DIRECTORY_OUTBOX_BATCH_MAX;
+use crate::store::{Sql, SqlError, Value, query_all};
+use crate::syntax::{Did, Handle};
+
+/// What happened to an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Notice {
+    /// It may act and be seen differently from now on: an `#account` event.
+    StatusChanged {
+        /// The status it has now.
+        status: Status,
+    },
+    /// It has another name: an `#identity` event.
+    HandleChanged {
+        /// The name it has now.
+        handle: Handle,
+    },
+    /// It is gone: shred its keys, remove its repo and blobs, say so in an `#account` event.
+    Deleted,
+    /// It never came to be: remove what was made for it, without an event.
+    Abandoned,
+}
+
+/// One notice on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxEntry {
+    /// Rising, never used twice.
+    pub id: i64,
+    /// Whose cell must hear it.
+    pub did: Did,
+    /// What happened.
+    pub notice: Notice,
+}
+
+/// Asks for the oldest entries.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReadOutbox {
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// Removes entries that have arrived.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClearOutbox {
+    /// This one and all before it.
+    pub up_to: i64,
+}
+
+pub(super) fn push(sql: &dyn Sql, did: &Did, notice: &Notice) -> Result<(), Error> {
+    let bytes = serde_ipld_dagcbor::to_vec(notice).map_err(|_| Error::OverLimit("notice"))?;
+    sql.execute(
+        "INSERT INTO outbox (did, notice) VALUES (?, ?)",
+        &[did.as_str().into(), Value::Blob(&bytes)],
+    )?;
+    Ok(())
+}
+
+pub(super) fn read(sql: &dyn Sql, limit: usize) -> Result<Vec<OutboxEntry>, Error> {
+    let limit = i64::try_from(limit.min(DIRECTORY_OUTBOX_BATCH_MAX)).unwrap_or(i64::MAX);
+    Ok(query_all(sql, "SELECT id, did, notice FROM outbox ORDER BY id LIMIT ?", &[limit.into()], |row| {
+        let notice = serde_ipld_dagcbor::from_slice(row.blob(2)?)
+            .map_err(|_| SqlError::Column { column: 2, expected: "a notice" })?;
+        Ok(OutboxEntry { id: row.integer(0)?, did: read_did(row, 1)?, notice })
+    })?)
+}
+
+pub(super) fn clear(sql: &dyn Sql, up_to: i64) -> Result<(), Error> {
+    sql.execute("DELETE FROM outbox WHERE id <= ?", &[up_to.into()])?;
+    Ok(())
+}

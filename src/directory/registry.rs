@@ -1,0 +1,123 @@
+//! The agents' registry beyond their accounts: tokens, and when an agent was last at work.
+//!
+//! An agent's token is 32 random bytes, `zap_` and base64url: a full session of that one account that does not
+//! expire and can be revoked. Only its digest rests here.
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use super::account::{self, read_did};
+use crate::auth::AGENT_TOKEN_PREFIX;
+use crate::crypto::sha256;
+use crate::env::Env;
+use crate::directory::limits::{ACTIVITY_BATCH_MAX, AGENT_TOKENS_MAX};
+use crate::seam::Hidden;
+use crate::store::{Sql, Value, query_first};
+use crate::syntax::Did;
+
+/// Makes a token for an account.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct IssueAgentToken {
+    /// Whose.
+    pub did: Did,
+}
+
+/// Asks whose token has this digest.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FindAgentToken {
+    /// SHA-256 of the token's text.
+    pub digest: [u8; 32],
+}
+
+/// Removes all tokens of an account.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RevokeAgentTokens {
+    /// Whose.
+    pub did: Did,
+}
+
+/// Notes when agents were last at work. The host gathers and sends these now and then.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RecordActivity {
+    /// Agents and times, at most [`ACTIVITY_BATCH_MAX`].
+    pub seen: Vec<(Did, i64)>,
+}
+
+pub(super) fn issue_token(sql: &dyn Sql, env: &mut Env<'_>, did: &Did) -> Result<Hidden<String>, Error> {
+    account::require(sql, did)?;
+    let tokens =
+        query_first(sql, "SELECT count(*) FROM agent_token WHERE did = ?", &[did.as_str().into()], |row| {
+            row.integer(0)
+        })?;
+    if tokens.unwrap_or_default() >= AGENT_TOKENS_MAX {
+        return Err(Error::OverLimit("the number of tokens"));
+    }
+    let secret = data_encoding::BASE64URL_NOPAD.encode(&env.random::<32>());
+    let token = format!("{AGENT_TOKEN_PREFIX}{secret}");
+    sql.execute(
+        "INSERT INTO agent_token (digest, did, created_us) VALUES (?, ?, ?)",
+        &[Value::Blob(&sha256(token.as_bytes())), did.as_str().into(), env.now_us.into()],
+    )?;
+    Ok(Hidden::new(token))
+}
+
+pub(super) fn find_token(sql: &dyn Sql, digest: &[u8; 32]) -> Result<Option<Did>, Error> {
+    let sought = [Value::Blob(digest)];
+    Ok(query_first(sql, "SELECT did FROM agent_token WHERE digest = ?", &sought, |row| read_did(row, 0))?)
+}
+
+pub(super) fn revoke_tokens(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
+    sql.execute("DELETE FROM agent_token WHERE did = ?", &[did.as_str().into()])?;
+    Ok(())
+}
+
+pub(super) fn record_activity(sql: &dyn Sql, ask: &RecordActivity) -> Result<(), Error> {
+    if ask.seen.len() > ACTIVITY_BATCH_MAX {
+        return Err(Error::OverLimit("the number of agents"));
+    }
+    for (did, at_us) in &ask.seen {
+        sql.execute(
+            "UPDATE account SET last_active_us = ? WHERE did = ? AND coalesce(last_active_us, 0) < ?",
+            &[(*at_us).into(), did.as_str().into(), (*at_us).into()],
+        )?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Cell;
+    use super::super::{DeleteAccount, GetAccount, Who};
+    use super::*;
+
+    #[test]
+    fn a_token_opens_its_own_account_until_it_is_revoked() {
+        let mut cell = Cell::new();
+        let (alice, bob) = (cell.agent("alice.test"), cell.agent("bob.test"));
+        let mut issue = |did: &Did| {
+            let token = cell.ask(IssueAgentToken { did: did.clone() }).unwrap();
+            assert!(token.expose().starts_with("zap_") && token.expose().len() == 47);
+            sha256(token.expose().as_bytes())
+        };
+        let (of_alice, also_of_alice, of_bob) = (issue(&alice), issue(&alice), issue(&bob));
+        for (digest, did) in [(of_alice, &alice), (also_of_alice, &alice), (of_bob, &bob)] {
+            assert_eq!(cell.ask(FindAgentToken { digest }), Ok(Some(did.clone())));
+        }
+        cell.ask(RevokeAgentTokens { did: alice }).unwrap();
+        assert_eq!(cell.ask(FindAgentToken { digest: of_alice }), Ok(None));
+        assert_eq!(cell.ask(FindAgentToken { digest: also_of_alice }), Ok(None));
+        cell.ask(DeleteAccount { did: bob, code: None }).unwrap();
+        assert_eq!(cell.ask(FindAgentToken { digest: of_bob }), Ok(None));
+    }
+
+    #[test]
+    fn activity_only_moves_forward() {
+        let mut cell = Cell::new();
+        let did = cell.agent("alice.test");
+        for at_us in [5, 9, 7] {
+            cell.ask(RecordActivity { seen: vec![(did.clone(), at_us)] }).unwrap();
+        }
+        let account = cell.ask(GetAccount { who: Who::Did(did) }).unwrap().unwrap();
+        assert_eq!(account.last_active_us, Some(9));
+    }
+}
