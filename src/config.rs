@@ -182,7 +182,7 @@ impl Config {
 
     /// What the cells see of it.
     #[must_use]
-    pub fn network(&self) -> Network {
+    pub fn network(&self, secrets: &Secrets) -> Network {
         let authority = self.public_url.split_once("://").map_or(self.public_url.as_str(), |(_, rest)| rest);
         Network {
             // did:web writes a port's colon escaped.
@@ -190,6 +190,8 @@ impl Config {
             public_url: self.public_url.clone(),
             handle_domains: self.handle_domains.clone(),
             invite_required: self.invite_required,
+            plc_url: self.plc_url.clone(),
+            master_key: secrets.master_key.clone(),
         }
     }
 

@@ -12,6 +12,11 @@ fn config(pairs: &[(&'static str, &str)]) -> Result<Config, ConfigError> {
     Config::new(&Layers { flags: texts(pairs), ..Layers::default() }.effective())
 }
 
+fn service_did(config: &Config) -> String {
+    let master_key = crate::vault::MasterKey::from_bytes([1; 32]);
+    config.network(&Secrets { master_key, admin_token: Zeroizing::default() }).service_did
+}
+
 fn refusal(pairs: &[(&'static str, &str)]) -> String {
     config(pairs).unwrap_err().to_string()
 }
@@ -52,7 +57,7 @@ fn the_defaults_are_a_server_on_localhost() {
     let config = config(&[]).unwrap();
     assert_eq!(config.public_url, "http://localhost:2583");
     assert_eq!(config.handle_domains, [".test"]);
-    assert_eq!(config.network().service_did, "did:web:localhost%3A2583");
+    assert_eq!(service_did(&config), "did:web:localhost%3A2583");
     assert_eq!(config.backfill_window.as_secs(), 72 * 3600);
     assert!(config.not_yet.is_empty());
 }
@@ -61,7 +66,7 @@ fn the_defaults_are_a_server_on_localhost() {
 fn handles_are_under_the_public_host() {
     let config = config(&[("public-url", "https://agents.example.com")]).unwrap();
     assert_eq!(config.handle_domains, [".agents.example.com"]);
-    assert_eq!(config.network().service_did, "did:web:agents.example.com");
+    assert_eq!(service_did(&config), "did:web:agents.example.com");
 }
 
 #[test]
