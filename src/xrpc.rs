@@ -6,8 +6,16 @@
 //!
 //! Adding a method: write its handler in the file of its group, add its line to that file's `endpoints()`.
 
+mod admin;
+mod authenticate;
 pub mod endpoint;
 pub mod error;
+mod identities;
+mod identity;
+mod notices;
+mod plc;
+mod server;
+mod signup;
 
 use std::sync::Arc;
 
@@ -17,8 +25,11 @@ use crate::seam::Request;
 use crate::syntax::Did;
 use crate::{agent, auth, directory};
 
+pub use admin::aliases;
 pub use endpoint::{Context, Endpoint};
 pub use error::XrpcError;
+pub use identities::Identities;
+pub use notices::Carrier;
 
 /// What every handler has: the host and the network's facts.
 pub struct App {
@@ -28,6 +39,10 @@ pub struct App {
     pub network: Arc<Network>,
     /// What tokens are checked and made with.
     pub auth: auth::Authority,
+    /// What is known of accounts everywhere.
+    pub identities: Identities,
+    /// Who brings the directory's notices to the agents' cells.
+    pub carrier: Carrier,
 }
 
 impl App {
@@ -76,5 +91,5 @@ impl App {
 
 /// Every method served, by group.
 pub fn endpoints() -> Vec<Endpoint> {
-    Vec::new()
+    [server::endpoints(), identity::endpoints(), admin::endpoints()].concat()
 }

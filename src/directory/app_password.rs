@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, account, session};
 use crate::crypto::sha256;
-use crate::env::Env;
 use crate::directory::limits::{APP_PASSWORD_NAME_BYTES_MAX, APP_PASSWORDS_MAX};
+use crate::env::Env;
 use crate::seam::Hidden;
 use crate::store::{Row, Sql, SqlError, Value, query_all, query_first};
 use crate::syntax::Did;

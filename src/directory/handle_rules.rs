@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use crate::env::Network;
 use crate::directory::limits::{HANDLE_LABEL_BYTES_MAX, HANDLE_LABEL_BYTES_MIN};
+use crate::env::Network;
 use crate::store::{Sql, query_first};
 use crate::syntax::{Did, Handle};
 

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::app_password::grouped;
-use crate::env::Env;
 use crate::directory::limits::{INVITE_CODES_MAX, INVITE_USES_MAX};
+use crate::env::Env;
 use crate::store::{Sql, query_all, query_first};
 use crate::syntax::Did;
 

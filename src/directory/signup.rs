@@ -19,9 +19,12 @@ use super::outbox::{self, Notice};
 use super::rotation_key::{unwrap_key, wrap_key};
 use super::{Error, Kind, Status, invite};
 use crate::crypto::SigningKey;
+use crate::directory::limits::{
+    AGENT_CONFIG_BYTES_MAX, DISPLAY_NAME_BYTES_MAX, EMAIL_BYTES_MAX, MODEL_BYTES_MAX, RESERVATION_SECONDS,
+    RESERVATIONS_MAX,
+};
 use crate::env::Env;
 use crate::identity::Operation;
-use crate::directory::limits::{AGENT_CONFIG_BYTES_MAX, DISPLAY_NAME_BYTES_MAX, EMAIL_BYTES_MAX, MODEL_BYTES_MAX, RESERVATION_SECONDS, RESERVATIONS_MAX};
 use crate::seam::Hidden;
 use crate::store::{Sql, SqlError, Value, query_all, query_first};
 use crate::syntax::{Did, Handle, validate_handle};

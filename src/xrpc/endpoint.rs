@@ -122,7 +122,12 @@ impl Endpoint {
     where
         F: Future<Output = Result<Response, XrpcError>> + Send + 'static,
     {
-        Self { nsid, method, access, handler: Arc::new(move |context, request| Box::pin(handler(context, request))) }
+        Self {
+            nsid,
+            method,
+            access,
+            handler: Arc::new(move |context, request| Box::pin(handler(context, request))),
+        }
     }
 }
 
@@ -187,6 +192,10 @@ impl Dispatcher {
         Self { app, endpoints }
     }
 
+    pub(super) fn app(&self) -> &App {
+        &self.app
+    }
+
     /// Answers one request to `/xrpc/{nsid}`.
     pub async fn dispatch(&self, nsid: &str, request: Request) -> Response {
         self.answer(nsid, request).await.unwrap_or_else(XrpcError::into_response)
@@ -206,7 +215,8 @@ impl Dispatcher {
             return Err(XrpcError::invalid(format!("{nsid} is called with {}", endpoint.method))
                 .with_status(StatusCode::METHOD_NOT_ALLOWED));
         }
-        let caller = crate::auth::authenticate(&self.app, endpoint.access, nsid, request.headers()).await?;
+        let caller =
+            super::authenticate::authenticate(&self.app, endpoint.access, nsid, request.headers()).await?;
         let headers = Arc::new(request.headers().clone());
         let context = Context { app: Arc::clone(&self.app), caller, headers };
         (endpoint.handler)(context, request).await
@@ -218,7 +228,8 @@ impl Dispatcher {
 /// # Errors
 /// `InvalidRequest`, naming the parameter.
 pub fn parse_params<P: DeserializeOwned>(query: &str) -> Result<P, XrpcError> {
-    serde_html_form::from_str(query).map_err(|error| XrpcError::invalid(format!("Invalid parameters: {error}")))
+    serde_html_form::from_str(query)
+        .map_err(|error| XrpcError::invalid(format!("Invalid parameters: {error}")))
 }
 
 /// Reads a body of at most `bytes_max` bytes.
@@ -240,11 +251,10 @@ pub async fn read_body(request: Request, bytes_max: usize) -> Result<Bytes, Xrpc
 }
 
 async fn read_json_body(request: Request, bytes_max: usize) -> Result<Bytes, XrpcError> {
-    let is_json = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.split(';').next().is_some_and(|mime| mime.trim() == "application/json"));
+    let is_json =
+        request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(
+            |value| value.split(';').next().is_some_and(|mime| mime.trim() == "application/json"),
+        );
     let body = read_body(request, bytes_max).await?;
     if body.is_empty() {
         return Ok(Bytes::from_static(b"{}"));

@@ -9,6 +9,10 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
+use crate::host::HostError;
+use crate::identity::IdentityError;
+use crate::{auth, directory};
+
 /// An error as a client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct XrpcError {
@@ -43,7 +47,11 @@ impl XrpcError {
 
     /// `UpstreamFailure`, 502.
     pub fn upstream(message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status: StatusCode::BAD_GATEWAY, name: Cow::Borrowed("UpstreamFailure"), message: message.into() }
+        Self {
+            status: StatusCode::BAD_GATEWAY,
+            name: Cow::Borrowed("UpstreamFailure"),
+            message: message.into(),
+        }
     }
 
     /// An internal error, 500: `detail` goes to the log, the client learns that it is not its fault.
@@ -61,6 +69,78 @@ impl XrpcError {
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
+    }
+}
+
+impl std::fmt::Display for XrpcError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.name, self.message)
+    }
+}
+
+impl From<auth::Error> for XrpcError {
+    fn from(error: auth::Error) -> Self {
+        let message = error.to_string();
+        match error {
+            auth::Error::Missing => Self::unauthorized("AuthMissing", message),
+            auth::Error::Required(_) => Self::unauthorized("AuthenticationRequired", message),
+            // Not 401: clients refresh their session on exactly this status and name.
+            auth::Error::Expired => Self::named("ExpiredToken", message),
+            auth::Error::Invalid(_) => Self::named("InvalidToken", message),
+            auth::Error::Forbidden(_) => Self::forbidden(message),
+            auth::Error::Mint(_) => Self::internal(message),
+        }
+    }
+}
+
+impl From<directory::Error> for XrpcError {
+    fn from(error: directory::Error) -> Self {
+        use directory::Error;
+        let message = error.to_string();
+        match error {
+            Error::InvalidHandle(_) => Self::named("InvalidHandle", message),
+            Error::HandleNotAvailable => Self::named("HandleNotAvailable", message),
+            Error::UnsupportedDomain => Self::named("UnsupportedDomain", message),
+            Error::InvalidInviteCode => Self::named("InvalidInviteCode", message),
+            Error::TokenRevoked => Self::named("ExpiredToken", message),
+            Error::InvalidMailCode => Self::named("InvalidToken", message),
+            Error::AccountTakedown => Self::unauthorized("AccountTakedown", message),
+            Error::AccountNotFound => Self::named("AccountNotFound", message),
+            Error::InvalidEmail
+            | Error::EmailNotAvailable
+            | Error::DidNotAvailable
+            | Error::DuplicateAppPassword
+            | Error::InvalidCursor
+            | Error::OverLimit(_) => Self::invalid(message),
+            Error::Sql(_)
+            | Error::ReservationNotFound
+            | Error::PlcOperation(_)
+            | Error::Wrap(_)
+            | Error::Unwrap(_)
+            | Error::Mismatch => Self::internal(message),
+        }
+    }
+}
+
+impl From<IdentityError> for XrpcError {
+    fn from(error: IdentityError) -> Self {
+        let message = error.to_string();
+        match error {
+            IdentityError::Unreachable(_) => Self::upstream(message),
+            IdentityError::Encode(_) => Self::internal(message),
+            _ => Self::invalid(message),
+        }
+    }
+}
+
+impl From<HostError> for XrpcError {
+    fn from(error: HostError) -> Self {
+        match error {
+            HostError::Upstream(message) => Self::upstream(message),
+            HostError::Stopping => Self::named("InternalServerError", "the server is stopping")
+                .with_status(StatusCode::SERVICE_UNAVAILABLE),
+            HostError::Storage(_) => Self::internal(error),
+        }
     }
 }
 

@@ -1,0 +1,194 @@
+//! agent.admin.*: the operator's agents; and the same as plain paths for people with curl.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use http::Uri;
+
+use super::endpoint::{Dispatcher, Json};
+use super::server::check_recovery_key;
+use super::signup::NewAccount;
+use super::{App, Context, Endpoint, XrpcError, plc};
+use crate::agent::Counts;
+use crate::auth::Access;
+use crate::directory::{
+    Account, DeleteAccount, GetAccount, IssueAgentToken, Kind, ListAccounts, RevokeAgentTokens, SetStatus,
+    StatusChange, Who,
+};
+use crate::lexicon::agent::admin::defs::{AgentView, AgentViewCustody, AgentViewStatus};
+use crate::lexicon::agent::admin::{create_agent, delete_agent, get_agent, list_agents};
+use crate::syntax::{AtIdentifier, Datetime, Did, Handle, format_datetime_ms};
+
+/// The methods of this group.
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::procedure(create_agent::NSID, Access::Admin, create),
+        Endpoint::query(list_agents::NSID, Access::Admin, list),
+        Endpoint::query(get_agent::NSID, Access::Admin, show),
+        Endpoint::procedure(delete_agent::NSID, Access::Admin, delete),
+    ]
+}
+
+/// `POST /agents/create`, `GET /agents`, `GET /agents/{name}`: aliases of the methods, with their bodies and answers.
+pub fn aliases(dispatcher: Arc<Dispatcher>) -> Router {
+    Router::new()
+        .route("/agents/create", post(create_alias))
+        .route("/agents", get(list_alias))
+        .route("/agents/{name}", get(show_alias))
+        .with_state(dispatcher)
+}
+
+async fn create_alias(State(dispatcher): State<Arc<Dispatcher>>, request: Request) -> Response {
+    dispatcher.dispatch(create_agent::NSID, request).await
+}
+
+async fn list_alias(State(dispatcher): State<Arc<Dispatcher>>, request: Request) -> Response {
+    dispatcher.dispatch(list_agents::NSID, request).await
+}
+
+/// A name without a dot is one under the first of the service's domains.
+async fn show_alias(
+    State(dispatcher): State<Arc<Dispatcher>>,
+    Path(name): Path<String>,
+    mut request: Request,
+) -> Response {
+    let agent = if name.contains(['.', ':']) { name } else { dispatcher.full_handle(&name) };
+    // DIDs and handles have no characters that a query would need escaped, but for the percent sign of a did:web.
+    let Ok(uri) = format!("/xrpc/{}?agent={}", get_agent::NSID, agent.replace('%', "%25")).parse::<Uri>()
+    else {
+        return agent_not_found().into_response();
+    };
+    *request.uri_mut() = uri;
+    dispatcher.dispatch(get_agent::NSID, request).await
+}
+
+async fn create(
+    context: Context,
+    input: create_agent::Input,
+) -> Result<Json<create_agent::Output>, XrpcError> {
+    let is_named = input.handle.is_none();
+    let handle = match input.handle {
+        Some(handle) => handle,
+        None => Handle::try_from(full_handle(&context, &input.name.to_ascii_lowercase()))
+            .map_err(|error| XrpcError::named("InvalidName", error.to_string()))?,
+    };
+    let recovery_key = input.recovery_key.map(Did::into_string).map(check_recovery_key).transpose()?;
+    let config = match input.config {
+        Some(config) => Some(serde_json::to_string(&config).map_err(XrpcError::internal)?),
+        None => None,
+    };
+    let new = NewAccount {
+        handle,
+        kind: Kind::Agent,
+        existing_did: None,
+        recovery_key: recovery_key.clone(),
+        email: None,
+        password: None,
+        invite_code: None,
+        invite_exempt: true,
+        display_name: Some(input.display_name.unwrap_or(input.name)),
+        model: input.model,
+        config,
+    };
+    let account = context.sign_up(new).await.map_err(|error| match error.name.as_ref() {
+        "InvalidHandle" if is_named => XrpcError::named("InvalidName", error.message),
+        _ => error,
+    })?;
+    let token = context.directory(IssueAgentToken { did: account.did.clone() }).await?;
+    Ok(Json(create_agent::Output {
+        did: account.did,
+        handle: account.handle,
+        token: token.expose().clone(),
+        recovery_key: recovery_key.and_then(|key| Did::try_from(key).ok()),
+    }))
+}
+
+async fn list(context: Context, params: list_agents::Params) -> Result<Json<list_agents::Output>, XrpcError> {
+    const CELLS_AT_ONCE: usize = 8;
+    let limit = usize::try_from(params.limit.clamp(1, 100)).unwrap_or(50);
+    let page =
+        context.directory(ListAccounts { kind: Some(Kind::Agent), cursor: params.cursor, limit }).await?;
+    let app: &App = &context;
+    let agents = stream::iter(page.accounts)
+        .map(|account| view(app, account))
+        .buffered(CELLS_AT_ONCE)
+        .try_collect()
+        .await?;
+    Ok(Json(list_agents::Output { agents, cursor: page.cursor }))
+}
+
+async fn show(context: Context, params: get_agent::Params) -> Result<Json<get_agent::Output>, XrpcError> {
+    let account = find(&context, params.agent).await?;
+    Ok(Json(view(&context, account).await?))
+}
+
+/// Put to rest, its DID ended, then everything of it destroyed. Each step may be repeated, and the account is there
+/// to repeat it with until the last.
+async fn delete(
+    context: Context,
+    input: delete_agent::Input,
+) -> Result<Json<delete_agent::Output>, XrpcError> {
+    let account = find(&context, input.agent).await?;
+    let did = account.did;
+    context.directory(RevokeAgentTokens { did: did.clone() }).await?;
+    if !account.status.is_moderated() {
+        let change = StatusChange::Deactivate { delete_after_us: None };
+        context.directory(SetStatus { did: did.clone(), change }).await?;
+    }
+    context.carry_notices().await?;
+    if did.method() == "plc" {
+        plc::tombstone(&context, &did).await?;
+    }
+    context.directory(DeleteAccount { did: did.clone(), code: None }).await?;
+    context.host.forget_cached(&did, Some(&account.handle));
+    context.carry_notices().await?;
+    Ok(Json(delete_agent::Output { did }))
+}
+
+async fn find(app: &App, agent: AtIdentifier) -> Result<Account, XrpcError> {
+    let who = match agent {
+        AtIdentifier::Did(did) => Who::Did(did),
+        AtIdentifier::Handle(handle) => Who::Handle(handle),
+    };
+    let account = app.directory(GetAccount { who }).await?;
+    account.filter(|account| account.kind == Kind::Agent).ok_or_else(agent_not_found)
+}
+
+fn agent_not_found() -> XrpcError {
+    XrpcError::named("AgentNotFound", "There is no such agent on this network")
+}
+
+async fn view(app: &App, account: Account) -> Result<AgentView, XrpcError> {
+    let counts = app.agent(&account.did, Counts {}).await?;
+    let time = |us| Datetime::try_from(format_datetime_ms(us)).map_err(XrpcError::internal);
+    let name = account.handle.as_str().split('.').next().map(str::to_owned);
+    Ok(AgentView {
+        created_at: time(account.created_us)?,
+        last_active_at: account.last_active_us.map(time).transpose()?,
+        did: account.did,
+        name,
+        handle: account.handle,
+        display_name: account.display_name,
+        model: account.model,
+        status: AgentViewStatus::from(account.status.as_str().to_owned()),
+        custody: Some(AgentViewCustody::Hosted),
+        record_count: i64::try_from(counts.records).ok(),
+        memory_count: i64::try_from(counts.memories).ok(),
+    })
+}
+
+impl Dispatcher {
+    fn full_handle(&self, name: &str) -> String {
+        full_handle(self.app(), name)
+    }
+}
+
+/// A name under the first of the service's domains.
+fn full_handle(app: &App, name: &str) -> String {
+    let domain = app.network.handle_domains.first().map_or("", String::as_str);
+    format!("{name}{domain}")
+}

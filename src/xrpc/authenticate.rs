@@ -1,0 +1,70 @@
+//! Who calls: the `Authorization` header, with what must be asked to believe it.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, header};
+
+use super::{App, XrpcError};
+use crate::auth::{Access, AccountCaller, Caller, Error, Presented, Scope, ServiceToken};
+use crate::directory::{FindAgentToken, Status};
+use crate::syntax::{AtIdentifier, Did};
+
+/// Finds the caller of method `nsid` and checks that it may call it.
+///
+/// # Errors
+/// What the caller is to be told: see [`crate::auth::Error`]; `AccountTakedown` for a stopped account.
+pub(super) async fn authenticate(
+    app: &Arc<App>,
+    access: Access,
+    nsid: &str,
+    headers: &HeaderMap,
+) -> Result<Caller, XrpcError> {
+    if access == Access::Public {
+        return Ok(Caller::Anonymous);
+    }
+    let header = match headers.get(header::AUTHORIZATION) {
+        Some(value) => Some(value.to_str().map_err(|_| Error::Invalid("Malformed token"))?),
+        None => None,
+    };
+    let now_seconds = app.host.now_us().div_euclid(1_000_000);
+    let caller = match app.auth.check(header, now_seconds)? {
+        Presented::Nothing => Caller::Anonymous,
+        Presented::Admin => Caller::Admin,
+        Presented::Refresh { did, id } => Caller::Refresh { did, id },
+        Presented::Session { did, scope } => account(app, did, scope).await?,
+        Presented::AgentToken { digest } => {
+            let did = app.directory(FindAgentToken { digest }).await?;
+            let did = did.ok_or(Error::Invalid("the agent's token is unknown or was revoked"))?;
+            account(app, did, Scope::Access).await?
+        }
+        Presented::Service(token) => service(app, &token, nsid, now_seconds).await?,
+    };
+    access.permits(&caller)?;
+    Ok(caller)
+}
+
+/// The account, if it may still act: an access token outlives what happens to its account.
+async fn account(app: &App, did: Did, scope: Scope) -> Result<Caller, XrpcError> {
+    let account = app.host.account(AtIdentifier::Did(did)).await?;
+    let account = account.ok_or(Error::Invalid("the token's account does not exist"))?;
+    match account.status {
+        Status::Takendown | Status::Suspended => {
+            Err(XrpcError::unauthorized("AccountTakedown", "Account has been taken down"))
+        }
+        Status::Pending | Status::Deleted => Err(Error::Invalid("the token's account does not exist").into()),
+        Status::Active | Status::Deactivated => Ok(Caller::Account(AccountCaller { account, scope })),
+    }
+}
+
+/// Checks a service token with its issuer's key; when that fails, once more with the key as it is now.
+async fn service(app: &App, token: &ServiceToken, nsid: &str, now_seconds: i64) -> Result<Caller, XrpcError> {
+    for fresh in [false, true] {
+        let document = app.identities.did_document(&app.host, token.issuer(), fresh).await?;
+        let key = document.signing_key().ok_or(Error::Invalid("the issuer has no signing key"))?;
+        match app.auth.check_service(token, &key, nsid, now_seconds) {
+            Err(Error::Invalid(_)) if !fresh => {}
+            checked => return Ok(checked?),
+        }
+    }
+    Err(Error::Invalid("Token could not be verified").into())
+}

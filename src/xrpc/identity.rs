@@ -1,0 +1,74 @@
+//! com.atproto.identity.*: handles.
+
+use serde::{Deserialize, Serialize};
+
+use super::endpoint::{Empty, Json};
+use super::{Context, Endpoint, XrpcError, plc};
+use crate::auth::Access;
+use crate::directory::{CheckHandle, Placement, UpdateHandle};
+use crate::syntax::{AtIdentifier, Did, Handle};
+
+/// The methods of this group.
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::query("com.atproto.identity.resolveHandle", Access::Public, resolve_handle),
+        Endpoint::procedure("com.atproto.identity.updateHandle", Access::AccountFull, update_handle),
+    ]
+}
+
+/// A handle as it comes, so that what is wrong with it gets its own error's name.
+#[derive(Debug, Deserialize)]
+struct HandleInput {
+    handle: String,
+}
+
+#[derive(Debug, Serialize)]
+struct DidView {
+    did: Did,
+}
+
+async fn resolve_handle(context: Context, params: HandleInput) -> Result<Json<DidView>, XrpcError> {
+    let handle = Handle::try_from(params.handle.as_str())
+        .map_err(|error| XrpcError::invalid(format!("Error: handle must be a valid handle: {error}")))?
+        .normalized();
+    if let Some(account) = context.host.account(AtIdentifier::Handle(handle.clone())).await? {
+        return Ok(Json(DidView { did: account.did }));
+    }
+    let not_found = || XrpcError::named("HandleNotFound", "Unable to resolve handle");
+    // Nobody else answers for the service's own domains.
+    if context.network.handle_domains.iter().any(|domain| handle.as_str().ends_with(domain.as_str())) {
+        return Err(not_found());
+    }
+    let did = context.identities.did_of_handle(&context.host, &handle, false).await;
+    Ok(Json(DidView { did: did.map_err(|_| not_found())? }))
+}
+
+async fn update_handle(context: Context, input: HandleInput) -> Result<Empty, XrpcError> {
+    let account = &context.caller.account()?.account;
+    let did = account.did.clone();
+    let handle = Handle::try_from(input.handle.as_str())
+        .map_err(|error| XrpcError::named("InvalidHandle", error.to_string()))?
+        .normalized();
+    let check = CheckHandle { handle: handle.clone(), did: Some(did.clone()), allow_reserved: false };
+    let verified = match context.directory(check).await? {
+        Placement::Service => false,
+        Placement::External => {
+            context.require_handle_of(&handle, &did).await?;
+            true
+        }
+    };
+    // The document first: when this fails nothing has changed, and a repetition after a crash finds it done.
+    if did.method() == "plc" {
+        plc::set_handle(&context, &did, &handle).await?;
+    } else {
+        let document = context.identities.did_document(&context.host, &did, true).await?;
+        if document.handle().as_ref() != Some(&handle) {
+            return Err(XrpcError::invalid("DID is not properly configured for handle"));
+        }
+    }
+    let old = account.handle.clone();
+    context.directory(UpdateHandle { did: did.clone(), handle, verified, allow_reserved: false }).await?;
+    context.host.forget_cached(&did, Some(&old));
+    context.carry_notices().await?;
+    Ok(Empty)
+}

@@ -1,0 +1,72 @@
+//! Carries the directory's outbox to the agents' cells.
+//!
+//! A handler that changed an account carries at once, so that its caller finds the change made; the host carries at
+//! its start and now and then, for what a crash or an error left behind. Carrying the same notice twice is harmless,
+//! carrying two in the wrong order is not: one carrier at a time, in order.
+
+use std::sync::Arc;
+
+use futures::lock::Mutex;
+
+use super::{App, XrpcError};
+use crate::agent::{EmitIdentity, SetStatus};
+use crate::directory::{ClearOutbox, GetAccount, Notice, OutboxEntry, ReadOutbox, Who};
+use crate::host::Host;
+
+/// The one carrier.
+#[derive(Debug, Default)]
+pub struct Carrier {
+    turn: Mutex<()>,
+}
+
+const BATCH: usize = 100;
+
+impl App {
+    /// Carries what is in the directory's outbox.
+    ///
+    /// # Errors
+    /// Of the first notice that could not be brought; it and those behind it stay.
+    pub async fn carry_notices(&self) -> Result<(), XrpcError> {
+        let _turn = self.carrier.turn.lock().await;
+        loop {
+            let entries = self.directory(ReadOutbox { limit: BATCH }).await?;
+            let full = entries.len() == BATCH;
+            for entry in entries {
+                self.carry(&entry).await?;
+                self.directory(ClearOutbox { up_to: entry.id }).await?;
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn carry(&self, entry: &OutboxEntry) -> Result<(), XrpcError> {
+        let host: &Arc<dyn Host> = &self.host;
+        let did = &entry.did;
+        match &entry.notice {
+            Notice::StatusChanged { status } => {
+                let account = self.directory(GetAccount { who: Who::Did(did.clone()) }).await?;
+                host.forget_cached(did, account.as_ref().map(|account| &account.handle));
+                let handle = account.map(|account| account.handle.into_string());
+                self.agent(did, SetStatus { status: status.as_str().to_owned(), handle }).await
+            }
+            Notice::HandleChanged { handle } => {
+                self.identities.forget(did);
+                host.forget_cached(did, Some(handle));
+                self.agent(did, EmitIdentity { handle: Some(handle.as_str().to_owned()) }).await
+            }
+            Notice::Deleted => {
+                host.forget_cached(did, None);
+                let gone = SetStatus { status: "deleted".to_owned(), handle: None };
+                match self.agent(did, gone).await {
+                    // Destroyed before, and the notice's removal was lost.
+                    Err(error) if error.name == "RepoNotFound" => Ok(()),
+                    Err(error) => Err(error),
+                    Ok(()) => host.destroy_agent(did.clone()).await.map_err(XrpcError::from),
+                }
+            }
+            Notice::Abandoned => host.destroy_agent(did.clone()).await.map_err(XrpcError::from),
+        }
+    }
+}
