@@ -4,5 +4,6 @@ pub mod blobs;
 pub mod dns;
 pub mod fetch;
 pub mod limits;
+pub mod sequencer;
 pub mod sql;
 pub mod telemetry;

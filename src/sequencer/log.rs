@@ -3,7 +3,6 @@
 use super::Error;
 use super::command::{Append, Command, Expire, Head, OutboxEvent, Page, Read, Reply, SequencedFrame};
 use super::frame::{Event, EventKind, SEQ_LIMIT, SEQ_MIN};
-use crate::env::Env;
 use crate::store::migrate::{Migration, migrate};
 use crate::store::{Sql, SqlError, Value, in_transaction, query_all, query_first};
 
@@ -29,11 +28,9 @@ impl Sequencer {
     ///
     /// # Errors
     /// [`Error`]; then nothing was changed.
-    pub fn handle(&mut self, sql: &dyn Sql, env: &Env<'_>, command: Command) -> Result<Reply, Error> {
+    pub fn handle(&mut self, sql: &dyn Sql, now_us: i64, command: Command) -> Result<Reply, Error> {
         Ok(match command {
-            Command::Append(Append { mut events }) => {
-                Reply::Append(self.append(sql, env.now_us, &mut events)?)
-            }
+            Command::Append(Append { mut events }) => Reply::Append(self.append(sql, now_us, &mut events)?),
             Command::GetHead(_) => Reply::GetHead(head(sql)?),
             Command::Read(read) => Reply::Read(page(sql, &read)?),
             Command::Expire(expire) => Reply::Expire(remove_old(sql, &expire)?),
@@ -137,26 +134,31 @@ pub fn for_each_event(
     bytes_max: u64,
     each: &mut dyn FnMut(i64, EventKind, &[u8]),
 ) -> Result<(), Error> {
-    let (mut bytes, mut unknown) = (0, None);
-    sql.query(
+    let (mut bytes, mut unknown, mut full) = (0, None, false);
+    let outcome = sql.query(
         "SELECT seq, kind, frame FROM event WHERE seq > ? ORDER BY seq LIMIT ?",
         &[Value::Integer(cursor), Value::Integer(i64::from(limit))],
         &mut |row| {
-            if bytes >= bytes_max || unknown.is_some() {
-                return Ok(()); // The rest of the rows is passed over unread.
+            if bytes >= bytes_max {
+                full = true;
+                return Err(SqlError::Limit("the page is full")); // An error is the way to end a query early.
             }
             let seq = row.integer(0)?;
-            let Some(kind) = EventKind::from_number(row.integer(1)?) else {
+            let kind = EventKind::from_number(row.integer(1)?).ok_or_else(|| {
                 unknown = Some(seq);
-                return Ok(());
-            };
+                SqlError::Column { column: 1, expected: "a known kind" }
+            })?;
             let frame = row.blob(2)?;
             bytes += frame.len() as u64;
             each(seq, kind, frame);
             Ok(())
         },
-    )?;
-    unknown.map_or(Ok(()), |seq| Err(Error::UnknownKind { seq }))
+    );
+    match (unknown, outcome) {
+        (Some(seq), _) => Err(Error::UnknownKind { seq }),
+        (None, Err(_)) if full => Ok(()),
+        (None, outcome) => Ok(outcome?),
+    }
 }
 
 fn page(sql: &dyn Sql, read: &Read) -> Result<Page, Error> {

@@ -39,6 +39,7 @@ pub enum DecodeError {
 
 /// A decoded frame, borrowing from its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "decoded, looked at and dropped; nearly all are commits")]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// `#commit`.
