@@ -60,3 +60,9 @@ pub const FIREHOSE_CLIENT_MESSAGE_BYTES_MAX: usize = 4096;
 
 /// Bytes of one event stream message that our client takes: the protocol's limit.
 pub const FIREHOSE_FRAME_BYTES_MAX: usize = 5_000_000;
+
+/// Bytes of the CAR of one `#sync`, which holds the commit alone: the protocol's limit.
+pub const SYNC_BLOCKS_BYTES_MAX: usize = 10_000;
+
+/// Accounts whose state the firehose verifier keeps, at about 300 bytes each; others are checked event by event.
+pub const VERIFIER_ACCOUNTS_MAX: usize = 1_000_000;

@@ -13,6 +13,7 @@
 mod command;
 pub mod frame;
 mod log;
+pub mod verify;
 
 pub use command::{
     Append, Command, Expire, GetHead, Head, OutboxEvent, Page, Read, Reply, SequencedFrame, Start,

@@ -10,8 +10,8 @@ use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::*;
-use crate::sequencer::{EventKind, Start};
 use crate::sequencer::frame::{Event, SyncEvent};
+use crate::sequencer::{EventKind, Start};
 
 const DID: &str = "did:plc:44ybard66vv44zksje25o7dz";
 
