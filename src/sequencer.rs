@@ -12,6 +12,7 @@
 
 mod command;
 pub mod frame;
+pub mod limits;
 mod log;
 pub mod verify;
 

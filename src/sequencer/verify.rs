@@ -21,7 +21,7 @@ use cid::Cid;
 
 use super::frame::{AccountEvent, Event, IdentityEvent, SEQ_LIMIT};
 use crate::crypto::VerifyingKey;
-use crate::limits::{FIREHOSE_FRAME_BYTES_MAX, VERIFIER_ACCOUNTS_MAX};
+use crate::sequencer::limits::{FIREHOSE_FRAME_BYTES_MAX, VERIFIER_ACCOUNTS_MAX};
 use crate::syntax::{validate_datetime, validate_did, validate_handle};
 
 pub use finding::{Finding, Severity};
@@ -80,12 +80,7 @@ impl Verifier {
 
     /// Checks one message. `key` is the signing key of the event's [`signer`], or why there is none; it matters to
     /// `#commit` and `#sync` only.
-    pub fn check(
-        &mut self,
-        message: &[u8],
-        now_us: i64,
-        key: Result<&VerifyingKey, &str>,
-    ) -> Vec<Finding> {
+    pub fn check(&mut self, message: &[u8], now_us: i64, key: Result<&VerifyingKey, &str>) -> Vec<Finding> {
         let mut findings = Vec::new();
         if message.len() > FIREHOSE_FRAME_BYTES_MAX {
             findings.push(Finding::FrameTooLarge { bytes: message.len() });

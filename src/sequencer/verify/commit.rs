@@ -13,7 +13,8 @@ use super::super::frame::{Action, CommitEvent, RepoOp, SyncEvent};
 use super::signature::read_slice;
 use super::{Check, Finding};
 use crate::data_model::decode_record;
-use crate::limits::{COMMIT_BLOCKS_BYTES_MAX, COMMIT_OPS_MAX, SYNC_BLOCKS_BYTES_MAX};
+use crate::limits::{COMMIT_BLOCKS_BYTES_MAX, COMMIT_OPS_MAX};
+use crate::sequencer::limits::SYNC_BLOCKS_BYTES_MAX;
 use crate::syntax::{Tid, validate_nsid, validate_record_key};
 
 /// How far ahead of the clock relays take a rev.
@@ -25,7 +26,8 @@ impl Check<'_> {
         let bytes = event.blocks.len();
         self.require(bytes <= COMMIT_BLOCKS_BYTES_MAX, || Finding::BlocksTooLarge(bytes));
         self.chain(event);
-        let Some((commit, blocks)) = self.signed(event.blocks, event.repo, event.rev, Some(event.commit)) else {
+        let Some((commit, blocks)) = self.signed(event.blocks, event.repo, event.rev, Some(event.commit))
+        else {
             return;
         };
         let mut needed = HashSet::from([event.commit]);
@@ -49,7 +51,10 @@ impl Check<'_> {
         self.require(bytes <= SYNC_BLOCKS_BYTES_MAX, || Finding::BlocksTooLarge(bytes));
         if let Some((last, _)) = self.account.head.clone() {
             // The same rev again is what a #sync after creation says.
-            self.require(event.rev >= last.as_str(), || Finding::RevOrder { last, rev: event.rev.to_owned() });
+            self.require(event.rev >= last.as_str(), || Finding::RevOrder {
+                last,
+                rev: event.rev.to_owned(),
+            });
         }
         self.rev_in_time(event.rev);
         let Some((commit, blocks)) = self.signed(event.blocks, event.did, event.rev, None) else { return };
@@ -164,8 +169,9 @@ impl Check<'_> {
                     _ => None,
                 };
                 let collection = path.split('/').next();
-                self.require(found.as_deref() == collection, || {
-                    Finding::RecordType { path: path.clone(), found }
+                self.require(found.as_deref() == collection, || Finding::RecordType {
+                    path: path.clone(),
+                    found,
                 });
             }
         }

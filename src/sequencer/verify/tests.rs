@@ -42,7 +42,10 @@ impl Draft {
         let (repo, rev, since) = (DID, self.rev.as_str(), self.since.as_deref());
         let (commit, prev_data) = (self.commit, self.prev_data);
         let blocks = self.slice();
-        with_seq(CommitEvent { repo, time: TIME, rev, since, commit, prev_data, blocks: &blocks, ops }.encode(), seq)
+        with_seq(
+            CommitEvent { repo, time: TIME, rev, since, commit, prev_data, blocks: &blocks, ops }.encode(),
+            seq,
+        )
     }
 }
 
@@ -260,6 +263,9 @@ fn an_account_is_announced_and_active_before_it_commits() {
     let findings = verifier.check(&early.frame(104), NOW, Ok(&key));
     assert_found!(&findings, Finding::SyncDue);
     assert_eq!(findings[0].severity(), Severity::Warning);
-    assert_found!(verifier.check(&account(true, Some("takendown"), 105), NOW, Ok(&key)), Finding::ActiveWithStatus(_));
+    assert_found!(
+        verifier.check(&account(true, Some("takendown"), 105), NOW, Ok(&key)),
+        Finding::ActiveWithStatus(_)
+    );
     assert_found!(verifier.check(&account(false, Some("tired"), 106), NOW, Ok(&key)), Finding::Field { .. });
 }

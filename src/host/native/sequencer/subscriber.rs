@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 use super::ring::Position;
 use super::websocket::{self, ClientFrame};
 use super::{SequencerHandle, Shared};
-use crate::limits::FIREHOSE_SUBSCRIBERS_MAX;
+use crate::sequencer::limits::FIREHOSE_SUBSCRIBERS_MAX;
 use crate::sequencer::{Error, Head, Start, frame};
 
 /// Between two pings; a client that has sent nothing in between is gone.
