@@ -14,6 +14,7 @@ pub mod identity;
 pub mod lexicon;
 pub mod limits;
 pub mod memory;
+pub mod plc;
 pub mod seam;
 pub mod sequencer;
 pub mod store;

@@ -4,6 +4,7 @@ pub mod blobs;
 pub mod dns;
 pub mod fetch;
 pub mod limits;
+pub mod plc;
 pub mod sequencer;
 pub mod sql;
 pub mod telemetry;
