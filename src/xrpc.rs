@@ -16,6 +16,8 @@ mod notices;
 mod plc;
 mod server;
 mod signup;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! agent.admin.*: the operator's agents; and the same as plain paths for people with curl.
+//! agent.admin.*: the operator's agents; the same as plain paths for people with curl; com.atproto.admin.*.
 
 use std::sync::Arc;
 
@@ -8,8 +8,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use http::Uri;
+use serde::Deserialize;
 
-use super::endpoint::{Dispatcher, Json};
+use super::endpoint::{Dispatcher, Empty, Json};
 use super::server::check_recovery_key;
 use super::signup::NewAccount;
 use super::{App, Context, Endpoint, XrpcError, plc};
@@ -30,6 +31,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::query(list_agents::NSID, Access::Admin, list),
         Endpoint::query(get_agent::NSID, Access::Admin, show),
         Endpoint::procedure(delete_agent::NSID, Access::Admin, delete),
+        Endpoint::procedure("com.atproto.admin.deleteAccount", Access::Admin, delete_account),
     ]
 }
 
@@ -147,6 +149,18 @@ async fn delete(
     context.host.forget_cached(&did, Some(&account.handle));
     context.carry_notices().await?;
     Ok(Json(delete_agent::Output { did }))
+}
+
+#[derive(Debug, Deserialize)]
+struct DeleteAccountInput {
+    did: Did,
+}
+
+/// Any account, without its owner. Its DID stays: it is the owner's, who may go elsewhere with it.
+async fn delete_account(context: Context, input: DeleteAccountInput) -> Result<Empty, XrpcError> {
+    context.directory(DeleteAccount { did: input.did, code: None }).await?;
+    context.carry_notices().await?;
+    Ok(Empty)
 }
 
 async fn find(app: &App, agent: AtIdentifier) -> Result<Account, XrpcError> {

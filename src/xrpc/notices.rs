@@ -4,14 +4,12 @@
 //! its start and now and then, for what a crash or an error left behind. Carrying the same notice twice is harmless,
 //! carrying two in the wrong order is not: one carrier at a time, in order.
 
-use std::sync::Arc;
-
 use futures::lock::Mutex;
 
 use super::{App, XrpcError};
 use crate::agent::{EmitIdentity, SetStatus};
 use crate::directory::{ClearOutbox, GetAccount, Notice, OutboxEntry, ReadOutbox, Who};
-use crate::host::Host;
+use crate::syntax::Did;
 
 /// The one carrier.
 #[derive(Debug, Default)]
@@ -42,9 +40,19 @@ impl App {
     }
 
     async fn carry(&self, entry: &OutboxEntry) -> Result<(), XrpcError> {
-        let host: &Arc<dyn Host> = &self.host;
-        let did = &entry.did;
-        match &entry.notice {
+        match self.bring(&entry.did, &entry.notice).await {
+            // Destroyed meanwhile: there is nobody left to tell, and others wait behind this one.
+            Err(error) if error.name == "RepoNotFound" => {
+                tracing::warn!(did = %entry.did, "a notice found no repo");
+                Ok(())
+            }
+            brought => brought,
+        }
+    }
+
+    async fn bring(&self, did: &Did, notice: &Notice) -> Result<(), XrpcError> {
+        let host = &self.host;
+        match notice {
             Notice::StatusChanged { status } => {
                 let account = self.directory(GetAccount { who: Who::Did(did.clone()) }).await?;
                 host.forget_cached(did, account.as_ref().map(|account| &account.handle));
@@ -58,15 +66,10 @@ impl App {
             }
             Notice::Deleted => {
                 host.forget_cached(did, None);
-                let gone = SetStatus { status: "deleted".to_owned(), handle: None };
-                match self.agent(did, gone).await {
-                    // Destroyed before, and the notice's removal was lost.
-                    Err(error) if error.name == "RepoNotFound" => Ok(()),
-                    Err(error) => Err(error),
-                    Ok(()) => host.destroy_agent(did.clone()).await.map_err(XrpcError::from),
-                }
+                self.agent(did, SetStatus { status: "deleted".to_owned(), handle: None }).await?;
+                Ok(host.destroy_agent(did.clone()).await?)
             }
-            Notice::Abandoned => host.destroy_agent(did.clone()).await.map_err(XrpcError::from),
+            Notice::Abandoned => Ok(host.destroy_agent(did.clone()).await?),
         }
     }
 }

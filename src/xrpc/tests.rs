@@ -1,0 +1,408 @@
+//! The edge over a host in memory: accounts, sessions, handles and agents, as clients see them.
+
+mod world;
+
+use std::sync::atomic::Ordering;
+
+use serde_json::{Value, json};
+use world::{ADMIN, World, answer, bearer};
+
+use crate::crypto::SigningKey;
+
+const HOUR_US: i64 = 3_600_000_000;
+
+#[tokio::test]
+async fn a_signup_makes_a_did_a_repo_and_a_session() {
+    let world = World::new();
+    let made = world.person("alice").await;
+    let did = made["did"].as_str().unwrap();
+    assert!(did.starts_with("did:plc:"));
+    assert_eq!(made["handle"], "alice.test");
+    let document = world.host.document(did);
+    assert_eq!(document["alsoKnownAs"][0], "at://alice.test");
+    assert_eq!(document["service"][0]["serviceEndpoint"], "http://localhost:2583");
+    assert_eq!(made["didDoc"], document, "the session shows the document as the directory has it");
+    assert_eq!(world.host.heard(did), ["create alice.test active=true"]);
+
+    let session = world.get("com.atproto.server.getSession", &bearer(&made["accessJwt"])).await.ok();
+    assert_eq!(session["did"], made["did"]);
+    assert_eq!(session["email"], "alice@example.com");
+    assert_eq!(session["active"], true);
+    let resolved = world.get("com.atproto.identity.resolveHandle?handle=Alice.test", "").await.ok();
+    assert_eq!(resolved["did"], made["did"]);
+}
+
+#[tokio::test]
+async fn a_signup_that_fails_gives_everything_back() {
+    let world = World::new();
+    let body = json!({"handle": "alice.test", "email": "alice@example.com", "password": "x"});
+    world.host.plc_is_down.store(true, Ordering::Relaxed);
+    let refused = world.post("com.atproto.server.createAccount", "", body.clone()).await;
+    assert_eq!(refused.error(), (502, "UpstreamFailure"));
+    world.host.plc_is_down.store(false, Ordering::Relaxed);
+    world.host.repos_fail.store(true, Ordering::Relaxed);
+    let refused = world.post("com.atproto.server.createAccount", "", body.clone()).await;
+    assert_eq!(refused.error(), (500, "InternalServerError"));
+    world.host.repos_fail.store(false, Ordering::Relaxed);
+    world.post("com.atproto.server.createAccount", "", body).await.ok();
+    assert_eq!(world.host.cells.lock().unwrap().len(), 1, "nothing is left of the others");
+}
+
+#[tokio::test]
+async fn signups_are_refused_by_name() {
+    let world = World::new();
+    world.person("alice").await;
+    let key = SigningKey::from_bytes(&[3; 32]).unwrap().did_key();
+    let table = [
+        (json!({"handle": "alice.test", "password": "x"}), "HandleNotAvailable"),
+        (json!({"handle": "admin.test", "password": "x"}), "HandleNotAvailable"),
+        (json!({"handle": "al.test", "password": "x"}), "InvalidHandle"),
+        (json!({"handle": "not a handle", "password": "x"}), "InvalidHandle"),
+        (json!({"handle": "bob.example.com", "password": "x"}), "UnsupportedDomain"),
+        (json!({"handle": "bob.test", "password": ""}), "InvalidPassword"),
+        (json!({"handle": "bob.test", "password": "x".repeat(2000)}), "InvalidPassword"),
+        (json!({"handle": "bob.test", "password": "x", "email": "nonsense"}), "InvalidRequest"),
+        (json!({"handle": "bob.test", "password": "x", "email": "alice@example.com"}), "InvalidRequest"),
+        (json!({"handle": "bob.test", "password": "x", "inviteCode": "nonsense"}), "InvalidInviteCode"),
+        (json!({"handle": "bob.test", "recoveryKey": "did:key:zNonsense"}), "InvalidRecoveryKey"),
+        (json!({"handle": "bob.test", "plcOp": {}}), "InvalidRequest"),
+        (json!({"handle": 5}), "InvalidRequest"),
+        (json!({}), "InvalidRequest"),
+    ];
+    for (body, name) in table {
+        let refused = world.post("com.atproto.server.createAccount", "", body.clone()).await;
+        assert_eq!(refused.error(), (400, name), "{body}");
+    }
+    let brought = json!({"handle": "bob.test", "did": "did:plc:ewvi7nxzyoun6zhxrhs64oiz"});
+    let refused = world.post("com.atproto.server.createAccount", "", brought).await;
+    assert_eq!(refused.error(), (401, "AuthenticationRequired"));
+    let body = json!({"handle": "bob.test", "recoveryKey": key});
+    world.post("com.atproto.server.createAccount", "", body).await.ok();
+}
+
+#[tokio::test]
+async fn invites_are_needed_where_they_are_required() {
+    let world = World::with(|network| network.invite_required = true);
+    let described = world.get("com.atproto.server.describeServer", "").await.ok();
+    assert_eq!(described["inviteCodeRequired"], true);
+    assert_eq!(described["availableUserDomains"], json!([".test"]));
+    let body = |code: &Value| json!({"handle": "alice.test", "password": "x", "inviteCode": code});
+    let refused = world.post("com.atproto.server.createAccount", "", body(&Value::Null)).await;
+    assert_eq!(refused.error(), (400, "InvalidInviteCode"));
+    let make = "com.atproto.server.createInviteCode";
+    assert_eq!(world.post(make, "", json!({"useCount": 1})).await.error(), (401, "AuthMissing"));
+    let code = world.post(make, ADMIN, json!({"useCount": 1})).await.ok()["code"].clone();
+    let made = world.post("com.atproto.server.createAccount", "", body(&code)).await.ok();
+
+    let make = json!({"codeCount": 2, "useCount": 3, "forAccounts": [made["did"]]});
+    let codes = world.post("com.atproto.server.createInviteCodes", ADMIN, make).await.ok();
+    assert_eq!(codes["codes"][0]["codes"].as_array().unwrap().len(), 2);
+    let mine = world.get("com.atproto.server.getAccountInviteCodes", &bearer(&made["accessJwt"])).await.ok();
+    assert_eq!(mine["codes"].as_array().unwrap().len(), 2);
+    assert_eq!(mine["codes"][0]["available"], 3);
+}
+
+#[tokio::test]
+async fn sessions_begin_refresh_and_end() {
+    let world = World::new();
+    world.person("alice").await;
+    let create = |identifier: &str, password: &str| json!({"identifier": identifier, "password": password});
+    let sign_in = "com.atproto.server.createSession";
+    for wrong in [create("alice.test", "wrong"), create("bob.test", "correct horse"), create("", "")] {
+        assert_eq!(world.post(sign_in, "", wrong).await.error(), (401, "AuthenticationRequired"));
+    }
+    let mut session = Value::Null;
+    for identifier in ["alice.test", "@Alice.test", "alice@example.com"] {
+        session = world.post(sign_in, "", create(identifier, "correct horse")).await.ok();
+    }
+    let refresh = "com.atproto.server.refreshSession";
+    let wrong_kind = world.post(refresh, &bearer(&session["accessJwt"]), Value::Null).await;
+    assert_eq!(wrong_kind.error(), (400, "InvalidToken"));
+    let next = world.post(refresh, &bearer(&session["refreshJwt"]), Value::Null).await.ok();
+    assert_ne!(next["refreshJwt"], session["refreshJwt"]);
+    let get = "com.atproto.server.getSession";
+    assert_eq!(world.get(get, &bearer(&next["refreshJwt"])).await.error(), (400, "InvalidToken"));
+
+    world.host.now_us.fetch_add(2 * HOUR_US, Ordering::Relaxed);
+    assert_eq!(world.get(get, &bearer(&session["accessJwt"])).await.error(), (400, "ExpiredToken"));
+    let reused = world.post(refresh, &bearer(&session["refreshJwt"]), Value::Null).await;
+    assert_eq!(reused.error(), (400, "ExpiredToken"));
+    let last = world.post(refresh, &bearer(&next["refreshJwt"]), Value::Null).await.ok();
+    world.post("com.atproto.server.deleteSession", &bearer(&last["refreshJwt"]), Value::Null).await.ok();
+    let closed = world.post(refresh, &bearer(&last["refreshJwt"]), Value::Null).await;
+    assert_eq!(closed.error(), (400, "ExpiredToken"));
+}
+
+#[tokio::test]
+async fn app_passwords_open_less_than_the_account() {
+    let world = World::new();
+    let own = bearer(&world.person("alice").await["accessJwt"]);
+    let make = "com.atproto.server.createAppPassword";
+    let made = world.post(make, &own, json!({"name": "phone"})).await.ok();
+    assert_eq!(made["privileged"], false);
+    let body = json!({"identifier": "alice.test", "password": made["password"]});
+    let session = world.post("com.atproto.server.createSession", "", body.clone()).await.ok();
+    let phone = bearer(&session["accessJwt"]);
+    world.get("com.atproto.server.getSession", &phone).await.ok();
+    for method in [make, "com.atproto.server.deactivateAccount", "com.atproto.identity.updateHandle"] {
+        let refused = world.post(method, &phone, json!({"name": "x", "handle": "x.test"})).await;
+        assert_eq!(refused.error(), (400, "InvalidToken"), "{method}");
+    }
+    world.post(make, &own, json!({"name": "memory", "vault": true})).await.ok();
+    let both = json!({"name": "both", "vault": true, "privileged": true});
+    assert_eq!(world.post(make, &own, both).await.error(), (400, "InvalidRequest"));
+    let listed = world.get("com.atproto.server.listAppPasswords", &own).await.ok();
+    assert_eq!(listed["passwords"].as_array().unwrap().len(), 2);
+    assert!(!listed.to_string().contains(made["password"].as_str().unwrap()));
+    world.post("com.atproto.server.revokeAppPassword", &own, json!({"name": "phone"})).await.ok();
+    let refused = world.post("com.atproto.server.createSession", "", body).await;
+    assert_eq!(refused.error(), (401, "AuthenticationRequired"));
+}
+
+#[tokio::test]
+async fn an_account_rests_wakes_and_ends() {
+    let world = World::new();
+    let made = world.person("alice").await;
+    let (did, own) = (made["did"].as_str().unwrap(), bearer(&made["accessJwt"]));
+    world.post("com.atproto.server.deactivateAccount", &own, json!({})).await.ok();
+    let session = world.get("com.atproto.server.getSession", &own).await.ok();
+    assert_eq!((&session["active"], &session["status"]), (&json!(false), &json!("deactivated")));
+    world.post("com.atproto.server.activateAccount", &own, Value::Null).await.ok();
+    let status = world.get("com.atproto.server.checkAccountStatus", &own).await.ok();
+    assert_eq!((&status["activated"], &status["validDid"]), (&json!(true), &json!(true)));
+
+    world.post("com.atproto.server.requestAccountDelete", &own, Value::Null).await.ok();
+    let body = json!({"did": did, "password": "correct horse", "token": "AAAAA-AAAAA"});
+    let refused = world.post("com.atproto.server.deleteAccount", "", body).await;
+    assert_eq!(refused.error(), (400, "InvalidToken"));
+    let code = {
+        use crate::directory::{IssueMailCode, MailPurpose};
+        let did = crate::syntax::Did::try_from(did).unwrap();
+        world.app.directory(IssueMailCode { did, purpose: MailPurpose::DeleteAccount }).await.unwrap()
+    };
+    let body = |password: &str| json!({"did": did, "password": password, "token": code.expose()});
+    let refused = world.post("com.atproto.server.deleteAccount", "", body("wrong")).await;
+    assert_eq!(refused.error(), (401, "AuthenticationRequired"));
+    assert_eq!(
+        world.host.heard(did),
+        ["create alice.test active=true", "status deactivated", "status active"]
+    );
+    world.post("com.atproto.server.deleteAccount", "", body("correct horse")).await.ok();
+    assert!(!world.host.has_cell(did));
+    let refused = world.get("com.atproto.server.getSession", &own).await;
+    assert_eq!(refused.error(), (400, "InvalidToken"), "a signed token of nobody");
+}
+
+#[tokio::test]
+async fn a_handle_changes_in_the_document_and_here() {
+    let world = World::new();
+    let made = world.person("alice").await;
+    let (did, own) = (made["did"].as_str().unwrap(), bearer(&made["accessJwt"]));
+    let update = "com.atproto.identity.updateHandle";
+    world.person("bob").await;
+    let taken = world.post(update, &own, json!({"handle": "bob.test"})).await;
+    assert_eq!(taken.error(), (400, "HandleNotAvailable"));
+    world.post(update, &own, json!({"handle": "Alicia.test"})).await.ok();
+    assert_eq!(world.host.document(did)["alsoKnownAs"], json!(["at://alicia.test"]));
+    assert_eq!(world.host.heard(did).last().unwrap(), "identity alicia.test");
+    let gone = world.get("com.atproto.identity.resolveHandle?handle=alice.test", "").await;
+    assert_eq!(gone.error(), (400, "HandleNotFound"));
+
+    let external = json!({"handle": "alice.example.com"});
+    assert_eq!(world.post(update, &own, external.clone()).await.error(), (400, "InvalidRequest"));
+    let record = ("_atproto.alice.example.com".to_owned(), vec![format!("did={did}")]);
+    world.host.txt.lock().unwrap().extend([record]);
+    world.post(update, &own, external).await.ok();
+    let resolved = world.get("com.atproto.identity.resolveHandle?handle=alice.example.com", "").await.ok();
+    assert_eq!(resolved["did"], did);
+
+    world.host.plc_is_down.store(true, Ordering::Relaxed);
+    let refused = world.post(update, &own, json!({"handle": "alice.test"})).await;
+    assert_eq!(refused.error(), (502, "UpstreamFailure"));
+    let session = world.get("com.atproto.server.getSession", &own).await.ok();
+    assert_eq!(session["handle"], "alice.example.com", "nothing changed here either");
+}
+
+#[tokio::test]
+async fn service_tokens_prove_an_account_to_another_server() {
+    let (here, there) = (World::new(), World::new());
+    let made = here.person("alice").await;
+    let (did, own) = (made["did"].as_str().unwrap(), bearer(&made["accessJwt"]));
+    let ask = "com.atproto.server.getServiceAuth?aud=did:web:localhost%253A2583";
+    let lxm = "com.atproto.server.createAccount";
+    let token = here.get(&format!("{ask}&lxm={lxm}"), &own).await.ok()["token"].clone();
+    for (query, name) in [
+        ("&exp=1", "BadExpiration"),
+        ("&exp=1700009999", "BadExpiration"),
+        ("&lxm=com.atproto.server.getSession", "InvalidRequest"),
+        ("&lxm=nonsense", "InvalidRequest"),
+    ] {
+        let refused = here.get(&format!("{ask}{query}"), &own).await;
+        assert_eq!(refused.error(), (400, name), "{query}");
+    }
+    // There, the DID is found in the same PLC directory.
+    let last = format!("/{did}/log/last");
+    let operation = here.app.host.fetch(plc_request("GET", &last, "")).await.unwrap().into_body();
+    let operation = String::from_utf8(operation.to_vec()).unwrap();
+    there.app.host.fetch(plc_request("POST", &format!("/{did}"), &operation)).await.unwrap();
+    let body = json!({"handle": "alice-moved.test", "did": did, "password": "x"});
+    let moved = there.post(lxm, &bearer(&token), body.clone()).await.ok();
+    assert_eq!(there.host.heard(did), ["create alice-moved.test active=false"]);
+    let session = there.get("com.atproto.server.getSession", &bearer(&moved["accessJwt"])).await.ok();
+    assert_eq!(session["status"], "deactivated");
+    // For another method, or of someone else's DID, it proves nothing.
+    let other = here.get(&format!("{ask}&lxm=com.atproto.repo.importRepo"), &own).await.ok();
+    assert_eq!(there.post(lxm, &bearer(&other["token"]), body).await.error(), (400, "InvalidToken"));
+}
+
+fn plc_request(method: &str, path: &str, body: &str) -> http::Request<bytes::Bytes> {
+    let url = format!("{}{path}", world::PLC);
+    http::Request::builder().method(method).uri(url).body(bytes::Bytes::from(body.to_owned())).unwrap()
+}
+
+#[tokio::test]
+async fn agents_are_made_listed_shown_and_ended_by_the_operator() {
+    let world = World::new();
+    let create = "agent.admin.createAgent";
+    assert_eq!(world.post(create, "", json!({"name": "alice"})).await.error(), (401, "AuthMissing"));
+    let key = SigningKey::from_bytes(&[3; 32]).unwrap().did_key();
+    let body =
+        json!({"name": "Alice", "model": "some/model", "config": {"prompt": "be kind"}, "recoveryKey": key});
+    let alice = world.post(create, ADMIN, body).await.ok();
+    assert_eq!((&alice["handle"], &alice["recoveryKey"]), (&json!("alice.test"), &json!(key)));
+    assert_eq!(world.post(create, ADMIN, json!({"name": "a b"})).await.error(), (400, "InvalidName"));
+    assert_eq!(world.post(create, ADMIN, json!({"name": "ab"})).await.error(), (400, "InvalidName"));
+    assert_eq!(
+        world.post(create, ADMIN, json!({"name": "alice"})).await.error(),
+        (400, "HandleNotAvailable")
+    );
+    world.person("carol").await;
+
+    // Its token is a full session, also in place of a password.
+    let own = bearer(&alice["token"]);
+    let session = world.get("com.atproto.server.getSession", &own).await.ok();
+    assert_eq!(session["did"], alice["did"]);
+    assert_eq!(
+        world.post(create, &own, json!({"name": "bob"})).await.error(),
+        (401, "AuthenticationRequired")
+    );
+    let body = json!({"identifier": "alice.test", "password": alice["token"]});
+    world.post("com.atproto.server.createSession", "", body).await.ok();
+    let body = json!({"identifier": "carol.test", "password": alice["token"]});
+    let refused = world.post("com.atproto.server.createSession", "", body).await;
+    assert_eq!(refused.error(), (401, "AuthenticationRequired"));
+
+    world.post(create, ADMIN, json!({"name": "bob"})).await.ok();
+    let page = world.get("agent.admin.listAgents?limit=1", ADMIN).await.ok();
+    assert_eq!(page["agents"][0]["handle"], "alice.test");
+    assert_eq!(page["agents"][0]["memoryCount"], 2);
+    let cursor = page["cursor"].as_str().unwrap();
+    let page = world.get(&format!("agent.admin.listAgents?limit=5&cursor={cursor}"), ADMIN).await.ok();
+    assert_eq!(page["agents"].as_array().unwrap().len(), 1, "people are no agents");
+    let shown = world.get("agent.admin.getAgent?agent=alice.test", ADMIN).await.ok();
+    assert_eq!(shown["model"], "some/model");
+    let person = world.get("agent.admin.getAgent?agent=carol.test", ADMIN).await;
+    assert_eq!(person.error(), (400, "AgentNotFound"));
+
+    let delete = "agent.admin.deleteAgent";
+    world.host.plc_is_down.store(true, Ordering::Relaxed);
+    let refused = world.post(delete, ADMIN, json!({"agent": "alice.test"})).await;
+    assert_eq!(refused.error(), (502, "UpstreamFailure"));
+    assert_eq!(world.get("com.atproto.server.getSession", &own).await.error(), (400, "InvalidToken"));
+    world.host.plc_is_down.store(false, Ordering::Relaxed);
+    world.post(delete, ADMIN, json!({"agent": "alice.test"})).await.ok();
+    assert!(!world.host.has_cell(alice["did"].as_str().unwrap()));
+    assert!(
+        world.host.document(alice["did"].as_str().unwrap())["message"]
+            .as_str()
+            .unwrap()
+            .contains("not available")
+    );
+    let gone = world.post(delete, ADMIN, json!({"agent": alice["did"]})).await;
+    assert_eq!(gone.error(), (400, "AgentNotFound"));
+
+    let carol = world.get("com.atproto.identity.resolveHandle?handle=carol.test", "").await.ok();
+    world.post("com.atproto.admin.deleteAccount", ADMIN, carol.clone()).await.ok();
+    assert!(!world.host.has_cell(carol["did"].as_str().unwrap()));
+    let again = world.post("com.atproto.admin.deleteAccount", ADMIN, carol).await;
+    assert_eq!(again.error(), (400, "AccountNotFound"));
+}
+
+#[tokio::test]
+async fn plain_paths_lead_to_the_same_methods() {
+    use tower::ServiceExt as _;
+    let world = World::new();
+    let call = |request: http::request::Builder, authorization: &str, body: String| {
+        let router = super::aliases(std::sync::Arc::clone(&world.dispatcher));
+        let request =
+            request.header("authorization", authorization).header("content-type", "application/json");
+        let request = request.body(axum::body::Body::from(body)).unwrap();
+        async move { answer(router.oneshot(request).await.unwrap()).await }
+    };
+    let body = json!({"name": "alice", "model": "m"}).to_string();
+    let post = || http::Request::post("/agents/create");
+    assert_eq!(call(post(), "Bearer wrong", body.clone()).await.error(), (400, "InvalidToken"));
+    let made = call(post(), ADMIN, body).await.ok();
+    let page = call(http::Request::get("/agents?limit=5"), ADMIN, String::new()).await.ok();
+    assert_eq!(page["agents"][0]["did"], made["did"]);
+    for name in ["alice", "alice.test", made["did"].as_str().unwrap()] {
+        let shown = call(http::Request::get(format!("/agents/{name}")), ADMIN, String::new()).await.ok();
+        assert_eq!(shown["did"], made["did"], "{name}");
+    }
+    for odd in ["bob", "a%20b", "%ff", "a%26agent=alice.test"] {
+        let answer = call(http::Request::get(format!("/agents/{odd}")), ADMIN, String::new()).await;
+        assert!(!answer.status.is_success(), "{odd}");
+    }
+}
+
+#[tokio::test]
+async fn signups_that_a_crash_interrupted_are_resumed() {
+    let world = World::new();
+    let key = SigningKey::from_bytes(&[3; 32]).unwrap();
+    let handle = crate::syntax::Handle::try_from("alice.test").unwrap();
+    let operation = super::plc::genesis(&world.app, &handle, &key, None).await.unwrap();
+    let did = operation.genesis_did().unwrap();
+    let reserve = crate::directory::ReserveAccount {
+        did: did.clone(),
+        plc_operation: Some(operation),
+        signing_key: crate::seam::Hidden::new(*key.to_bytes()),
+        handle,
+        handle_verified: false,
+        allow_reserved: false,
+        email: None,
+        password_hash: None,
+        invite_code: None,
+        invite_exempt: false,
+        kind: crate::directory::Kind::Agent,
+        display_name: None,
+        model: None,
+        config: None,
+    };
+    world.app.directory(reserve).await.unwrap();
+    world.host.plc_is_down.store(true, Ordering::Relaxed);
+    world.app.resume_signups().await.unwrap();
+    assert!(world.get("agent.admin.getAgent?agent=alice.test", ADMIN).await.status.is_client_error());
+    world.host.plc_is_down.store(false, Ordering::Relaxed);
+    world.app.resume_signups().await.unwrap();
+    let shown = world.get("agent.admin.getAgent?agent=alice.test", ADMIN).await.ok();
+    assert_eq!(shown["did"], did.as_str());
+}
+
+#[tokio::test]
+async fn every_method_declares_itself_once_and_refuses_strangers() {
+    let world = World::new();
+    let mut seen = std::collections::HashSet::new();
+    for endpoint in super::endpoints() {
+        assert!(seen.insert(endpoint.nsid), "{} is there twice", endpoint.nsid);
+        use crate::auth::Access;
+        if matches!(endpoint.access, Access::Public | Access::Optional) {
+            continue;
+        }
+        let answer = if endpoint.method == http::Method::GET {
+            world.get(endpoint.nsid, "").await
+        } else {
+            world.post(endpoint.nsid, "", Value::Null).await
+        };
+        assert_eq!(answer.error(), (401, "AuthMissing"), "{}", endpoint.nsid);
+    }
+}

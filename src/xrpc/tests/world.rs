@@ -1,0 +1,359 @@
+//! A host in memory: a real directory cell, a real did:plc directory, agent cells that only remember what they were
+//! told.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::{Method, StatusCode, header};
+use rand_core::{TryCryptoRng, TryRng};
+use serde_json::Value;
+
+use crate::agent::{self, CommitMeta, RepoCounts, RepoHead};
+use crate::auth::Authority;
+use crate::crypto::{SigningKey, jwt};
+use crate::directory::{self, AccountSummary, Directory, GetAccount, Who};
+use crate::env::{Env, Network};
+use crate::host::native::sql::Database;
+use crate::host::{ByteStream, Host, HostError, PutBlobError, StoredBlob};
+use crate::plc;
+use crate::seam::Request as _;
+use crate::sequencer;
+use crate::syntax::{AtIdentifier, Did, Handle};
+use crate::vault::MasterKey;
+use crate::xrpc::endpoint::Dispatcher;
+use crate::xrpc::{App, Carrier, Identities};
+
+pub(super) const ADMIN: &str = "Bearer letmein";
+pub(super) const PLC: &str = "http://localhost:2582";
+
+pub(super) struct World {
+    pub(super) host: Arc<Memory>,
+    pub(super) app: Arc<App>,
+    pub(super) dispatcher: Arc<Dispatcher>,
+}
+
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: Value,
+}
+
+impl Answer {
+    pub(super) fn ok(self) -> Value {
+        assert!(self.status.is_success(), "{} {}", self.status, self.body);
+        self.body
+    }
+
+    /// Status and error name.
+    pub(super) fn error(&self) -> (u16, &str) {
+        (self.status.as_u16(), self.body["error"].as_str().unwrap_or_default())
+    }
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(super) fn with(change: impl FnOnce(&mut Network)) -> Self {
+        let mut network = Network {
+            service_did: "did:web:localhost%3A2583".to_owned(),
+            public_url: "http://localhost:2583".to_owned(),
+            handle_domains: vec![".test".to_owned()],
+            invite_required: false,
+            plc_url: PLC.to_owned(),
+            master_key: MasterKey::from_bytes([7; 32]),
+        };
+        change(&mut network);
+        let network = Arc::new(network);
+        let host = Arc::new(Memory::new(Arc::clone(&network)));
+        let auth = Authority::new(&network.master_key, network.service_did.clone(), Some("letmein"));
+        let app = Arc::new(App {
+            host: host.clone(),
+            identities: Identities::new(network.plc_url.clone()),
+            network,
+            auth,
+            carrier: Carrier::default(),
+        });
+        let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&app), crate::xrpc::endpoints()));
+        Self { host, app, dispatcher }
+    }
+
+    pub(super) async fn get(&self, path: &str, authorization: &str) -> Answer {
+        let (nsid, _) = path.split_once('?').unwrap_or((path, ""));
+        let request = http::Request::get(format!("/xrpc/{path}"));
+        self.send(nsid, request, authorization, Body::empty()).await
+    }
+
+    pub(super) async fn post(&self, nsid: &str, authorization: &str, body: Value) -> Answer {
+        let request = http::Request::post(format!("/xrpc/{nsid}"));
+        let request = request.header(header::CONTENT_TYPE, "application/json");
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        self.send(nsid, request, authorization, body).await
+    }
+
+    async fn send(
+        &self,
+        nsid: &str,
+        mut request: http::request::Builder,
+        authorization: &str,
+        body: Body,
+    ) -> Answer {
+        if !authorization.is_empty() {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let response = self.dispatcher.dispatch(nsid, request.body(body).unwrap()).await;
+        answer(response).await
+    }
+
+    /// Signs a person up and gives the answer.
+    pub(super) async fn person(&self, name: &str) -> Value {
+        let body = serde_json::json!({
+            "handle": format!("{name}.test"), "email": format!("{name}@example.com"), "password": "correct horse",
+        });
+        self.post("com.atproto.server.createAccount", "", body).await.ok()
+    }
+}
+
+pub(super) async fn answer(response: axum::response::Response) -> Answer {
+    let status = response.status();
+    if status == StatusCode::UNAUTHORIZED {
+        assert!(response.headers().contains_key(header::WWW_AUTHENTICATE), "a 401 says how");
+    }
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+}
+
+pub(super) fn bearer(token: &Value) -> String {
+    format!("Bearer {}", token.as_str().unwrap())
+}
+
+/// What an agent cell was told.
+#[derive(Default)]
+pub(super) struct Cell {
+    key: Option<SigningKey>,
+    pub(super) heard: Vec<String>,
+}
+
+pub(super) struct Memory {
+    pub(super) now_us: AtomicI64,
+    pub(super) plc_is_down: std::sync::atomic::AtomicBool,
+    pub(super) repos_fail: std::sync::atomic::AtomicBool,
+    network: Arc<Network>,
+    counter: AtomicU64,
+    directory: Mutex<(Database, Directory)>,
+    plc: Mutex<Database>,
+    pub(super) cells: Mutex<HashMap<Did, Cell>>,
+    /// DNS: names and their TXT records.
+    pub(super) txt: Mutex<HashMap<String, Vec<String>>>,
+}
+
+impl Memory {
+    fn new(network: Arc<Network>) -> Self {
+        let now_us = 1_700_000_000_000_000;
+        let database = Database::in_memory().unwrap();
+        let counter = AtomicU64::new(0);
+        let mut env = Env { now_us, rng: &mut Rng(&counter), network: &network };
+        let directory = Directory::load(&database, &mut env).unwrap();
+        let plc = Database::in_memory().unwrap();
+        plc::prepare(&plc).unwrap();
+        Self {
+            now_us: AtomicI64::new(now_us),
+            plc_is_down: false.into(),
+            repos_fail: false.into(),
+            network,
+            counter,
+            directory: Mutex::new((database, directory)),
+            plc: Mutex::new(plc),
+            cells: Mutex::default(),
+            txt: Mutex::default(),
+        }
+    }
+
+    pub(super) fn heard(&self, did: &str) -> Vec<String> {
+        let did = Did::try_from(did).unwrap();
+        self.cells.lock().unwrap().get(&did).map(|cell| cell.heard.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn has_cell(&self, did: &str) -> bool {
+        self.cells.lock().unwrap().contains_key(&Did::try_from(did).unwrap())
+    }
+
+    pub(super) fn document(&self, did: &str) -> Value {
+        let request = plc::Request { method: "GET", path: &format!("/{did}"), query: "", body: b"" };
+        let response = plc::handle(&*self.plc.lock().unwrap(), self.now_us(), &request);
+        serde_json::from_slice(&response.body).unwrap()
+    }
+
+    fn ask_directory(&self, command: directory::Command) -> Result<directory::Reply, directory::Error> {
+        let (database, directory) = &mut *self.directory.lock().unwrap();
+        let mut env = Env { now_us: self.now_us(), rng: &mut Rng(&self.counter), network: &self.network };
+        directory.handle(database, &mut env, command)
+    }
+
+    fn ask_agent(&self, did: Did, command: agent::Command) -> Result<agent::Reply, agent::Error> {
+        use agent::{Command, Reply};
+        let mut cells = self.cells.lock().unwrap();
+        let commit = CommitMeta { cid: "bafycommit".to_owned(), rev: "3jzfcijpj2z2a".to_owned() };
+        if let Command::CreateRepo(create) = command {
+            if self.repos_fail.load(Ordering::Relaxed) {
+                return Err(agent::Error::Mismatch);
+            }
+            let cell = cells.entry(did).or_default();
+            let key: [u8; 32] = create.signing_key.as_slice().try_into().unwrap();
+            cell.key = Some(SigningKey::from_bytes(&key).unwrap());
+            cell.heard.push(format!("create {} active={}", create.handle, create.active));
+            return Ok(Reply::CreateRepo(commit));
+        }
+        let cell = cells.get_mut(&did).ok_or(agent::Error::Mismatch)?;
+        Ok(match command {
+            Command::SetStatus(set) => {
+                cell.heard.push(format!("status {}", set.status));
+                Reply::SetStatus(())
+            }
+            Command::EmitIdentity(emit) => {
+                cell.heard.push(format!("identity {}", emit.handle.unwrap_or_default()));
+                Reply::EmitIdentity(())
+            }
+            Command::SignServiceAuth(ask) => {
+                let claims = serde_json::json!(
+                    {"iss": did.as_str(), "aud": ask.aud, "lxm": ask.lxm, "exp": ask.exp}
+                );
+                Reply::SignServiceAuth(jwt::sign_es256k(&claims, cell.key.as_ref().unwrap()).unwrap())
+            }
+            Command::Counts(_) => Reply::Counts(RepoCounts { records: 3, nodes: 1, memories: 2, blobs: 0 }),
+            Command::GetHead(_) => Reply::GetHead(RepoHead {
+                commit: commit.cid,
+                rev: commit.rev,
+                data: "bafydata".to_owned(),
+                status: "active".to_owned(),
+            }),
+            Command::ListMissingBlobs(_) => Reply::ListMissingBlobs(Vec::new()),
+            _ => return Err(agent::Error::Mismatch),
+        })
+    }
+
+    fn serve_plc(&self, request: &http::Request<Bytes>) -> Result<http::Response<Bytes>, HostError> {
+        if self.plc_is_down.load(Ordering::Relaxed) || !request.uri().to_string().starts_with(PLC) {
+            return Err(HostError::Upstream("connection refused".to_owned()));
+        }
+        let asked = plc::Request {
+            method: if request.method() == Method::POST { "POST" } else { "GET" },
+            path: request.uri().path(),
+            query: request.uri().query().unwrap_or_default(),
+            body: request.body(),
+        };
+        let answer = plc::handle(&*self.plc.lock().unwrap(), self.now_us(), &asked);
+        Ok(http::Response::builder().status(answer.status).body(Bytes::from(answer.body)).unwrap())
+    }
+}
+
+impl Host for Memory {
+    fn agent(&self, did: Did, command: agent::Command) -> BoxFuture<'_, Result<agent::Reply, agent::Error>> {
+        async move { self.ask_agent(did, command) }.boxed()
+    }
+
+    fn directory(
+        &self,
+        command: directory::Command,
+    ) -> BoxFuture<'_, Result<directory::Reply, directory::Error>> {
+        async move { self.ask_directory(command) }.boxed()
+    }
+
+    fn sequencer(&self, _: sequencer::Command) -> BoxFuture<'_, Result<sequencer::Reply, sequencer::Error>> {
+        panic!("no test here asks the sequencer")
+    }
+
+    fn destroy_agent(&self, did: Did) -> BoxFuture<'_, Result<(), HostError>> {
+        self.cells.lock().unwrap().remove(&did);
+        async { Ok(()) }.boxed()
+    }
+
+    fn export(&self, _: Did, _: Option<String>) -> BoxFuture<'_, Result<ByteStream, agent::Error>> {
+        async { Err(agent::Error::Mismatch) }.boxed()
+    }
+
+    fn put_blob(&self, _: Did, _: ByteStream, _: u64) -> BoxFuture<'_, Result<StoredBlob, PutBlobError>> {
+        async { Err(PutBlobError::Host(HostError::Stopping)) }.boxed()
+    }
+
+    fn get_blob(&self, _: Did, _: String) -> BoxFuture<'_, Result<Option<(u64, ByteStream)>, HostError>> {
+        async { Ok(None) }.boxed()
+    }
+
+    fn delete_blob(&self, _: Did, _: String) -> BoxFuture<'_, Result<(), HostError>> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn fetch(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> BoxFuture<'_, Result<http::Response<Bytes>, HostError>> {
+        async move { self.serve_plc(&request) }.boxed()
+    }
+
+    fn txt_records(&self, name: String) -> BoxFuture<'_, Result<Vec<String>, HostError>> {
+        let records = self.txt.lock().unwrap().get(&name).cloned().unwrap_or_default();
+        async move { Ok(records) }.boxed()
+    }
+
+    fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, ()> {
+        work();
+        async {}.boxed()
+    }
+
+    fn now_us(&self) -> i64 {
+        self.now_us.load(Ordering::Relaxed)
+    }
+
+    fn random(&self, bytes: &mut [u8]) {
+        let Ok(()) = Rng(&self.counter).try_fill_bytes(bytes);
+    }
+
+    fn account(
+        &self,
+        identifier: AtIdentifier,
+    ) -> BoxFuture<'_, Result<Option<AccountSummary>, directory::Error>> {
+        let who = match identifier {
+            AtIdentifier::Did(did) => Who::Did(did),
+            AtIdentifier::Handle(handle) => Who::Handle(handle),
+        };
+        async move {
+            let reply = self.ask_directory(GetAccount { who }.into_command())?;
+            let account = GetAccount::from_answer(reply).ok_or(directory::Error::Mismatch)?;
+            Ok(account.map(|account| account.summary()))
+        }
+        .boxed()
+    }
+
+    fn forget_cached(&self, _: &Did, _: Option<&Handle>) {}
+}
+
+/// Randomness that never repeats and is none.
+struct Rng<'a>(&'a AtomicU64);
+
+impl TryRng for Rng<'_> {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        Ok(self.try_next_u64()? as u32)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        Ok((self.0.fetch_add(1, Ordering::Relaxed) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        for chunk in bytes.chunks_mut(8) {
+            let word = self.try_next_u64()?.to_le_bytes();
+            chunk.copy_from_slice(&word[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Rng<'_> {}
