@@ -60,7 +60,12 @@ pub trait Host: Send + Sync + 'static {
     fn export(&self, did: Did, since: Option<String>) -> BoxFuture<'_, Result<ByteStream, agent::Error>>;
 
     /// Keeps a blob until it is referenced or expires; measures and hashes it on the way.
-    fn put_blob(&self, did: Did, body: ByteStream, bytes_max: u64) -> BoxFuture<'_, Result<StoredBlob, PutBlobError>>;
+    fn put_blob(
+        &self,
+        did: Did,
+        body: ByteStream,
+        bytes_max: u64,
+    ) -> BoxFuture<'_, Result<StoredBlob, PutBlobError>>;
 
     /// Reads a blob back; `None` when it is not there.
     fn get_blob(&self, did: Did, cid: String) -> BoxFuture<'_, Result<Option<(u64, ByteStream)>, HostError>>;
@@ -70,7 +75,8 @@ pub trait Host: Send + Sync + 'static {
 
     /// One outbound HTTP exchange, with a timeout, a bounded body, no redirects and no private addresses (loopback
     /// only where the configuration allows it).
-    fn fetch(&self, request: http::Request<Bytes>) -> BoxFuture<'_, Result<http::Response<Bytes>, HostError>>;
+    fn fetch(&self, request: http::Request<Bytes>)
+    -> BoxFuture<'_, Result<http::Response<Bytes>, HostError>>;
 
     /// The TXT records of a DNS name; an empty list when there are none.
     fn txt_records(&self, name: String) -> BoxFuture<'_, Result<Vec<String>, HostError>>;

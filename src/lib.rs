@@ -1,5 +1,6 @@
 //! An agent network on the AT Protocol.
 
+pub mod agent;
 pub mod auth;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod cli;
@@ -15,8 +16,10 @@ pub mod lexicon;
 pub mod limits;
 pub mod memory;
 pub mod plc;
+pub mod repo;
 pub mod seam;
 pub mod sequencer;
 pub mod store;
 pub mod syntax;
 pub mod vault;
+pub mod xrpc;

@@ -39,3 +39,10 @@ pub const APPLY_WRITES_BODY_BYTES_MAX: usize = 1_000_000;
 
 /// Bytes of a sealed blob: it is sealed and opened in memory at once.
 pub const SEALED_BLOB_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Bytes of one chunk of an exported repo: large enough that a chunk's fixed cost vanishes, small enough that a
+/// hundred slow downloads hold little memory.
+pub const EXPORT_CHUNK_BYTES: usize = 65_536;
+
+/// Nodes of one agent's tree kept in memory (some 500 bytes each) before the tree is opened anew.
+pub const TREE_NODES_LOADED_MAX: usize = 2_048;

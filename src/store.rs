@@ -13,6 +13,8 @@
 
 pub mod migrate;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 /// A bound parameter or a column's value, borrowed.
@@ -70,14 +72,14 @@ pub enum SqlError {
     Constraint(String),
     /// A value or a statement is over the limits all hosts share.
     #[error("over a storage limit: {0}")]
-    Limit(&'static str),
+    Limit(Cow<'static, str>),
     /// A column did not hold what the code reads there.
     #[error("column {column} is not {expected}")]
     Column {
         /// Position in the row, from 0.
         column: usize,
         /// The type that was wanted.
-        expected: &'static str,
+        expected: Cow<'static, str>,
     },
     /// The file is damaged or is no database.
     #[error("database is damaged: {0}")]
@@ -104,7 +106,7 @@ impl dyn Row + '_ {
     pub fn integer(&self, column: usize) -> Result<i64, SqlError> {
         match self.value(column)? {
             Value::Integer(integer) => Ok(integer),
-            _ => Err(SqlError::Column { column, expected: "an integer" }),
+            _ => Err(SqlError::Column { column, expected: "an integer".into() }),
         }
     }
 
@@ -116,7 +118,7 @@ impl dyn Row + '_ {
         match self.value(column)? {
             Value::Null => Ok(None),
             Value::Integer(integer) => Ok(Some(integer)),
-            _ => Err(SqlError::Column { column, expected: "an integer or NULL" }),
+            _ => Err(SqlError::Column { column, expected: "an integer or NULL".into() }),
         }
     }
 
@@ -127,7 +129,7 @@ impl dyn Row + '_ {
     pub fn text(&self, column: usize) -> Result<&str, SqlError> {
         match self.value(column)? {
             Value::Text(text) => Ok(text),
-            _ => Err(SqlError::Column { column, expected: "text" }),
+            _ => Err(SqlError::Column { column, expected: "text".into() }),
         }
     }
 
@@ -139,7 +141,7 @@ impl dyn Row + '_ {
         match self.value(column)? {
             Value::Null => Ok(None),
             Value::Text(text) => Ok(Some(text)),
-            _ => Err(SqlError::Column { column, expected: "text or NULL" }),
+            _ => Err(SqlError::Column { column, expected: "text or NULL".into() }),
         }
     }
 
@@ -150,7 +152,7 @@ impl dyn Row + '_ {
     pub fn blob(&self, column: usize) -> Result<&[u8], SqlError> {
         match self.value(column)? {
             Value::Blob(bytes) => Ok(bytes),
-            _ => Err(SqlError::Column { column, expected: "bytes" }),
+            _ => Err(SqlError::Column { column, expected: "bytes".into() }),
         }
     }
 
@@ -162,7 +164,7 @@ impl dyn Row + '_ {
         match self.value(column)? {
             Value::Null => Ok(None),
             Value::Blob(bytes) => Ok(Some(bytes)),
-            _ => Err(SqlError::Column { column, expected: "bytes or NULL" }),
+            _ => Err(SqlError::Column { column, expected: "bytes or NULL".into() }),
         }
     }
 }

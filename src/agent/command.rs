@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::memory::Filter;
 use crate::seam;
+use crate::sequencer::frame::{EventKind, Frame};
 
 seam! {
     CreateRepo => CommitMeta,
@@ -295,12 +297,10 @@ pub struct PendingOutbox {
 pub struct OutboxRow {
     /// Rises strictly per agent; microseconds.
     pub id: i64,
-    /// The event's kind, as [`crate::sequencer::EventKind`] numbers it.
-    pub kind: i64,
-    /// Where the frame's seq stands.
-    pub seq_at: u32,
-    /// The frame.
-    pub frame: ByteBuf,
+    /// Which event it is.
+    pub kind: EventKind,
+    /// The event, without its seq.
+    pub frame: Frame,
 }
 
 /// Sizes, for people.
@@ -358,24 +358,11 @@ pub struct Memory {
     pub memory: ByteBuf,
 }
 
-/// Which memories to look at. Empty lists do not restrict.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemoryFilter {
-    /// Only these `$type`s.
-    pub types: Vec<String>,
-    /// Only with all of these tags.
-    pub tags: Vec<String>,
-    /// Not made before: microseconds since the Unix epoch.
-    pub since_us: Option<i64>,
-    /// Made before: microseconds since the Unix epoch.
-    pub until_us: Option<i64>,
-}
-
 /// A page of memories, newest first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ListMemories {
     /// Which.
-    pub filter: MemoryFilter,
+    pub filter: Filter,
     /// From the page before.
     pub cursor: Option<String>,
     /// At most this many.
@@ -397,7 +384,7 @@ pub struct Recall {
     /// What to look for.
     pub query: String,
     /// Among these.
-    pub filter: MemoryFilter,
+    pub filter: Filter,
     /// At most this many.
     pub limit: u32,
     /// Only with at least this score, 0 to 1000.
@@ -421,7 +408,7 @@ pub struct Forget {
     /// Record keys; those that are not there are not counted.
     pub rkeys: Vec<String>,
     /// Or all that match, in bounded portions (asked again while `more`).
-    pub filter: Option<MemoryFilter>,
+    pub filter: Option<Filter>,
     /// Count only.
     pub dry_run: bool,
 }

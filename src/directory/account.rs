@@ -355,19 +355,19 @@ fn read(row: &dyn Row) -> Result<Account, SqlError> {
 }
 
 pub(super) fn read_did(row: &dyn Row, column: usize) -> Result<Did, SqlError> {
-    Did::try_from(row.text(column)?).map_err(|_| SqlError::Column { column, expected: "a DID" })
+    Did::try_from(row.text(column)?).map_err(|_| SqlError::Column { column, expected: "a DID".into() })
 }
 
 pub(super) fn read_handle(row: &dyn Row, column: usize) -> Result<Handle, SqlError> {
-    Handle::try_from(row.text(column)?).map_err(|_| SqlError::Column { column, expected: "a handle" })
+    Handle::try_from(row.text(column)?).map_err(|_| SqlError::Column { column, expected: "a handle".into() })
 }
 
 fn read_kind(row: &dyn Row, column: usize) -> Result<Kind, SqlError> {
-    Kind::parse(row.text(column)?).ok_or(SqlError::Column { column, expected: "a kind" })
+    Kind::parse(row.text(column)?).ok_or(SqlError::Column { column, expected: "a kind".into() })
 }
 
 fn read_status(row: &dyn Row, column: usize) -> Result<Status, SqlError> {
-    Status::parse(row.text(column)?).ok_or(SqlError::Column { column, expected: "a status" })
+    Status::parse(row.text(column)?).ok_or(SqlError::Column { column, expected: "a status".into() })
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ impl AppPasswordKind {
         [Self::Plain, Self::Privileged, Self::Vault]
             .into_iter()
             .find(|kind| kind.as_str() == text)
-            .ok_or(SqlError::Column { column, expected: "a kind of app password" })
+            .ok_or(SqlError::Column { column, expected: "a kind of app password".into() })
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) fn read(sql: &dyn Sql, limit: usize) -> Result<Vec<OutboxEntry>, Erro
     let limit = i64::try_from(limit.min(DIRECTORY_OUTBOX_BATCH_MAX)).unwrap_or(i64::MAX);
     Ok(query_all(sql, "SELECT id, did, notice FROM outbox ORDER BY id LIMIT ?", &[limit.into()], |row| {
         let notice = serde_ipld_dagcbor::from_slice(row.blob(2)?)
-            .map_err(|_| SqlError::Column { column: 2, expected: "a notice" })?;
+            .map_err(|_| SqlError::Column { column: 2, expected: "a notice".into() })?;
         Ok(OutboxEntry { id: row.integer(0)?, did: read_did(row, 1)?, notice })
     })?)
 }

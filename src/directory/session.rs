@@ -122,8 +122,8 @@ fn find(sql: &dyn Sql, id: &str) -> Result<Option<Stored>, Error> {
         "SELECT did, scope, app_password, expires_us, next_id FROM session WHERE id = ?",
         &[id.into()],
         |row| {
-            let scope =
-                Scope::parse(row.text(1)?).ok_or(SqlError::Column { column: 1, expected: "a scope" })?;
+            let scope = Scope::parse(row.text(1)?)
+                .ok_or(SqlError::Column { column: 1, expected: "a scope".into() })?;
             Ok(Stored {
                 did: read_did(row, 0)?,
                 scope,

@@ -210,8 +210,8 @@ pub(super) fn list(sql: &dyn Sql, env: &Env<'_>, limit: usize) -> Result<Vec<Res
         |row| {
             let operation =
                 row.optional_text(2)?.map(|json| Operation::from_json(json.as_bytes())).transpose();
-            let operation =
-                operation.map_err(|_| SqlError::Column { column: 2, expected: "a did:plc operation" })?;
+            let operation = operation
+                .map_err(|_| SqlError::Column { column: 2, expected: "a did:plc operation".into() })?;
             Ok((read_did(row, 0)?, read_handle(row, 1)?, operation, row.blob(3)?.to_vec()))
         },
     )?;

@@ -20,7 +20,7 @@ const K1: f32 = 0.6;
 const B: f32 = 0.75;
 
 /// Which memories are meant. What is empty does not restrict.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Filter {
     /// Only these `$type`s.
     pub types: Vec<String>,

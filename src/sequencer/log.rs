@@ -141,12 +141,12 @@ pub fn for_each_event(
         &mut |row| {
             if bytes >= bytes_max {
                 full = true;
-                return Err(SqlError::Limit("the page is full")); // An error is the way to end a query early.
+                return Err(SqlError::Limit("the page is full".into())); // An error is the way to end a query early.
             }
             let seq = row.integer(0)?;
             let kind = EventKind::from_number(row.integer(1)?).ok_or_else(|| {
                 unknown = Some(seq);
-                SqlError::Column { column: 1, expected: "a known kind" }
+                SqlError::Column { column: 1, expected: "a known kind".into() }
             })?;
             let frame = row.blob(2)?;
             bytes += frame.len() as u64;

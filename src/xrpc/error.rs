@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use crate::agent;
+use crate::store::SqlError;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -140,6 +142,40 @@ impl From<HostError> for XrpcError {
             HostError::Stopping => Self::named("InternalServerError", "the server is stopping")
                 .with_status(StatusCode::SERVICE_UNAVAILABLE),
             HostError::Storage(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<agent::Error> for XrpcError {
+    fn from(error: agent::Error) -> Self {
+        use agent::Error as E;
+        let text = error.to_string();
+        match error {
+            E::NoRepo => Self::named("RepoNotFound", text),
+            E::RepoExists | E::RecordNotFound(_) | E::InvalidWrites(_) | E::BlockNotFound(_) => {
+                Self::invalid(text)
+            }
+            E::Inactive(status) => match status.as_str() {
+                "takendown" => Self::named("AccountTakedown", "Account has been taken down"),
+                "deactivated" => Self::named("AccountDeactivated", "Account is deactivated"),
+                _ => Self::invalid(format!("Account is {status}")),
+            },
+            E::InvalidSwap(_) => Self::named("InvalidSwap", text),
+            E::MemoryNotFound => Self::named("MemoryNotFound", text),
+            E::InvalidMemory(_) => Self::named("InvalidMemory", text),
+            E::SealBroken(_) => Self::named("SealBroken", text),
+            E::Vault(detail) => {
+                tracing::error!(%detail, "a vault does not open");
+                Self::named(
+                    "VaultLocked",
+                    "the vault does not open: ask the operator to check the master key",
+                )
+            }
+            E::Sql(SqlError::Full) => Self::internal(text).with_status(StatusCode::INSUFFICIENT_STORAGE),
+            E::Stopped => {
+                Self::named("ServiceUnavailable", text).with_status(StatusCode::SERVICE_UNAVAILABLE)
+            }
+            _ => Self::internal(text),
         }
     }
 }

@@ -152,14 +152,14 @@ impl Sql for Database {
 
 fn check(params: &[Value<'_>]) -> Result<(), SqlError> {
     if params.len() > SQL_PARAMETERS_MAX {
-        return Err(SqlError::Limit("too many parameters"));
+        return Err(SqlError::Limit("too many parameters".into()));
     }
     let too_long = |value: &Value<'_>| match value {
         Value::Text(text) => text.len() > SQL_VALUE_BYTES_MAX,
         Value::Blob(bytes) => bytes.len() > SQL_VALUE_BYTES_MAX,
         Value::Null | Value::Integer(_) => false,
     };
-    if params.iter().any(too_long) { Err(SqlError::Limit("a value is over 2 MB")) } else { Ok(()) }
+    if params.iter().any(too_long) { Err(SqlError::Limit("a value is over 2 MB".into())) } else { Ok(()) }
 }
 
 struct Bound<'a>(&'a Value<'a>);
@@ -179,15 +179,18 @@ struct NativeRow<'a, 'b>(&'a rusqlite::Row<'b>);
 
 impl Row for NativeRow<'_, '_> {
     fn value(&self, column: usize) -> Result<Value<'_>, SqlError> {
-        let value = self.0.get_ref(column).map_err(|_| SqlError::Column { column, expected: "there" })?;
+        let value =
+            self.0.get_ref(column).map_err(|_| SqlError::Column { column, expected: "there".into() })?;
         match value {
             ValueRef::Null => Ok(Value::Null),
             ValueRef::Integer(integer) => Ok(Value::Integer(integer)),
             ValueRef::Text(text) => std::str::from_utf8(text)
                 .map(Value::Text)
-                .map_err(|_| SqlError::Column { column, expected: "UTF-8 text" }),
+                .map_err(|_| SqlError::Column { column, expected: "UTF-8 text".into() }),
             ValueRef::Blob(bytes) => Ok(Value::Blob(bytes)),
-            ValueRef::Real(_) => Err(SqlError::Column { column, expected: "no floating point number" }),
+            ValueRef::Real(_) => {
+                Err(SqlError::Column { column, expected: "no floating point number".into() })
+            }
         }
     }
 }
@@ -198,7 +201,7 @@ fn error(source: rusqlite::Error) -> SqlError {
         Some(ErrorCode::DiskFull) => SqlError::Full,
         Some(ErrorCode::ConstraintViolation) => SqlError::Constraint(message),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => SqlError::Corrupt(message),
-        Some(ErrorCode::TooBig) => SqlError::Limit("a value is over 2 MB"),
+        Some(ErrorCode::TooBig) => SqlError::Limit("a value is over 2 MB".into()),
         _ => SqlError::Other(message),
     }
 }

@@ -1,0 +1,141 @@
+//! The agent cell: one account's repo, keys, memory and events, written by one thread at a time.
+//!
+//! [`Agent`] is the cell in memory: opened keys, the newest commit, the part of the tree that was used lately, and
+//! the memory index once it was needed. Its database is the truth. [`Agent::handle`] answers one [`Command`] in one
+//! transaction; what must leave the cell is written to the outbox in that transaction and also handed to the host in
+//! [`Effects`], so that the host need not read it back. Commands that only read are answered by [`read`] from any
+//! connection.
+//!
+//! Invariants
+//! - Memory follows the database: fields change after the statements succeeded. When a transaction fails later, the
+//!   host drops the cell and opens it again.
+//! - An account that is not active makes no commits and emits none.
+//! - Outbox ids rise strictly, also after a restore from a backup: the next is `max(last + 1, now)`.
+
+mod account;
+mod blobs;
+mod command;
+mod error;
+mod memories;
+mod outbox;
+mod read;
+mod writes;
+
+pub use command::*;
+pub use error::Error;
+pub use read::read;
+
+use repo_mst::Tree;
+
+use crate::crypto::SigningKey;
+use crate::env::Env;
+use crate::memory;
+use crate::repo::Head;
+use crate::store::migrate::{Migration, migrate};
+use crate::store::{Sql, in_transaction};
+
+/// The cell's schema.
+pub const MIGRATIONS: &[Migration] = crate::migrations!("agent", 1 "0001_init", 2 "0002_vault");
+
+/// What the host has to do after the transaction is on disk.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Events for the sequencer, already in the outbox.
+    pub events: Vec<OutboxRow>,
+    /// Keys were destroyed: the write-ahead log still has them until it is cut.
+    pub shredded: bool,
+}
+
+/// The cell in memory. Without an account until [`CreateRepo`].
+#[derive(Default)]
+pub struct Agent {
+    account: Option<Account>,
+    effects: Effects,
+}
+
+/// The account that lives in the cell.
+struct Account {
+    did: String,
+    status: String,
+    key: SigningKey,
+    head: Head,
+    tree: Tree,
+    memory: memory::Memory,
+    /// Distinguishes this writer's TIDs from another's in the same microsecond.
+    clock_id: u16,
+    /// The newest outbox id given.
+    outbox_last: i64,
+    /// Outbox rows up to here are safe at the sequencer.
+    outbox_synced: i64,
+}
+
+impl Agent {
+    /// Brings the schema up to date and opens what is there.
+    ///
+    /// # Errors
+    /// [`Error`] of the database, or of keys wrapped under another master key.
+    pub fn load(sql: &dyn Sql, env: &mut Env<'_>) -> Result<Self, Error> {
+        migrate(sql, MIGRATIONS)?;
+        Ok(Self { account: account::open(sql, env)?, effects: Effects::default() })
+    }
+
+    /// Answers one command, in one transaction.
+    ///
+    /// # Errors
+    /// [`Error`]; then nothing has changed.
+    pub fn handle(&mut self, sql: &dyn Sql, env: &mut Env<'_>, command: Command) -> Result<Reply, Error> {
+        if command.is_read() {
+            return read(sql, command);
+        }
+        let events = self.effects.events.len();
+        let answer = in_transaction(sql, || self.answer(sql, env, command));
+        if answer.is_err() {
+            self.effects.events.truncate(events);
+        }
+        answer
+    }
+
+    /// What the commands since the last call leave to the host.
+    pub fn take_effects(&mut self) -> Effects {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Tells the cell that its outbox rows up to `id` are safe at the sequencer. Its next write removes them.
+    pub fn outbox_synced(&mut self, id: i64) {
+        if let Some(account) = &mut self.account {
+            account.outbox_synced = account.outbox_synced.max(id);
+        }
+    }
+
+    fn answer(&mut self, sql: &dyn Sql, env: &mut Env<'_>, command: Command) -> Result<Reply, Error> {
+        Ok(match command {
+            Command::CreateRepo(command) => Reply::CreateRepo(self.create_repo(sql, env, &command)?),
+            Command::ApplyWrites(command) => Reply::ApplyWrites(self.apply_writes(sql, env, command)?),
+            Command::SetStatus(command) => Reply::SetStatus(self.set_status(sql, env, &command)?),
+            Command::EmitIdentity(command) => Reply::EmitIdentity(self.emit_identity(sql, env, &command)?),
+            Command::SignServiceAuth(command) => {
+                Reply::SignServiceAuth(self.sign_service_auth(env, &command)?)
+            }
+            Command::AddBlob(command) => Reply::AddBlob(self.add_blob(sql, env, &command)?),
+            Command::ExpireBlobs(command) => Reply::ExpireBlobs(self.expire_blobs(sql, &command)?),
+            Command::Remember(command) => Reply::Remember(self.remember(sql, env, &command)?),
+            Command::GetMemory(command) => Reply::GetMemory(self.get_memory(sql, &command)?),
+            Command::ListMemories(command) => Reply::ListMemories(self.list_memories(sql, &command)?),
+            Command::Recall(command) => Reply::Recall(self.recall(sql, &command)?),
+            Command::Forget(command) => Reply::Forget(self.forget(sql, env, &command)?),
+            reading => read(sql, reading)?,
+        })
+    }
+
+    fn account(&mut self) -> Result<&mut Account, Error> {
+        self.account.as_mut().ok_or(Error::NoRepo)
+    }
+
+    fn active_account(&mut self) -> Result<&mut Account, Error> {
+        let account = self.account()?;
+        if account.status == ACTIVE { Ok(account) } else { Err(Error::Inactive(account.status.clone())) }
+    }
+}
+
+/// The standing in which an account writes and is followed.
+pub const ACTIVE: &str = "active";

@@ -1,0 +1,37 @@
+//! The only way out of the cell.
+
+use super::{Agent, Effects, Error, OutboxRow};
+use crate::env::Env;
+use crate::sequencer::frame::{EventKind, Frame};
+use crate::store::{Sql, Value};
+
+impl Agent {
+    /// Puts an event into the outbox, and removes what the sequencer has safely.
+    pub(super) fn emit(
+        &mut self,
+        sql: &dyn Sql,
+        env: &Env<'_>,
+        kind: EventKind,
+        frame: Frame,
+    ) -> Result<(), Error> {
+        let account = self.account()?;
+        if account.outbox_synced > 0 {
+            sql.execute("DELETE FROM outbox WHERE id <= ?", &[Value::Integer(account.outbox_synced)])?;
+        }
+        let id = env.now_us.max(account.outbox_last.saturating_add(1));
+        sql.execute(
+            "INSERT INTO outbox (id, kind, seq_at, frame) VALUES (?, ?, ?, ?)",
+            &[
+                Value::Integer(id),
+                Value::Integer(kind.number()),
+                Value::Integer(i64::from(frame.seq_at())),
+                Value::Blob(frame.bytes()),
+            ],
+        )?;
+        account.outbox_last = id;
+        account.outbox_synced = 0;
+        let Effects { events, .. } = &mut self.effects;
+        events.push(OutboxRow { id, kind, frame });
+        Ok(())
+    }
+}

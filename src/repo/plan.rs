@@ -1,0 +1,258 @@
+//! Planning a commit: pure, so that a plan can be looked at, and so that a failed one leaves no trace.
+//!
+//! Cost: O(log n) nodes are encoded and hashed, one signature, one pass of inversion over the event's own blocks
+//! (about the same nodes again). Nothing depends on the size of the repo otherwise.
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
+use cid::Cid;
+use repo_mst::commit::UnsignedCommit;
+use repo_mst::{BlockStore, MemoryBlocks, Tree, car, cid_for_cbor};
+
+use super::{Head, RecordChange, RepoError};
+use crate::crypto::SigningKey;
+use crate::limits::{COMMIT_BLOCKS_BYTES_MAX, COMMIT_OPS_MAX, RECORD_BYTES_MAX};
+use crate::sequencer::frame::{Action, CommitEvent, Frame, RepoOp};
+use crate::syntax::{Tid, format_datetime_ms};
+
+/// A commit, ready to be applied.
+pub struct CommitPlan {
+    /// The repo after it.
+    pub head: Head,
+    /// The signed commit.
+    pub commit_block: Vec<u8>,
+    /// The tree after it.
+    pub tree: Tree,
+    /// Nodes that come.
+    pub nodes_added: Vec<(Cid, Bytes)>,
+    /// Nodes that go.
+    pub nodes_removed: Vec<Cid>,
+    /// Records that change, one for each path.
+    pub changes: Vec<RecordChange>,
+    /// The `#commit` event.
+    pub frame: Frame,
+    /// The commit block alone, as a CAR: what `#sync` carries.
+    pub commit_car: Vec<u8>,
+}
+
+/// One wish, not yet looked up in the tree.
+pub struct Wish {
+    /// What to do.
+    pub action: crate::agent::WriteAction,
+    /// `collection/rkey`.
+    pub path: String,
+    /// The record, absent for a delete.
+    pub block: Option<Bytes>,
+    /// Blobs it refers to.
+    pub blobs: Vec<String>,
+    /// What must be there before: `Some(None)` for nothing.
+    pub swap: Option<Option<Cid>>,
+}
+
+/// What a wish comes to: its change, if any, and the CID of the record then.
+pub type Decided = (Option<RecordChange>, Option<Cid>);
+
+/// Looks each wish up and decides what it changes; those that change nothing come out as `None`.
+///
+/// # Errors
+/// The first wish that cannot be granted; see [`RepoError`].
+pub fn decide(
+    tree: &Tree,
+    store: &dyn BlockStore,
+    wishes: Vec<Wish>,
+) -> Result<Vec<Decided>, RepoError> {
+    use crate::agent::WriteAction;
+    if wishes.len() > COMMIT_OPS_MAX {
+        return Err(RepoError::InvalidWrites(format!("at most {COMMIT_OPS_MAX} writes fit into one commit")));
+    }
+    let mut paths = HashSet::new();
+    let mut decided = Vec::with_capacity(wishes.len());
+    for wish in wishes {
+        if !paths.insert(wish.path.clone()) {
+            return Err(RepoError::InvalidWrites(format!("two writes to {} in one commit", wish.path)));
+        }
+        let prev = tree.get(store, &wish.path)?;
+        if let Some(expected) = wish.swap
+            && expected != prev
+        {
+            let found = prev.map_or_else(|| "null".to_owned(), |cid| cid.to_string());
+            return Err(RepoError::InvalidSwap { what: "Record", found });
+        }
+        let action = match (wish.action, prev) {
+            (WriteAction::Create, Some(_)) => return Err(RepoError::RecordExists(wish.path)),
+            (WriteAction::Update | WriteAction::Delete, None) => {
+                return Err(RepoError::RecordNotFound(wish.path));
+            }
+            (WriteAction::DeleteIfPresent, None) => {
+                decided.push((None, None));
+                continue;
+            }
+            (WriteAction::Create | WriteAction::Put, None) => Action::Create,
+            (WriteAction::Update | WriteAction::Put, Some(_)) => Action::Update,
+            (WriteAction::Delete | WriteAction::DeleteIfPresent, Some(_)) => Action::Delete,
+        };
+        let record = match (action, wish.block) {
+            (Action::Delete, _) => None,
+            (_, Some(block)) if block.len() <= RECORD_BYTES_MAX => Some((cid_for_cbor(&block), block)),
+            (_, Some(_)) => {
+                return Err(RepoError::InvalidWrites(format!("a record is over {RECORD_BYTES_MAX} bytes")));
+            }
+            (_, None) => return Err(RepoError::InvalidWrites("a write without a record".to_owned())),
+        };
+        let cid = record.as_ref().map(|(cid, _)| *cid);
+        let unchanged = action == Action::Update && cid == prev;
+        let change = RecordChange { action, path: wish.path, record, prev, blobs: wish.blobs };
+        decided.push(((!unchanged).then_some(change), cid));
+    }
+    Ok(decided)
+}
+
+/// Who commits, and when.
+pub struct Author<'a> {
+    /// The repo's DID.
+    pub did: &'a str,
+    /// Its key.
+    pub key: &'a SigningKey,
+    /// Microseconds since the Unix epoch.
+    pub now_us: i64,
+    /// The clock id of new TIDs.
+    pub clock_id: u16,
+}
+
+/// Plans one commit of `changes` on `tree`, whose newest commit is `head` (`None` for the first).
+///
+/// # Errors
+/// [`RepoError`]; nothing has changed then.
+pub fn plan_commit(
+    author: &Author<'_>,
+    head: Option<&Head>,
+    tree: &Tree,
+    store: &dyn BlockStore,
+    changes: Vec<RecordChange>,
+) -> Result<CommitPlan, RepoError> {
+    let mut tree = tree.clone();
+    for change in &changes {
+        match &change.record {
+            Some((cid, _)) => tree.insert(store, &change.path, cid)?,
+            None => tree.remove(store, &change.path)?,
+        };
+    }
+    let written = tree.finish()?;
+    let rev = next_rev(head, author)?;
+    let unsigned = UnsignedCommit { did: author.did, rev: &rev, data: written.root, prev: None };
+    let signature = author.key.sign(&unsigned.encode());
+    let commit_block = unsigned.sign_with(Bytes::copy_from_slice(&signature)).encode();
+    let commit = cid_for_cbor(&commit_block);
+
+    let proof = tree.proof(store, changes.iter().map(|change| change.path.as_str()))?;
+    let slice = Slice::new(&written.added, proof, &changes);
+    let blocks = slice.to_car(&commit, &commit_block);
+    if blocks.len() > COMMIT_BLOCKS_BYTES_MAX {
+        return Err(RepoError::InvalidWrites(format!(
+            "the commit's blocks are {} bytes, over {COMMIT_BLOCKS_BYTES_MAX}: split the writes",
+            blocks.len()
+        )));
+    }
+    let prev_data = head.map(|head| head.data);
+    prove(&slice, &written.root, prev_data.unwrap_or_else(Tree::empty_root), &changes)?;
+
+    let ops = changes.iter().map(|change| RepoOp {
+        action: change.action,
+        path: &change.path,
+        cid: change.record.as_ref().map(|(cid, _)| *cid),
+        prev: change.prev,
+    });
+    let frame = CommitEvent {
+        repo: author.did,
+        time: &format_datetime_ms(author.now_us),
+        rev: &rev,
+        since: head.map(|head| head.rev.as_str()),
+        commit,
+        prev_data,
+        blocks: &blocks,
+        ops: ops.collect(),
+    }
+    .encode();
+    let mut commit_car = car::header(&[commit]);
+    car::write_block(&mut commit_car, &commit, &commit_block);
+    Ok(CommitPlan {
+        head: Head { rev, commit, data: written.root },
+        commit_block,
+        tree,
+        nodes_added: written.added,
+        nodes_removed: written.removed,
+        changes,
+        frame,
+        commit_car,
+    })
+}
+
+fn next_rev(head: Option<&Head>, author: &Author<'_>) -> Result<String, RepoError> {
+    let last = head.map(|head| Tid::try_from(head.rev.as_str())).transpose();
+    let last = last.map_err(|error| RepoError::Damaged(format!("the head's rev: {error}")))?;
+    Ok(Tid::next(last.as_ref(), author.now_us, author.clock_id).as_str().to_owned())
+}
+
+/// The blocks an event carries besides its commit, each once.
+struct Slice {
+    nodes: MemoryBlocks,
+    order: Vec<Cid>,
+    records: Vec<(Cid, Bytes)>,
+}
+
+impl Slice {
+    fn new(added: &[(Cid, Bytes)], proof: Vec<(Cid, Bytes)>, changes: &[RecordChange]) -> Self {
+        let mut nodes = MemoryBlocks::new();
+        let mut order = Vec::with_capacity(added.len() + proof.len());
+        for (cid, block) in added.iter().cloned().chain(proof) {
+            if !nodes.contains(&cid) {
+                nodes.insert(cid, block);
+                order.push(cid);
+            }
+        }
+        let mut records: HashMap<Cid, ()> = HashMap::new();
+        let records = changes
+            .iter()
+            .filter_map(|change| change.record.clone())
+            .filter(|(cid, _)| records.insert(*cid, ()).is_none())
+            .collect();
+        Self { nodes, order, records }
+    }
+
+    fn to_car(&self, commit: &Cid, commit_block: &[u8]) -> Vec<u8> {
+        let mut bytes = car::header(&[*commit]);
+        car::write_block(&mut bytes, commit, commit_block);
+        for cid in &self.order {
+            if let Some(block) = self.nodes.get(cid) {
+                car::write_block(&mut bytes, cid, block);
+            }
+        }
+        for (cid, block) in &self.records {
+            car::write_block(&mut bytes, cid, block);
+        }
+        bytes
+    }
+}
+
+/// Undoes the changes with nothing but the event's blocks and compares the root: invariant 5 of the design.
+fn prove(slice: &Slice, root: &Cid, prev_data: Cid, changes: &[RecordChange]) -> Result<(), RepoError> {
+    let unproven = |error: repo_mst::TreeError| RepoError::Unproven(error.to_string());
+    let mut tree = Tree::open(root).map_err(unproven)?;
+    for change in changes.iter().rev() {
+        let found = match &change.prev {
+            Some(prev) => tree.insert(&slice.nodes, &change.path, prev),
+            None => tree.remove(&slice.nodes, &change.path),
+        }
+        .map_err(unproven)?;
+        if found != change.record.as_ref().map(|(cid, _)| *cid) {
+            return Err(RepoError::Unproven(format!("{} is not what the commit says", change.path)));
+        }
+    }
+    let inverted = tree.finish().map_err(unproven)?.root;
+    if inverted == prev_data {
+        Ok(())
+    } else {
+        Err(RepoError::Unproven(format!("inverts to {inverted}, not to {prev_data}")))
+    }
+}
