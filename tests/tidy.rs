@@ -1,8 +1,12 @@
 //! The house rules that a test can see. What breaks here is not the program but the house: the sans-IO core, the
 //! size of files, the order of migrations, the reasons of dependencies.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use zap::auth::Access;
 
 /// Longest source file, generated ones aside.
 const LINES_MAX: usize = 500;
@@ -55,6 +59,99 @@ fn only_the_host_touches_the_world() {
             for word in WORLD.iter().chain(&["async "]).filter(|word| names(&line, word)) {
                 found.push(format!("{}:{number} has {word}", file.display()));
             }
+        }
+    }
+    nothing(&found);
+}
+
+/// Procedures without a token, because they are how one comes by it, or because the input holds a password.
+const OPEN_PROCEDURES: &[&str] = &[
+    "com.atproto.server.createAccount",
+    "com.atproto.server.createSession",
+    "com.atproto.server.deleteAccount",
+    "com.atproto.server.requestPasswordReset",
+    "com.atproto.server.resetPassword",
+];
+
+/// What a method does whose name begins like this; a GET must do none of it.
+const CHANGING: &[&str] = &[
+    "activate",
+    "apply",
+    "compact",
+    "confirm",
+    "create",
+    "deactivate",
+    "delete",
+    "destroy",
+    "disable",
+    "enable",
+    "forget",
+    "import",
+    "makePublic",
+    "put",
+    "refresh",
+    "remember",
+    "remove",
+    "revoke",
+    "rotate",
+    "send",
+    "set",
+    "share",
+    "sign",
+    "submit",
+    "unshare",
+    "update",
+    "upload",
+];
+
+#[test]
+fn every_method_asks_for_the_right_credentials() {
+    let mut found = Vec::new();
+    let mut seen = BTreeSet::new();
+    for endpoint in zap::xrpc::endpoints() {
+        let nsid = endpoint.nsid;
+        if !seen.insert(nsid) {
+            found.push(format!("{nsid} is served twice"));
+        }
+        let open = matches!(endpoint.access, Access::Public | Access::Optional);
+        let name = nsid.rsplit('.').next().unwrap();
+        let changes = CHANGING.iter().any(|verb| name.starts_with(verb));
+        if endpoint.method == "GET" && changes {
+            found.push(format!("{nsid} changes something and is a GET"));
+        }
+        if endpoint.method == "POST" && open && !OPEN_PROCEDURES.contains(&nsid) {
+            found.push(format!("{nsid} is a procedure open to anybody"));
+        }
+        let admin = nsid.contains(".admin.");
+        if admin != (endpoint.access == Access::Admin)
+            && name != "createInviteCode"
+            && name != "createInviteCodes"
+        {
+            found.push(format!("{nsid} needs {:?}", endpoint.access));
+        }
+        let private = nsid.starts_with("agent.memory.") || nsid.starts_with("agent.vault.");
+        if private && !matches!(endpoint.access, Access::Vault | Access::AccountFull) {
+            found.push(format!("{nsid} opens the vault to {:?}", endpoint.access));
+        }
+    }
+    assert!(seen.len() > 20, "only {seen:?} are served");
+    nothing(&found);
+}
+
+#[test]
+fn methods_of_ours_are_called_as_their_lexicons_say() {
+    let mut found = Vec::new();
+    for endpoint in zap::xrpc::endpoints().iter().filter(|endpoint| endpoint.nsid.starts_with("agent.")) {
+        let path = root().join("lexicons").join(endpoint.nsid.replace('.', "/")).with_extension("json");
+        let Ok(text) = fs::read_to_string(&path) else {
+            found.push(format!("{} has no lexicon", endpoint.nsid));
+            continue;
+        };
+        let lexicon: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let kind = lexicon["defs"]["main"]["type"].as_str().unwrap();
+        let method = if kind == "procedure" { "POST" } else { "GET" };
+        if endpoint.method != method {
+            found.push(format!("{} is a {kind} and called with {}", endpoint.nsid, endpoint.method));
         }
     }
     nothing(&found);

@@ -1,4 +1,4 @@
-//! The server `zap serve` with the PLC directory `zap plc`, each a process of its own.
+//! The server `zap serve`, with a PLC directory of its own in the same process.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::{Answer, Client, Usage};
 /// The admin token of every server started here.
 pub const ADMIN_TOKEN: &str = "admin-token-of-a-test";
 
-/// A directory and a server over one data folder. The server can be killed and started again on the same address.
+/// A server over a data folder. It can be killed and started again at the same addresses.
 #[derive(Debug)]
 pub struct Zap {
     /// Where the server listens.
@@ -27,7 +27,6 @@ pub struct Zap {
     binary: PathBuf,
     log_filter: String,
     server: Process,
-    _plc: Process,
 }
 
 /// An account made for a test.
@@ -42,22 +41,17 @@ pub struct Account {
 }
 
 impl Zap {
-    /// Starts both under the folder `root`, which lives longer than this, and waits until they answer. `log_filter`
-    /// is what `RUST_LOG` says.
+    /// Starts it under the folder `root`, which lives longer than this, and waits until it answers. `log_filter` is its
+    /// `--log`.
     ///
     /// # Errors
-    /// When one of the two does not come up.
+    /// When it does not come up.
     pub async fn start(binary: &Path, root: &Path, log_filter: &str) -> Result<Self> {
         let (address, plc_address) = (free_address()?, free_address()?);
-        let mut plc = Command::new(binary);
-        plc.args(["plc", "--listen", &plc_address.to_string(), "--data"]).arg(root.join("plc"));
-        let mut plc = Process::start(&mut plc, &root.join("plc.log"))?;
-        plc.ready(plc_address, "/_health").await?;
         let (data, log) = (root.join("data"), root.join("server.log"));
         let server = Process::start(&mut serve(binary, &data, address, plc_address, log_filter), &log)?;
         let log_filter = log_filter.to_owned();
-        let mut zap =
-            Self { address, plc_address, data, log, binary: binary.into(), log_filter, server, _plc: plc };
+        let mut zap = Self { address, plc_address, data, log, binary: binary.into(), log_filter, server };
         zap.ready().await?;
         Ok(zap)
     }
@@ -113,8 +107,7 @@ impl Zap {
             .env("ZAP_URL", format!("http://{}", self.host()))
             .env("ZAP_ADMIN_TOKEN", ADMIN_TOKEN)
             .env("ZAP_PLC_URL", format!("http://{}", self.plc_address))
-            .env("ZAP_DATA", &self.data)
-            .env("ZAP_ALLOW_LOOPBACK", "true");
+            .env("ZAP_DATA", &self.data);
         command
     }
 
@@ -132,10 +125,9 @@ fn serve(binary: &Path, data: &Path, address: SocketAddr, plc: SocketAddr, log_f
     let mut command = Command::new(binary);
     command.args(["serve", "--listen", &address.to_string()]);
     command.args(["--public-url", &format!("http://localhost:{}", address.port())]);
-    command.args(["--plc-url", &format!("http://{plc}")]);
+    command.args(["--plc-listen", &plc.to_string(), "--plc-url", &format!("http://{plc}")]);
     command.args(["--handle-domain", ".test", "--admin-token", ADMIN_TOKEN, "--rate-limits", "off"]);
-    command.args(["--allow-loopback", "--data"]).arg(data);
-    command.env("RUST_LOG", log_filter).env("RUST_BACKTRACE", "0");
+    command.args(["--allow-loopback", "--log", log_filter, "--data"]).arg(data);
     command
 }
 

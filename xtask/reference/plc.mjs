@@ -22,8 +22,8 @@ const server = http.createServer(async (request, response) => {
       return answer(200, {})
     }
     if (log.length === 0) return answer(404, { message: `DID not registered: ${did}` })
-    if (rest[0] === 'log') return answer(200, log)
     const last = log.at(-1)
+    if (rest[0] === 'log') return answer(200, rest[1] === 'last' ? last : log)
     if (rest[0] === 'data') return answer(200, { did, ...last })
     return answer(200, await plc.formatDidDoc({ did, ...last }))
   } catch (error) {
