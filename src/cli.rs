@@ -6,6 +6,7 @@
 //! | [`config`] | `zap config` |
 //! | [`session`] | where the server is and which token opens what; the calls |
 //! | [`agent`], [`memory`], [`repo`] | the client commands |
+//! | [`firehose`] | a server's event stream, decoded and verified |
 //! | [`verify`] | proving a repo from its CAR |
 //! | [`out`], [`error`] | what is printed, and the exit codes |
 //!
@@ -19,6 +20,7 @@ use clap::{Parser, Subcommand};
 mod agent;
 mod config;
 mod error;
+mod firehose;
 mod memory;
 mod out;
 mod repo;
@@ -27,6 +29,7 @@ mod settings;
 mod verify;
 
 pub use error::CliError;
+pub use firehose::FirehoseError;
 pub use verify::VerifyError;
 
 use out::Out;
@@ -40,6 +43,7 @@ Examples:
   zap remember carol \"tea at four\" --tag habit   seal a memory into her repo
   zap recall carol \"when is tea\"                 search her memories
   zap memories carol --json | jq .memories       what programs read
+  zap firehose --verify                          follow what happens, and check it
   zap repo verify carol                          prove signature, tree and every record
 
 Exit codes:
@@ -75,6 +79,8 @@ enum Command {
     Recall(memory::RecallArgs),
     /// Forget memories for good: their keys are destroyed
     Forget(memory::ForgetArgs),
+    /// Follow a server's event stream, one line an event
+    Firehose(firehose::FirehoseArgs),
     /// Look into repos and prove them
     Repo(repo::RepoArgs),
 }
@@ -105,6 +111,7 @@ async fn run(cli: &Cli) -> Result<(), CliError> {
         Command::Memories(args) => memory::memories(args, &session(&args.connection)?, out).await,
         Command::Recall(args) => memory::recall(args, &session(&args.connection)?, out).await,
         Command::Forget(args) => memory::forget(args, &session(&args.connection)?, out).await,
+        Command::Firehose(args) => firehose::run(args, &session(&args.connection)?, out).await,
         Command::Repo(args) => repo::run(args, &session(&args.connection)?, out).await,
     }
 }

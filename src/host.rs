@@ -53,6 +53,14 @@ pub trait Host: Send + Sync + 'static {
         command: sequencer::Command,
     ) -> BoxFuture<'_, Result<sequencer::Reply, sequencer::Error>>;
 
+    /// Answers a `subscribeRepos` request with the switch to a WebSocket, over which the events after `cursor` then
+    /// flow, apart from this call.
+    fn subscribe_repos(
+        &self,
+        cursor: Option<i64>,
+        request: http::Request<axum::body::Body>,
+    ) -> BoxFuture<'_, Result<http::Response<axum::body::Body>, SubscribeError>>;
+
     /// Removes everything the agent cell and the blob store hold of `did`.
     fn destroy_agent(&self, did: Did) -> BoxFuture<'_, Result<(), HostError>>;
 
@@ -98,6 +106,21 @@ pub trait Host: Send + Sync + 'static {
 
     /// Forgets what is cached of an account, after it changed.
     fn forget_cached(&self, did: &Did, handle: Option<&Handle>);
+}
+
+/// Why a request did not become a subscription.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// It is no WebSocket handshake.
+    #[error("this method is a subscription: connect to it with a WebSocket")]
+    NotWebSocket,
+    /// The limit of open subscriptions is reached.
+    #[error("too many subscribers, try again later")]
+    TooMany,
+    /// The sequencer did not answer.
+    #[error(transparent)]
+    Sequencer(#[from] sequencer::Error),
 }
 
 /// A blob as the store has it now.

@@ -16,6 +16,7 @@ mod notices;
 mod plc;
 mod server;
 mod signup;
+mod subscribe_repos;
 #[cfg(test)]
 mod tests;
 
@@ -93,5 +94,5 @@ impl App {
 
 /// Every method served, by group.
 pub fn endpoints() -> Vec<Endpoint> {
-    [server::endpoints(), identity::endpoints(), admin::endpoints()].concat()
+    [server::endpoints(), identity::endpoints(), admin::endpoints(), subscribe_repos::endpoints()].concat()
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::firehose::FirehoseError;
 use super::verify::VerifyError;
 use crate::config::ConfigError;
 use crate::host::HostError;
@@ -75,6 +76,9 @@ pub enum CliError {
     /// The repo is not what it should be.
     #[error("the repo does not verify: {0}")]
     Verify(#[from] VerifyError),
+    /// An event stream can't be followed, or broke rules.
+    #[error(transparent)]
+    Firehose(#[from] FirehoseError),
     /// A file can't be read or written.
     #[error("{}: {source}", path.display())]
     File {
@@ -134,7 +138,8 @@ impl CliError {
 
     fn code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Config(_) => code::USAGE,
+            Self::Usage(_) | Self::Config(_) | Self::Firehose(FirehoseError::Address(_)) => code::USAGE,
+            Self::Firehose(FirehoseError::Connect { .. }) => code::UNREACHABLE,
             Self::NotFound(_) => code::NOT_FOUND,
             Self::NoToken { .. } => code::NOT_AUTHORIZED,
             Self::Unreachable { .. } => code::UNREACHABLE,
@@ -163,7 +168,7 @@ impl CliError {
     /// The next step.
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Unreachable { .. } => {
+            Self::Unreachable { .. } | Self::Firehose(FirehoseError::Connect { .. }) => {
                 "start it with `zap dev`, or say where it is with --url or ZAP_URL".to_owned()
             }
             Self::NoToken { who, .. } if who == "the administrator" => {

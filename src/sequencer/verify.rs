@@ -212,4 +212,6 @@ impl Check<'_> {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

@@ -37,8 +37,6 @@ use crate::sequencer::limits::{SEQUENCER_BATCH_BYTES_MAX, SEQUENCER_QUEUE_MAX};
 use crate::sequencer::{Append, Command, Error, Expire, GetHead, Head, OutboxEvent, Reply, Sequencer, head};
 use crate::store::SqlError;
 
-pub use subscriber::SubscribeError;
-
 /// The writer's own checkpoint, for when the other thread's never catch up: 64 MiB of pages.
 const AUTOCHECKPOINT_PAGES: u32 = 16_384;
 /// How often old events are looked for.

@@ -19,7 +19,7 @@ use crate::crypto::{SigningKey, jwt};
 use crate::directory::{self, AccountSummary, Directory, GetAccount, Who};
 use crate::env::{Env, Network};
 use crate::host::native::sql::Database;
-use crate::host::{ByteStream, Host, HostError, PutBlobError, StoredBlob};
+use crate::host::{ByteStream, Host, HostError, PutBlobError, StoredBlob, SubscribeError};
 use crate::plc;
 use crate::seam::Request as _;
 use crate::sequencer;
@@ -266,6 +266,14 @@ impl Host for Memory {
 
     fn sequencer(&self, _: sequencer::Command) -> BoxFuture<'_, Result<sequencer::Reply, sequencer::Error>> {
         panic!("no test here asks the sequencer")
+    }
+
+    fn subscribe_repos(
+        &self,
+        _: Option<i64>,
+        _: http::Request<Body>,
+    ) -> BoxFuture<'_, Result<http::Response<Body>, SubscribeError>> {
+        async { Err(SubscribeError::NotWebSocket) }.boxed()
     }
 
     fn destroy_agent(&self, did: Did) -> BoxFuture<'_, Result<(), HostError>> {

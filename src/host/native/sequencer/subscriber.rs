@@ -21,8 +21,9 @@ use tokio::time::{Instant, timeout};
 use super::ring::Position;
 use super::websocket::{self, ClientFrame};
 use super::{SequencerHandle, Shared};
+use crate::host::SubscribeError;
 use crate::sequencer::limits::FIREHOSE_SUBSCRIBERS_MAX;
-use crate::sequencer::{Error, Head, Start, frame};
+use crate::sequencer::{Head, Start, frame};
 
 /// Between two pings; a client that has sent nothing in between is gone.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
@@ -30,21 +31,6 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the last words may take to arrive.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Why a request did not become a subscription.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SubscribeError {
-    /// It is no WebSocket handshake.
-    #[error("this method is a subscription: connect to it with a WebSocket")]
-    NotWebSocket,
-    /// The limit of open subscriptions is reached.
-    #[error("too many subscribers, try again later")]
-    TooMany,
-    /// The sequencer did not answer.
-    #[error(transparent)]
-    Sequencer(#[from] Error),
-}
 
 impl SequencerHandle {
     /// Answers a `subscribeRepos` request with the switch to a WebSocket, over which the stream then runs in a task

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::*;
+use crate::host::SubscribeError;
 use crate::sequencer::frame::{Event, SyncEvent};
 use crate::sequencer::{EventKind, Start};
 
