@@ -46,3 +46,27 @@ pub const EXPORT_CHUNK_BYTES: usize = 65_536;
 
 /// Nodes of one agent's tree kept in memory (some 500 bytes each) before the tree is opened anew.
 pub const TREE_NODES_LOADED_MAX: usize = 2_048;
+
+/// Threads that own agent cells: enough that their fsyncs coalesce in the kernel, few enough to cost nothing idle.
+pub const SHARDS: usize = 32;
+
+/// Agents one shard holds open (3 files and up to 1 MB of page cache each); the one unused longest goes.
+pub const SHARD_AGENTS_OPEN_MAX: usize = 16;
+
+/// Messages a cell's thread takes at a time: bounds how long the first waits for the last.
+pub const MAILBOX_BATCH_MAX: usize = 64;
+
+/// Outbox rows read at a time when a cell is opened.
+pub const OUTBOX_BATCH_MAX: u32 = 100;
+
+/// Idle read-only connections of the native host (2 files and up to 0.5 MB of page cache each).
+pub const READERS_IDLE_MAX: usize = 128;
+
+/// Accounts remembered in front of the directory, some 200 bytes each.
+pub const ACCOUNTS_CACHED_MAX: usize = 50_000;
+
+/// Chunks of an exported repo that may wait for a slow client.
+pub const EXPORT_CHUNKS_WAITING_MAX: usize = 4;
+
+/// How long an uploaded blob waits for a record that refers to it.
+pub const BLOB_UNREFERENCED_SECONDS: i64 = 6 * 3600;

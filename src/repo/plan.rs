@@ -57,11 +57,7 @@ pub type Decided = (Option<RecordChange>, Option<Cid>);
 ///
 /// # Errors
 /// The first wish that cannot be granted; see [`RepoError`].
-pub fn decide(
-    tree: &Tree,
-    store: &dyn BlockStore,
-    wishes: Vec<Wish>,
-) -> Result<Vec<Decided>, RepoError> {
+pub fn decide(tree: &Tree, store: &dyn BlockStore, wishes: Vec<Wish>) -> Result<Vec<Decided>, RepoError> {
     use crate::agent::WriteAction;
     if wishes.len() > COMMIT_OPS_MAX {
         return Err(RepoError::InvalidWrites(format!("at most {COMMIT_OPS_MAX} writes fit into one commit")));

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
 
@@ -48,6 +49,8 @@ impl Database {
                  PRAGMA cache_size = -1024; PRAGMA journal_size_limit = 4194304;"
             ))
             .map_err(error)?;
+        // Closing one of thousands of agents must not cost a checkpoint; what has to leave the log is cut explicitly.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(error)?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(Self { connection, depth: Cell::new(0) })
     }
@@ -81,6 +84,29 @@ impl Database {
     /// The connection itself, for what only this host does (checkpoints, backup).
     pub fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// Runs `read` on one snapshot of the database.
+    ///
+    /// # Errors
+    /// That of `read`, or of beginning.
+    pub fn snapshot<T, E: From<SqlError>>(&self, read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        self.run("BEGIN DEFERRED")?;
+        let result = read();
+        self.run("COMMIT")?;
+        result
+    }
+
+    /// Brings the write-ahead log into the database file and cuts it to nothing.
+    ///
+    /// # Errors
+    /// [`SqlError`]; a reader that stays in the way for long is one.
+    pub fn checkpoint(&self) -> Result<(), SqlError> {
+        let busy = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
+            .map_err(error)?;
+        if busy == 0 { Ok(()) } else { Err(SqlError::Other("a reader is in the way".to_owned())) }
     }
 
     fn begin(&self, depth: u32) -> Result<(), SqlError> {
