@@ -14,6 +14,7 @@ mod identities;
 mod identity;
 mod notices;
 mod plc;
+mod router;
 mod server;
 mod signup;
 mod subscribe_repos;
@@ -33,6 +34,7 @@ pub use endpoint::{Context, Endpoint};
 pub use error::XrpcError;
 pub use identities::Identities;
 pub use notices::Carrier;
+pub use router::router;
 
 /// What every handler has: the host and the network's facts.
 pub struct App {
@@ -46,6 +48,8 @@ pub struct App {
     pub identities: Identities,
     /// Who brings the directory's notices to the agents' cells.
     pub carrier: Carrier,
+    /// Bytes of the largest blob taken.
+    pub blob_bytes_max: u64,
 }
 
 impl App {

@@ -1,6 +1,6 @@
 //! The edge over a host in memory: accounts, sessions, handles and agents, as clients see them.
 
-mod world;
+pub(super) mod world;
 
 use std::sync::atomic::Ordering;
 

@@ -28,38 +28,38 @@ use crate::vault::MasterKey;
 use crate::xrpc::endpoint::Dispatcher;
 use crate::xrpc::{App, Carrier, Identities};
 
-pub(super) const ADMIN: &str = "Bearer letmein";
-pub(super) const PLC: &str = "http://localhost:2582";
+pub(in crate::xrpc) const ADMIN: &str = "Bearer letmein";
+pub(in crate::xrpc) const PLC: &str = "http://localhost:2582";
 
-pub(super) struct World {
-    pub(super) host: Arc<Memory>,
-    pub(super) app: Arc<App>,
-    pub(super) dispatcher: Arc<Dispatcher>,
+pub(in crate::xrpc) struct World {
+    pub(in crate::xrpc) host: Arc<Memory>,
+    pub(in crate::xrpc) app: Arc<App>,
+    pub(in crate::xrpc) dispatcher: Arc<Dispatcher>,
 }
 
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) body: Value,
+pub(in crate::xrpc) struct Answer {
+    pub(in crate::xrpc) status: StatusCode,
+    pub(in crate::xrpc) body: Value,
 }
 
 impl Answer {
-    pub(super) fn ok(self) -> Value {
+    pub(in crate::xrpc) fn ok(self) -> Value {
         assert!(self.status.is_success(), "{} {}", self.status, self.body);
         self.body
     }
 
     /// Status and error name.
-    pub(super) fn error(&self) -> (u16, &str) {
+    pub(in crate::xrpc) fn error(&self) -> (u16, &str) {
         (self.status.as_u16(), self.body["error"].as_str().unwrap_or_default())
     }
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(in crate::xrpc) fn new() -> Self {
         Self::with(|_| {})
     }
 
-    pub(super) fn with(change: impl FnOnce(&mut Network)) -> Self {
+    pub(in crate::xrpc) fn with(change: impl FnOnce(&mut Network)) -> Self {
         let mut network = Network {
             service_did: "did:web:localhost%3A2583".to_owned(),
             public_url: "http://localhost:2583".to_owned(),
@@ -78,18 +78,19 @@ impl World {
             network,
             auth,
             carrier: Carrier::default(),
+            blob_bytes_max: 1 << 20,
         });
         let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&app), crate::xrpc::endpoints()));
         Self { host, app, dispatcher }
     }
 
-    pub(super) async fn get(&self, path: &str, authorization: &str) -> Answer {
+    pub(in crate::xrpc) async fn get(&self, path: &str, authorization: &str) -> Answer {
         let (nsid, _) = path.split_once('?').unwrap_or((path, ""));
         let request = http::Request::get(format!("/xrpc/{path}"));
         self.send(nsid, request, authorization, Body::empty()).await
     }
 
-    pub(super) async fn post(&self, nsid: &str, authorization: &str, body: Value) -> Answer {
+    pub(in crate::xrpc) async fn post(&self, nsid: &str, authorization: &str, body: Value) -> Answer {
         let request = http::Request::post(format!("/xrpc/{nsid}"));
         let request = request.header(header::CONTENT_TYPE, "application/json");
         let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
@@ -111,7 +112,7 @@ impl World {
     }
 
     /// Signs a person up and gives the answer.
-    pub(super) async fn person(&self, name: &str) -> Value {
+    pub(in crate::xrpc) async fn person(&self, name: &str) -> Value {
         let body = serde_json::json!({
             "handle": format!("{name}.test"), "email": format!("{name}@example.com"), "password": "correct horse",
         });
@@ -119,7 +120,7 @@ impl World {
     }
 }
 
-pub(super) async fn answer(response: axum::response::Response) -> Answer {
+pub(in crate::xrpc) async fn answer(response: axum::response::Response) -> Answer {
     let status = response.status();
     if status == StatusCode::UNAUTHORIZED {
         assert!(response.headers().contains_key(header::WWW_AUTHENTICATE), "a 401 says how");
@@ -128,28 +129,28 @@ pub(super) async fn answer(response: axum::response::Response) -> Answer {
     Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
 }
 
-pub(super) fn bearer(token: &Value) -> String {
+pub(in crate::xrpc) fn bearer(token: &Value) -> String {
     format!("Bearer {}", token.as_str().unwrap())
 }
 
 /// What an agent cell was told.
 #[derive(Default)]
-pub(super) struct Cell {
+pub(in crate::xrpc) struct Cell {
     key: Option<SigningKey>,
-    pub(super) heard: Vec<String>,
+    pub(in crate::xrpc) heard: Vec<String>,
 }
 
-pub(super) struct Memory {
-    pub(super) now_us: AtomicI64,
-    pub(super) plc_is_down: std::sync::atomic::AtomicBool,
-    pub(super) repos_fail: std::sync::atomic::AtomicBool,
+pub(in crate::xrpc) struct Memory {
+    pub(in crate::xrpc) now_us: AtomicI64,
+    pub(in crate::xrpc) plc_is_down: std::sync::atomic::AtomicBool,
+    pub(in crate::xrpc) repos_fail: std::sync::atomic::AtomicBool,
     network: Arc<Network>,
     counter: AtomicU64,
     directory: Mutex<(Database, Directory)>,
     plc: Mutex<Database>,
-    pub(super) cells: Mutex<HashMap<Did, Cell>>,
+    pub(in crate::xrpc) cells: Mutex<HashMap<Did, Cell>>,
     /// DNS: names and their TXT records.
-    pub(super) txt: Mutex<HashMap<String, Vec<String>>>,
+    pub(in crate::xrpc) txt: Mutex<HashMap<String, Vec<String>>>,
 }
 
 impl Memory {
@@ -174,16 +175,16 @@ impl Memory {
         }
     }
 
-    pub(super) fn heard(&self, did: &str) -> Vec<String> {
+    pub(in crate::xrpc) fn heard(&self, did: &str) -> Vec<String> {
         let did = Did::try_from(did).unwrap();
         self.cells.lock().unwrap().get(&did).map(|cell| cell.heard.clone()).unwrap_or_default()
     }
 
-    pub(super) fn has_cell(&self, did: &str) -> bool {
+    pub(in crate::xrpc) fn has_cell(&self, did: &str) -> bool {
         self.cells.lock().unwrap().contains_key(&Did::try_from(did).unwrap())
     }
 
-    pub(super) fn document(&self, did: &str) -> Value {
+    pub(in crate::xrpc) fn document(&self, did: &str) -> Value {
         let request = plc::Request { method: "GET", path: &format!("/{did}"), query: "", body: b"" };
         let response = plc::handle(&*self.plc.lock().unwrap(), self.now_us(), &request);
         serde_json::from_slice(&response.body).unwrap()
