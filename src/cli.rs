@@ -3,7 +3,7 @@
 //! | module | |
 //! |---|---|
 //! | [`settings`] | the server's settings as flags |
-//! | [`config`] | `zap config` |
+//! | [`serve`], [`dev`], [`config`] | running the server; running a whole network; what it is set to |
 //! | [`session`] | where the server is and which token opens what; the calls |
 //! | [`agent`], [`memory`], [`repo`] | the client commands |
 //! | [`firehose`] | a server's event stream, decoded and verified |
@@ -19,11 +19,13 @@ use clap::{Parser, Subcommand};
 
 mod agent;
 mod config;
+mod dev;
 mod error;
 mod firehose;
 mod memory;
 mod out;
 mod repo;
+mod serve;
 mod session;
 mod settings;
 mod verify;
@@ -67,6 +69,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a whole network on this machine: a server, a PLC directory, two agents
+    Dev(dev::DevArgs),
+    /// Run the server
+    Serve(serve::ServeArgs),
     /// Print the effective configuration, and where each value came from
     Config(config::ConfigArgs),
     /// Create, list, show and delete agents
@@ -105,6 +111,8 @@ async fn run(cli: &Cli) -> Result<(), CliError> {
     let data = data_folder(cli);
     let session = |connection: &Connection| Session::new(connection, &data);
     match &cli.command {
+        Command::Dev(args) => dev::run(args, out).await,
+        Command::Serve(args) => serve::run(args).await,
         Command::Config(args) => config::run(args, out),
         Command::Agent(args) => agent::run(args, &session(&args.connection)?, out).await,
         Command::Remember(args) => memory::remember(args, &session(&args.connection)?, out).await,

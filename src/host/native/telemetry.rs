@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use http::StatusCode;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
@@ -52,7 +53,7 @@ pub enum TelemetryError {
 /// # Errors
 /// When the filter can't be read, or logging was started before.
 pub fn start_log(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(filter)?;
+    let filter = EnvFilter::try_new(directives(filter))?;
     let terminal = std::io::stderr().is_terminal();
     let json = match format {
         LogFormat::Json => true,
@@ -66,6 +67,12 @@ pub fn start_log(filter: &str, format: LogFormat) -> Result<(), TelemetryError> 
         builder.compact().with_ansi(terminal).with_target(false).try_init()
     };
     started.map_err(|_| TelemetryError::LogTaken)
+}
+
+/// A bare level is for our own code: libraries at that level would log headers and bodies.
+fn directives(filter: &str) -> String {
+    let is_level = ["off", "error", "warn", "info", "debug", "trace"].contains(&filter.trim());
+    if is_level { format!("warn,zap={}", filter.trim()) } else { filter.to_owned() }
 }
 
 /// What is counted, and its text for Prometheus.
@@ -129,7 +136,8 @@ pub async fn observe(State(known): State<Known>, request: Request, next: Next) -
     counter!(REQUESTS, "method" => method, "status" => status.as_str().to_owned()).increment(1);
     histogram!(REQUEST_SECONDS, "method" => method).record(elapsed.as_secs_f64());
     let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-    if status.is_server_error() {
+    // A method that is not there is the caller's mistake, for all that the protocol answers it with 501.
+    if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
         tracing::error!(method, status = status.as_u16(), elapsed_us, "request failed");
     } else {
         tracing::debug!(method, status = status.as_u16(), elapsed_us, "request");
@@ -163,6 +171,12 @@ mod tests {
         assert_eq!(method_label("/xrpc/com.atproto.repo.getRecord", &known), "com.atproto.repo.getRecord");
         assert_eq!(method_label("/xrpc/com.example.x1", &known), "unknown");
         assert_eq!(method_label("/agents/alice", &known), "http");
+    }
+
+    #[test]
+    fn a_bare_level_does_not_make_libraries_talk() {
+        assert_eq!(directives("debug"), "warn,zap=debug");
+        assert_eq!(directives("hyper=trace,zap=info"), "hyper=trace,zap=info");
     }
 
     #[tokio::test]

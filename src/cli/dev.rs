@@ -1,0 +1,191 @@
+//! `zap dev`: a whole network on this machine, to try things with.
+//!
+//! The server is the one of `zap serve` with a PLC directory of its own beside it. The two agents are made, and given
+//! their memories, through the server's own HTTP API by the same client code as every other command; a second start
+//! finds them and makes nothing.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::error::CliError;
+use super::out::Out;
+use super::serve::{Server, StopSignal};
+use super::session::{As, Connection, Session, text_field};
+use super::settings::SettingFlags;
+use super::{agent, memory};
+use crate::config::{Config, Texts, admin_token_file};
+use crate::host::native::telemetry;
+
+/// An agent of a new network.
+struct Newcomer {
+    name: &'static str,
+    display_name: &'static str,
+    /// Summaries and tags of what it knows.
+    memories: [(&'static str, &'static [&'static str]); 3],
+}
+
+const NEWCOMERS: [Newcomer; 2] = [
+    Newcomer {
+        name: "alice",
+        display_name: "Alice",
+        memories: [
+            ("Releases go out on Tuesdays, after the nightly tests were green", &["release", "process"]),
+            ("Bob keeps the deployment notes; ask him before touching production", &["people", "deploy"]),
+            ("The staging database is rebuilt every night at two", &["database", "staging"]),
+        ],
+    },
+    Newcomer {
+        name: "bob",
+        display_name: "Bob",
+        memories: [
+            (
+                "A deployment takes eleven minutes, most of it waiting for health checks",
+                &["deploy", "timing"],
+            ),
+            ("The load balancer drains for thirty seconds before a node stops", &["deploy", "network"]),
+            ("Alice reviews every change of the billing code", &["people", "billing"]),
+        ],
+    },
+];
+
+/// `zap dev`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DevArgs {
+    #[command(flatten)]
+    settings: SettingFlags,
+}
+
+pub(crate) async fn run(args: &DevArgs, out: Out) -> Result<(), CliError> {
+    let config = config(&args.settings)?;
+    telemetry::start_log(&config.log, config.log_format)?;
+    let data = config.data.clone();
+    let mut stop = StopSignal::new()?;
+    let server = Server::start(config).await?;
+    let welcome = tokio::select! {
+        welcome = welcome(&server, &data, out) => welcome,
+        () = stop.wait() => return server.stop_unless(&mut stop).await,
+    };
+    if welcome.is_ok() {
+        stop.wait().await;
+    }
+    let stopped = server.stop_unless(&mut stop).await;
+    welcome.and(stopped)
+}
+
+/// The settings with those that make it a network of its own, each of which may still be overruled.
+fn config(settings: &SettingFlags) -> Result<Config, CliError> {
+    let one = |text: &str| vec![text.to_owned()];
+    let mut dev = Texts::from([
+        ("plc-listen", one("127.0.0.1:2582")),
+        ("plc-url", one("http://localhost:2582")),
+        ("allow-loopback", one("true")),
+        ("handle-domain", one(".test")),
+        ("log", one("warn")),
+    ]);
+    let config = Config::new(&settings.effective(dev.clone())?)?;
+    // The directory's URL follows its port, unless another directory was asked for.
+    if let Some(address) = config.plc_listen {
+        dev.insert("plc-url", vec![format!("http://localhost:{}", address.port())]);
+    }
+    Ok(Config::new(&settings.effective(dev)?)?)
+}
+
+/// What is known of one agent.
+struct Known {
+    handle: String,
+    did: String,
+    token: Option<String>,
+}
+
+async fn welcome(server: &Server, data: &Path, out: Out) -> Result<(), CliError> {
+    let connection = Connection { url: Some(format!("http://{}", server.address())), token: None };
+    let session = Session::new(&connection, data)?;
+    let mut agents = Vec::new();
+    for newcomer in &NEWCOMERS {
+        agents.push(find_or_make(&session, newcomer).await?);
+    }
+    if out.json {
+        let agents: Vec<Value> = agents
+            .iter()
+            .map(|agent| json!({"handle": agent.handle, "did": agent.did, "token": agent.token}))
+            .collect();
+        return out.json(&json!({
+            "url": server.url, "plcUrl": server.plc_url, "data": data,
+            "adminTokenFile": admin_token_file(data), "agents": agents,
+        }));
+    }
+    print(server, data, &agents, out)
+}
+
+async fn find_or_make(session: &Session, newcomer: &Newcomer) -> Result<Known, CliError> {
+    let name = newcomer.name;
+    let handle = session.handle(name).await?;
+    let found: Result<Value, _> =
+        session.query(As::Admin, "agent.admin.getAgent", &[("agent", &handle)]).await;
+    match found {
+        Ok(agent) => Ok(Known {
+            did: text_field(&agent, "did").unwrap_or_default().to_owned(),
+            token: session.agent_token(name).ok(),
+            handle,
+        }),
+        Err(CliError::Refused { name: error, .. }) if error.ends_with("NotFound") => {
+            let input = json!({"name": name, "displayName": newcomer.display_name});
+            let (created, _) = agent::create(session, &input).await?;
+            for (summary, tags) in newcomer.memories {
+                memory::keep(session, &created.token, &memory::note(summary, tags)).await?;
+            }
+            Ok(Known { handle: created.handle, did: created.did, token: Some(created.token) })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn print(server: &Server, data: &Path, agents: &[Known], out: Out) -> Result<(), CliError> {
+    let url = &server.url;
+    out.line("zap dev is running. Ctrl-C stops it; the next start finds everything again.")?;
+    out.line("")?;
+    out.pairs(&[
+        ("server", url.clone()),
+        ("firehose", format!("{}/xrpc/com.atproto.sync.subscribeRepos", url.replacen("http", "ws", 1))),
+        ("PLC directory", server.plc_url.clone()),
+        ("data", data.display().to_string()),
+        ("admin token", format!("in {}", admin_token_file(data).display())),
+    ])?;
+    out.line("")?;
+    let rows: Vec<_> = agents
+        .iter()
+        .map(|agent| {
+            let token = agent.token.clone().unwrap_or_else(|| "(not kept here)".to_owned());
+            [agent.handle.clone(), agent.did.clone(), token]
+        })
+        .collect();
+    out.table(["AGENT", "DID", "TOKEN"], &rows)?;
+    let zap = command_line(data);
+    let tokens = data.join("tokens").join("alice");
+    out.line("")?;
+    out.line(&out.bold("Try, in another terminal:"))?;
+    out.line(&format!("  {zap} recall alice \"when is a release\""))?;
+    out.line(&format!("  {zap} agent create carol"))?;
+    out.line(&format!("  {zap} repo verify alice"))?;
+    out.line(&format!(
+        "  curl -H \"Authorization: Bearer $(cat {})\" '{url}/xrpc/agent.memory.list?limit=3'",
+        tokens.display()
+    ))
+}
+
+/// How to call this program from here: by its name where the shell finds it, else by its path.
+fn command_line(data: &Path) -> String {
+    let this = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("zap"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join("zap")).find(|file| file.is_file());
+    let is_this = found.is_some_and(|found| found.canonicalize().ok() == this.canonicalize().ok());
+    let here = std::env::current_dir().unwrap_or_default();
+    let program = match this.strip_prefix(&here) {
+        _ if is_this => "zap".to_owned(),
+        Ok(relative) => format!("./{}", relative.display()),
+        Err(_) => this.display().to_string(),
+    };
+    let default = data == Path::new("./data") || data == Path::new("data");
+    if default { program } else { format!("{program} --data {}", data.display()) }
+}
