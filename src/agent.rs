@@ -21,6 +21,9 @@ mod outbox;
 mod read;
 mod writes;
 
+#[cfg(test)]
+mod tests;
+
 pub use command::*;
 pub use error::Error;
 pub use read::read;

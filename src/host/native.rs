@@ -108,6 +108,7 @@ impl NativeHost {
             auth: auth::Authority::new(&network.master_key, service_did, Some(&secrets.admin_token)),
             identities: Identities::new(network.plc_url.clone()),
             carrier: Carrier::default(),
+            blob_bytes_max: config.blob_bytes_max,
             network,
         });
         let upkeep = Mutex::new(upkeep::start(&app, &inner, crashed));
