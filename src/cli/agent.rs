@@ -112,7 +112,8 @@ pub(crate) async fn run(args: &AgentArgs, session: &Session, out: Out) -> Result
                 ("token", format!("{} (kept in {kept})", created.token)),
             ])?;
             out.line("")?;
-            out.line(&format!("try: zap remember {name} \"the first thing I know\" --tag start"))
+            let zap = super::dev::command_line(&session.data);
+            out.line(&format!("try: {zap} remember {name} \"the first thing I know\" --tag start"))
         }
         AgentCommand::List => list(session, out).await,
         AgentCommand::Show { agent } => show(session, agent, out).await,

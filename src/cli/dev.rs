@@ -175,7 +175,7 @@ fn print(server: &Server, data: &Path, agents: &[Known], out: Out) -> Result<(),
 }
 
 /// How to call this program from here: by its name where the shell finds it, else by its path.
-fn command_line(data: &Path) -> String {
+pub(super) fn command_line(data: &Path) -> String {
     let this = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("zap"));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join("zap")).find(|file| file.is_file());

@@ -138,12 +138,13 @@ impl CliError {
 
     fn code(&self) -> u8 {
         match self {
+            Self::Config(ConfigError::Folder { .. }) => code::FAILED,
             Self::Usage(_) | Self::Config(_) | Self::Firehose(FirehoseError::Address(_)) => code::USAGE,
             Self::Firehose(FirehoseError::Connect { .. }) => code::UNREACHABLE,
             Self::NotFound(_) => code::NOT_FOUND,
             Self::NoToken { .. } => code::NOT_AUTHORIZED,
             Self::Unreachable { .. } => code::UNREACHABLE,
-            Self::Refused { status: 401 | 403, .. } => code::NOT_AUTHORIZED,
+            Self::Refused { status, name, .. } if is_about_tokens(*status, name) => code::NOT_AUTHORIZED,
             Self::Refused { status, name, .. } if *status == 404 || name.ends_with("NotFound") => {
                 code::NOT_FOUND
             }
@@ -182,9 +183,16 @@ impl CliError {
                     .to_owned()
             }
             Self::PortInUse { .. } => "stop that one, or choose another with --listen".to_owned(),
+            Self::Config(ConfigError::Folder { .. }) => return None,
             Self::Config(_) => "`zap config` shows every setting and where it came from".to_owned(),
-            Self::Refused { status: 401 | 403, .. } => {
+            Self::Refused { status, name, .. } if is_about_tokens(*status, name) => {
                 "the token does not open this; see --token and --data in `zap --help`".to_owned()
+            }
+            Self::Refused { name, .. } if name == "HandleNotAvailable" => {
+                "choose another name; `zap agent list` shows those there are".to_owned()
+            }
+            Self::Refused { name, .. } if name == "InvalidName" => {
+                "a name has letters, digits and hyphens, as in alice or build-bot-2".to_owned()
             }
             Self::Refused { status: 501, .. } => {
                 "the server does not have this method; is it a zap server?".to_owned()
@@ -195,4 +203,10 @@ impl CliError {
             _ => return None,
         })
     }
+}
+
+/// Whether the server refused the token. A malformed one is a 400, as at the reference server.
+fn is_about_tokens(status: u16, name: &str) -> bool {
+    matches!(status, 401 | 403)
+        || matches!(name, "InvalidToken" | "ExpiredToken" | "AuthMissing" | "VaultLocked")
 }
