@@ -4,8 +4,8 @@
 //! events reach subscribers is the host's affair; what a subscriber's cursor means is decided here ([`Head::start`]).
 //!
 //! Invariants
-//! - `seq` never goes back: the next is `max(last + 1, now)` in microseconds, below 2^53. The last one given is kept
-//!   in a row of its own, so an emptied log does not start over.
+//! - `seq` never goes back: the next is `max(last + 1, now)` in microseconds, below 2^53. An
+//!   emptied log does not start over: expiry notes the last number it takes away.
 //! - A repeated drain is harmless: an event is taken only when its outbox id is above the last of its DID. The other
 //!   side of that bargain: an outbox has to be drained in order and without gaps.
 //! - After `#account deleted` the account's older events go, in bounded steps ([`Expire`]), also after a crash.

@@ -18,7 +18,8 @@ CREATE TABLE source (
 ) STRICT;
 CREATE INDEX source_to_remove ON source (id) WHERE remove_before IS NOT NULL;
 
--- last_seq is the newest number ever given, also when its row is gone; expired_seq the newest whose row expired.
+-- What is known beyond the rows there are: last_seq the newest number whose row is gone, expired_seq the newest whose
+-- row expired. The newest number ever given is last_seq or the newest row's.
 CREATE TABLE head (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     last_seq INTEGER NOT NULL,

@@ -59,9 +59,6 @@ impl Sequencer {
                     Ok(Some(last))
                 })
                 .collect::<Result<Vec<_>, Error>>()?;
-            if last != self.last_seq {
-                sql.execute("UPDATE head SET last_seq = ? WHERE id = 1", &[Value::Integer(last)])?;
-            }
             Ok::<_, Error>(seqs)
         })?;
         self.last_seq = last;
@@ -116,9 +113,12 @@ fn is_deletion(frame: &[u8]) -> bool {
 /// # Errors
 /// [`SqlError`].
 pub fn head(sql: &dyn Sql) -> Result<Head, SqlError> {
-    let head = query_first(sql, "SELECT last_seq, expired_seq FROM head WHERE id = 1", &[], |row| {
-        Ok(Head { last_seq: row.integer(0)?, expired_seq: row.integer(1)? })
-    })?;
+    let head = query_first(
+        sql,
+        "SELECT max(last_seq, coalesce((SELECT max(seq) FROM event), 0)), expired_seq FROM head WHERE id = 1",
+        &[],
+        |row| Ok(Head { last_seq: row.integer(0)?, expired_seq: row.integer(1)? }),
+    )?;
     Ok(head.unwrap_or_default())
 }
 
@@ -208,9 +208,10 @@ fn remove_expired(sql: &dyn Sql, before_us: i64, limit: u64) -> Result<u64, SqlE
         |row| row.optional_integer(0),
     )?;
     let Some(Some(through)) = through else { return Ok(0) };
+    // The newest number is noted as well, for its row may be the one that goes.
     sql.execute(
-        "UPDATE head SET expired_seq = max(expired_seq, ?) WHERE id = 1",
-        &[Value::Integer(through)],
+        "UPDATE head SET expired_seq = max(expired_seq, ?), last_seq = max(last_seq, ?) WHERE id = 1",
+        &[Value::Integer(through), Value::Integer(through)],
     )?;
     sql.execute("DELETE FROM event WHERE seq <= ?", &[Value::Integer(through)])
 }

@@ -11,8 +11,8 @@
 //! - The thread never waits for a subscriber; shards wait for the thread (the queue is bounded), which is what keeps
 //!   a flood of writes from filling memory.
 //!
-//! Tricky bit: under load the thread paces itself, the longer the more subscribers there are. A wake-up and a write
-//! cost each subscriber the same for one event as for ten.
+//! Tricky bit: under load the thread paces itself, the longer the more subscribers there are. A transaction costs
+//! about the same for one event as for ten, and so do each subscriber's wake-up and write.
 
 mod backfill;
 mod ring;
@@ -45,8 +45,10 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(10);
 const EXPIRY_ROWS: u32 = 500;
 /// Between two tries of an append that failed.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
-/// Pacing: this long per subscriber between two appends, so that at most about a third of a core goes into waking
-/// and writing, and never longer than the second value, which an event may wait on average half of.
+/// Pacing: at least this long between two appends, since a transaction for two events costs hardly more than for one;
+/// longer the more subscribers there are, so that waking and writing to them takes at most about a third of a core; and
+/// never longer than the last value. An event that comes alone does not wait at all.
+const PACE_MIN: Duration = Duration::from_millis(2);
 const PACE_PER_SUBSCRIBER: Duration = Duration::from_micros(25);
 const PACE_MAX: Duration = Duration::from_millis(3);
 
@@ -274,7 +276,7 @@ impl Writer {
     /// Lets events gather when subscribers were woken a moment ago.
     fn pace(&self) {
         let subscribers = u32::try_from(self.shared.subscribers.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
-        let pace = PACE_PER_SUBSCRIBER.saturating_mul(subscribers).min(PACE_MAX);
+        let pace = PACE_PER_SUBSCRIBER.saturating_mul(subscribers).clamp(PACE_MIN, PACE_MAX);
         let wait = pace.saturating_sub(self.appended_at.elapsed());
         if !wait.is_zero() {
             std::thread::sleep(wait);
