@@ -12,7 +12,6 @@
 
 mod command;
 pub mod frame;
-pub mod limits;
 mod log;
 pub mod verify;
 

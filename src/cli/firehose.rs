@@ -16,8 +16,8 @@ use super::error::CliError;
 use super::out::Out;
 use super::session::{Connection, Session};
 use crate::host::native::fetch::install_tls_provider;
+use crate::limits::FIREHOSE_FRAME_BYTES_MAX;
 use crate::sequencer::frame::Event;
-use crate::sequencer::limits::FIREHOSE_FRAME_BYTES_MAX;
 use crate::sequencer::verify::{Finding, Severity, Verifier};
 
 mod keys;

@@ -21,7 +21,7 @@ use cid::Cid;
 
 use super::frame::{AccountEvent, Event, IdentityEvent, SEQ_LIMIT};
 use crate::crypto::VerifyingKey;
-use crate::sequencer::limits::{FIREHOSE_FRAME_BYTES_MAX, VERIFIER_ACCOUNTS_MAX};
+use crate::limits::{FIREHOSE_FRAME_BYTES_MAX, VERIFIER_ACCOUNTS_MAX};
 use crate::syntax::{validate_datetime, validate_did, validate_handle};
 
 pub use finding::{Finding, Severity};

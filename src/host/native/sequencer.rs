@@ -33,7 +33,7 @@ use self::backfill::Backfill;
 use self::ring::{Batch, Ring};
 use self::sync::{Mark, Syncer};
 use super::sql::{Database, Durability};
-use crate::sequencer::limits::{SEQUENCER_BATCH_BYTES_MAX, SEQUENCER_QUEUE_MAX};
+use crate::limits::{SEQUENCER_BATCH_BYTES_MAX, SEQUENCER_QUEUE_MAX};
 use crate::sequencer::{Append, Command, Error, Expire, GetHead, Head, OutboxEvent, Reply, Sequencer, head};
 use crate::store::SqlError;
 
@@ -66,7 +66,7 @@ pub struct Options {
 impl Options {
     /// With the usual ring.
     pub fn new(path: PathBuf, backfill_window: Duration) -> Self {
-        Self { path, backfill_window, ring_bytes_max: crate::sequencer::limits::FIREHOSE_RING_BYTES_MAX }
+        Self { path, backfill_window, ring_bytes_max: crate::limits::FIREHOSE_RING_BYTES_MAX }
     }
 }
 

@@ -13,8 +13,7 @@ use super::super::frame::{Action, CommitEvent, RepoOp, SyncEvent};
 use super::signature::read_slice;
 use super::{Check, Finding};
 use crate::data_model::decode_record;
-use crate::limits::{COMMIT_BLOCKS_BYTES_MAX, COMMIT_OPS_MAX};
-use crate::sequencer::limits::SYNC_BLOCKS_BYTES_MAX;
+use crate::limits::{COMMIT_BLOCKS_BYTES_MAX, COMMIT_OPS_MAX, SYNC_BLOCKS_BYTES_MAX};
 use crate::syntax::{Tid, validate_nsid, validate_record_key};
 
 /// How far ahead of the clock relays take a rev.

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::super::sql::Database;
 use super::websocket;
-use crate::sequencer::limits::FIREHOSE_WRITE_BYTES_MAX;
+use crate::limits::FIREHOSE_WRITE_BYTES_MAX;
 use crate::sequencer::{Error, for_each_event};
 
 /// Reads that run at the same time: more would only take the processors from the writers.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::websocket;
-use crate::sequencer::limits::FIREHOSE_WRITE_BYTES_MAX;
+use crate::limits::FIREHOSE_WRITE_BYTES_MAX;
 
 /// Buffers written in one go: each costs an entry in the system call's list.
 const BUFFERS_MAX: usize = 64;

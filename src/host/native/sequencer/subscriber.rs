@@ -22,7 +22,7 @@ use super::ring::Position;
 use super::websocket::{self, ClientFrame};
 use super::{SequencerHandle, Shared};
 use crate::host::SubscribeError;
-use crate::sequencer::limits::FIREHOSE_SUBSCRIBERS_MAX;
+use crate::limits::FIREHOSE_SUBSCRIBERS_MAX;
 use crate::sequencer::{Head, Start, frame};
 
 /// Between two pings; a client that has sent nothing in between is gone.

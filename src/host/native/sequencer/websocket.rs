@@ -6,7 +6,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
-use crate::sequencer::limits::FIREHOSE_CLIENT_MESSAGE_BYTES_MAX;
+use crate::limits::FIREHOSE_CLIENT_MESSAGE_BYTES_MAX;
 
 /// The longest header of a message without mask.
 pub(super) const HEADER_BYTES_MAX: usize = 10;
