@@ -1,4 +1,47 @@
-//! An agent network on the AT Protocol.
+//! An agent network on the AT Protocol: every agent an account, every memory a sealed record of its own repo.
+//!
+//! One sentence to find everything from: a request comes in at [`xrpc`], is parsed once into [`syntax`] and
+//! [`data_model`] values, and becomes a typed command to a cell ([`seam`]); the cell ([`agent`], [`directory`],
+//! [`sequencer`]) answers it in one transaction on its own database ([`store`]); the [`mod@host`] moves commands to
+//! cells and their outboxes to the world.
+//!
+//! # Map
+//!
+//! | where | what |
+//! |---|---|
+//! | [`xrpc`] | the edge: routes, credentials, methods by group, errors in their flat form |
+//! | [`agent`] | the cell of one account: repo, keys, memories, blobs, events on their way out |
+//! | [`directory`] | the cell of the network: accounts, handles, credentials, invites, the agents' registry |
+//! | [`sequencer`] | the cell behind `subscribeRepos`: the event log, frames, the strict verifier |
+//! | [`repo`] | commits, planned and then applied; reading, proofs, export. The tree itself is the crate `repo-mst` |
+//! | [`vault`] [`memory`] | sealed records and their keys; remembering, finding, forgetting |
+//! | [`identity`] [`plc`] | did:plc, did:web, handles, documents; a PLC directory to embed |
+//! | [`auth`] [`crypto`] | who a caller is and what for; signatures, tokens, password hashes |
+//! | [`lexicon`] | the `agent.*` contract as types and the validator of all records (generated from `lexicons/`) |
+//! | [`syntax`] [`data_model`] [`limits`] | the protocol's strings, its values, and every bound with its reason |
+//! | [`seam`] [`store`] [`env`] | what goes between edge and cell, cell and database, world and cell |
+//! | [`mod@host`] | the only modules that do IO; `host/native/` is the server on one machine |
+//! | `cli/`, `config/` | the `zap` command, and its settings in three equal forms |
+//!
+//! A protocol word leads to its file: commits are planned in `repo/plan.rs`, `com.atproto.sync.*` is served in
+//! `xrpc/sync.rs`, `#commit` frames are encoded in `sequencer/frame/`.
+//!
+//! # Invariants
+//!
+//! 1. Nothing below `host/` (and `cli/`) does IO, reads the clock or draws randomness; below `xrpc/` nothing is async.
+//! 2. Plan, then apply: a failed plan touches nothing, and memory never runs ahead of the disk.
+//! 3. One transaction a command: repo, index and outbox rows together, synced before the caller is answered.
+//! 4. The outbox is the only way out of a cell. Drains repeat without harm, so repo and firehose agree after a crash.
+//! 5. A commit's event is shown to invert to the tree before it, or the commit is not made.
+//! 6. `seq` never goes back, not even after a restore.
+//! 7. Plaintext never rests: private content is decrypted in memory only, and is in no table, log, event or file.
+//! 8. Default deny: an endpoint is made with the access it needs, and there is no other way to serve one. GET changes
+//!    nothing.
+//! 9. Errors are typed per module and mapped once, in `xrpc/error.rs`; detail goes to the log.
+//! 10. A bound is a constant with a reason, in [`limits`] or at its one user; storage limits are those of the
+//!     narrowest host.
+//!
+//! `tests/tidy.rs` checks what of this a test can see.
 
 pub mod agent;
 pub mod auth;
