@@ -14,8 +14,7 @@ use serde_json::Value;
 
 use crate::crypto::VerifyingKey;
 use crate::data_model::{Cid, DataModelError, Ipld, decode_record};
-use crate::host::native::limits::{VERIFY_BLOCKS_MAX, VERIFY_REPO_BYTES_MAX};
-use crate::limits::RECORD_BYTES_MAX;
+use crate::limits::{RECORD_BYTES_MAX, VERIFY_BLOCKS_MAX, VERIFY_REPO_BYTES_MAX};
 use crate::syntax::{validate_nsid, validate_record_key, validate_tid};
 
 /// What is wrong with a repo.

@@ -18,7 +18,6 @@ mod directory;
 pub mod dns;
 pub mod fetch;
 pub mod files;
-pub mod limits;
 pub mod plc;
 mod readers;
 pub mod sequencer;

@@ -17,8 +17,8 @@ use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::limits::{BLOB_CHUNK_BYTES, BLOB_HEAD_BYTES};
 use crate::host::{ByteStream, HostError, PutBlobError, StoredBlob};
+use crate::limits::{BLOB_CHUNK_BYTES, BLOB_HEAD_BYTES};
 use crate::syntax::Did;
 
 /// The blobs of all accounts of a server.

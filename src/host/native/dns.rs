@@ -5,8 +5,8 @@ use std::time::Duration;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::{RData, RecordType};
 
-use super::limits::{DNS_TIMEOUT_SECONDS, DNS_TXT_RECORDS_MAX};
 use crate::host::HostError;
+use crate::limits::{DNS_TIMEOUT_SECONDS, DNS_TXT_RECORDS_MAX};
 
 /// Asks the machine's own resolvers, with a cache that honours TTLs.
 pub struct Dns {

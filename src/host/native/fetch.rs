@@ -14,8 +14,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::limits::{FETCH_BODY_BYTES_MAX, FETCH_TIMEOUT_SECONDS};
 use crate::host::HostError;
+use crate::limits::{FETCH_BODY_BYTES_MAX, FETCH_TIMEOUT_SECONDS};
 
 pub mod address;
 
