@@ -3,7 +3,7 @@
 //! [`Agent`] is the cell in memory: opened keys, the newest commit, the part of the tree that was used lately, and
 //! the memory index once it was needed. Its database is the truth. [`Agent::handle`] answers one [`Command`] in one
 //! transaction; what must leave the cell is written to the outbox in that transaction and also handed to the host in
-//! [`Effects`], so that the host need not read it back. Commands that only read are answered by [`read`] from any
+//! [`Effects`], so that the host need not read it back. Commands that only read are answered by [`read()`] from any
 //! connection.
 //!
 //! Invariants

@@ -158,7 +158,7 @@ where
     R::from_answer(answer).ok_or(agent::Error::Mismatch)
 }
 
-/// As [`agent`], to the directory.
+/// As [`agent()`], to the directory.
 ///
 /// # Errors
 /// The cell's own.

@@ -1,6 +1,6 @@
 //! Lexicons: the contract of records and methods, as types and as a validator.
 //!
-//! - [`schema`], [`catalog`]: lexicon documents as a model, and many of them by name.
+//! - [`schema`], [`mod@catalog`]: lexicon documents as a model, and many of them by name.
 //! - [`validate`], [`params`]: values and query strings against them.
 //! - [`data`]: values of the data model inside Rust types, in JSON and in DAG-CBOR.
 //! - [`agent`]: Rust types of the agent.* lexicons, written by `codegen`; see `docs/lexicons.md` for the contract.

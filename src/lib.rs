@@ -1,7 +1,7 @@
 //! An agent network on the AT Protocol: every agent an account, every memory a sealed record of its own repo.
 //!
 //! One sentence to find everything from: a request comes in at [`xrpc`], is parsed once into [`syntax`] and
-//! [`data_model`] values, and becomes a typed command to a cell ([`seam`]); the cell ([`agent`], [`directory`],
+//! [`data_model`] values, and becomes a typed command to a cell ([`mod@seam`]); the cell ([`agent`], [`directory`],
 //! [`sequencer`]) answers it in one transaction on its own database ([`store`]); the [`mod@host`] moves commands to
 //! cells and their outboxes to the world.
 //!
@@ -19,7 +19,7 @@
 //! | [`auth`] [`crypto`] | who a caller is and what for; signatures, tokens, password hashes |
 //! | [`lexicon`] | the `agent.*` contract as types and the validator of all records (generated from `lexicons/`) |
 //! | [`syntax`] [`data_model`] [`limits`] | the protocol's strings, its values, and every bound with its reason |
-//! | [`seam`] [`store`] [`env`] | what goes between edge and cell, cell and database, world and cell |
+//! | [`mod@seam`] [`store`] [`mod@env`] | what goes between edge and cell, cell and database, world and cell |
 //! | [`mod@host`] | the only modules that do IO; `host/native/` is the server on one machine |
 //! | `cli/`, `config/` | the `zap` command, and its settings in three equal forms |
 //!

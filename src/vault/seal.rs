@@ -95,7 +95,7 @@ pub(super) fn derive(
     Ok((ChaCha20Poly1305::new(key.into()), *commit))
 }
 
-/// [`derive`] for opening: refuses unless suite and commitment are right.
+/// [`derive()`] for opening: refuses unless suite and commitment are right.
 pub(super) fn derive_checked(
     form: Form,
     key: &DataKey,
