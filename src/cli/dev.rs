@@ -123,22 +123,35 @@ async fn find_or_make(session: &Session, newcomer: &Newcomer) -> Result<Known, C
     let handle = session.handle(name).await?;
     let found: Result<Value, _> =
         session.query(As::Admin, "agent.admin.getAgent", &[("agent", &handle)]).await;
-    match found {
-        Ok(agent) => Ok(Known {
-            did: text_field(&agent, "did").unwrap_or_default().to_owned(),
-            token: session.agent_token(name).ok(),
-            handle,
-        }),
+    let known = match found {
+        Ok(agent) => {
+            let did = text_field(&agent, "did").unwrap_or_default().to_owned();
+            let known = Known { handle, did, token: session.agent_token(name).ok() };
+            if has_written(&agent) {
+                return Ok(known);
+            }
+            // It was made by a start that was interrupted right then.
+            known
+        }
         Err(CliError::Refused { name: error, .. }) if error.ends_with("NotFound") => {
             let input = json!({"name": name, "displayName": newcomer.display_name});
             let (created, _) = agent::create(session, &input).await?;
-            for (summary, tags) in newcomer.memories {
-                memory::keep(session, &created.token, &memory::note(summary, tags)).await?;
-            }
-            Ok(Known { handle: created.handle, did: created.did, token: Some(created.token) })
+            Known { handle: created.handle, did: created.did, token: Some(created.token) }
         }
-        Err(error) => Err(error),
+        Err(error) => return Err(error),
+    };
+    if let Some(token) = &known.token {
+        for (summary, tags) in newcomer.memories {
+            memory::keep(session, token, &memory::note(summary, tags)).await?;
+        }
     }
+    Ok(known)
+}
+
+/// Whether an agent has, or ever had, anything of its own.
+fn has_written(agent: &Value) -> bool {
+    let count = |name| agent.get(name).and_then(Value::as_u64).unwrap_or_default();
+    count("recordCount") > 0 || text_field(agent, "lastActiveAt").is_some()
 }
 
 fn print(server: &Server, data: &Path, agents: &[Known], out: Out) -> Result<(), CliError> {
