@@ -1,17 +1,19 @@
 //! Which blobs the host keeps for this account, and which may go.
 
-use super::{AddBlob, Agent, Error, ExpireBlobs};
+use super::{AddBlob, Agent, BlobClaim, Error, ExpireBlobs};
 use crate::env::Env;
-use crate::store::{Sql, Value, query_all};
+use crate::store::{Sql, Value, query_all, query_first};
 
 impl Agent {
     pub(super) fn add_blob(&mut self, sql: &dyn Sql, env: &Env<'_>, command: &AddBlob) -> Result<(), Error> {
         self.account()?;
         let bytes = i64::try_from(command.bytes).map_err(|_| Error::InvalidWrites("blob size".to_owned()))?;
-        // Uploading again starts the time of an unreferenced blob anew.
+        // Uploading again starts the time of an unreferenced blob anew, and may give it another type; the type of a
+        // referenced one is what its records say.
         sql.execute(
             "INSERT INTO blob (cid, mime, bytes, uploaded_us) VALUES (?, ?, ?, ?) \
-             ON CONFLICT (cid) DO UPDATE SET uploaded_us = excluded.uploaded_us",
+             ON CONFLICT (cid) DO UPDATE SET uploaded_us = excluded.uploaded_us, \
+             mime = iif(EXISTS (SELECT 1 FROM blob_reference WHERE cid = excluded.cid), mime, excluded.mime)",
             &[
                 Value::Text(&command.cid),
                 Value::Text(&command.mime),
@@ -39,4 +41,27 @@ impl Agent {
         }
         Ok(expired)
     }
+}
+
+/// Checks that the blobs of a record are here and are what the record says. The type of one that other records refer
+/// to already is left alone, as the reference server leaves it: the same bytes may be seen in two ways.
+///
+/// # Errors
+/// [`Error::BlobNotFound`], [`Error::InvalidBlob`], [`Error::Sql`].
+pub(super) fn check_blobs(sql: &dyn Sql, claims: &[BlobClaim]) -> Result<(), Error> {
+    for claim in claims {
+        let statement = "SELECT mime, bytes, EXISTS (SELECT 1 FROM blob_reference WHERE cid = ?1) FROM blob \
+                         WHERE cid = ?1";
+        let found = query_first(sql, statement, &[Value::Text(&claim.cid)], |row| {
+            Ok((row.text(0)?.to_owned(), row.integer(1)?.unsigned_abs(), row.integer(2)? != 0))
+        })?;
+        let (mime, bytes, is_referenced) = found.ok_or_else(|| Error::BlobNotFound(claim.cid.clone()))?;
+        if bytes != claim.bytes {
+            return Err(Error::InvalidBlob { what: "Size".into(), found: bytes.to_string() });
+        }
+        if !is_referenced && mime != claim.mime {
+            return Err(Error::InvalidBlob { what: "Mimetype".into(), found: mime });
+        }
+    }
+    Ok(())
 }

@@ -81,10 +81,21 @@ pub struct Write {
     pub rkey: Option<String>,
     /// The record as canonical DAG-CBOR; absent for a delete.
     pub record: Option<ByteBuf>,
-    /// CIDs of the blobs the record refers to.
-    pub blobs: Vec<String>,
+    /// The blobs the record refers to; all must be uploaded.
+    pub blobs: Vec<BlobClaim>,
     /// The record's CID must be this (`Some(None)`: there must be none), else `InvalidSwap`.
     pub swap_record: Option<Option<String>>,
+}
+
+/// What a record says of a blob it refers to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobClaim {
+    /// Its CID.
+    pub cid: String,
+    /// Its MIME type.
+    pub mime: String,
+    /// Its length in bytes.
+    pub bytes: u64,
 }
 
 /// Applies writes in one commit.

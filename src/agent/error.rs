@@ -1,5 +1,7 @@
 //! Why an agent cell refused. Serialisable: it crosses the seam.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::repo::RepoError;
@@ -34,12 +36,32 @@ pub enum Error {
     /// A block that was asked for is not in the repo.
     #[error("{0}")]
     BlockNotFound(String),
+    /// A record refers to a blob that was not uploaded, or is gone again.
+    #[error("Could not find blob: {0}")]
+    BlobNotFound(String),
+    /// A record says of a blob what is not so.
+    #[error("Referenced {what} does not match stored blob. Expected: {found}")]
+    InvalidBlob {
+        /// `Mimetype` or `Size`.
+        what: Cow<'static, str>,
+        /// What is so.
+        found: String,
+    },
     /// No memory under that key: never made, or forgotten.
     #[error("there is no such memory: it was never made or is forgotten")]
     MemoryNotFound,
-    /// Not a memory, a cursor that is none, a filter that matches everything.
+    /// Not a memory.
     #[error("{0}")]
     InvalidMemory(String),
+    /// A memory longer than a sealed record may be.
+    #[error("{0}")]
+    MemoryTooLarge(String),
+    /// A cursor that is none of ours.
+    #[error("invalid cursor")]
+    InvalidCursor,
+    /// A filter that would destroy everything.
+    #[error("{0}")]
+    InvalidFilter(String),
     /// A sealed record does not open.
     #[error("{0}")]
     SealBroken(String),
@@ -85,7 +107,10 @@ impl From<memory::Error> for Error {
             memory::Error::Sql(error) => Error::Sql(error),
             memory::Error::SealBroken { .. } => Error::SealBroken(text),
             memory::Error::Vault(error) => error.into(),
-            _ => Error::InvalidMemory(text),
+            memory::Error::TooLarge { .. } => Error::MemoryTooLarge(text),
+            memory::Error::Cursor => Error::InvalidCursor,
+            memory::Error::EmptyFilter => Error::InvalidFilter(text),
+            memory::Error::Invalid(_) => Error::InvalidMemory(text),
         }
     }
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use cid::Cid;
 use repo_mst::Tree;
 
+use super::blobs::check_blobs;
 use super::{Account, Agent, ApplyWrites, CommitMeta, Error, Write, WriteAction, WriteResult, WritesApplied};
 use crate::env::Env;
 use crate::limits::TREE_NODES_LOADED_MAX;
@@ -38,6 +39,7 @@ impl Agent {
                 Some(rkey) => rkey.clone(),
                 None => account.next_record_key(&mut last_key, env.now_us),
             };
+            check_blobs(sql, &write.blobs)?;
             if write.collection == vault::COLLECTION && write.action != WriteAction::Create {
                 unsealed.push(rkey.clone());
             }
@@ -120,7 +122,7 @@ fn wish(write: Write, rkey: &str) -> Result<Wish, Error> {
         action: write.action,
         path: format!("{}/{rkey}", write.collection),
         block: write.record.map(|record| Bytes::from(record.into_vec())),
-        blobs: write.blobs,
+        blobs: write.blobs.into_iter().map(|blob| blob.cid).collect(),
         swap,
     })
 }

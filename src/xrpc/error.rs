@@ -152,9 +152,11 @@ impl From<agent::Error> for XrpcError {
         let text = error.to_string();
         match error {
             E::NoRepo => Self::named("RepoNotFound", text),
-            E::RepoExists | E::RecordNotFound(_) | E::InvalidWrites(_) | E::BlockNotFound(_) => {
-                Self::invalid(text)
-            }
+            E::RepoExists | E::RecordNotFound(_) | E::InvalidWrites(_) => Self::invalid(text),
+            E::BlockNotFound(_) => Self::named("BlockNotFound", text),
+            E::BlobNotFound(_) => Self::named("BlobNotFound", text),
+            E::InvalidBlob { what, .. } if what == "Size" => Self::named("InvalidSize", text),
+            E::InvalidBlob { .. } => Self::named("InvalidMimeType", text),
             E::Inactive(status) => match status.as_str() {
                 "takendown" => Self::named("AccountTakedown", "Account has been taken down"),
                 "deactivated" => Self::named("AccountDeactivated", "Account is deactivated"),
@@ -163,6 +165,9 @@ impl From<agent::Error> for XrpcError {
             E::InvalidSwap(_) => Self::named("InvalidSwap", text),
             E::MemoryNotFound => Self::named("MemoryNotFound", text),
             E::InvalidMemory(_) => Self::named("InvalidMemory", text),
+            E::MemoryTooLarge(_) => Self::named("MemoryTooLarge", text),
+            E::InvalidCursor => Self::named("InvalidCursor", text),
+            E::InvalidFilter(_) => Self::named("InvalidFilter", text),
             E::SealBroken(_) => Self::named("SealBroken", text),
             E::Vault(detail) => {
                 tracing::error!(%detail, "a vault does not open");
