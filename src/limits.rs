@@ -34,8 +34,8 @@ pub const CBOR_DEPTH_MAX: usize = 32;
 /// Bytes of a JSON request body: as the reference server has it, ample for one record of text.
 pub const JSON_BODY_BYTES_MAX: usize = 150_000;
 
-/// Bytes of an `applyWrites` body: as the reference server has it; up to 200 operations in one.
-pub const APPLY_WRITES_BODY_BYTES_MAX: usize = 1_000_000;
+/// Bytes of a body with records in it: as the reference server has it; a record of any size, or 200 operations.
+pub const RECORDS_BODY_BYTES_MAX: usize = 1_000_000;
 
 /// Bytes of a sealed blob: it is sealed and opened in memory at once.
 pub const SEALED_BLOB_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -121,3 +121,9 @@ pub const SYNC_BLOCKS_BYTES_MAX: usize = 10_000;
 
 /// Accounts whose state the firehose verifier keeps, at about 300 bytes each; others are checked event by event.
 pub const VERIFIER_ACCOUNTS_MAX: usize = 1_000_000;
+
+/// Blocks of one `getBlocks`: with a megabyte each, what an answer may take in memory.
+pub const GET_BLOCKS_MAX: usize = 200;
+
+/// Commits that one `agent.memory.forget` makes, of a hundred memories each, before it stops and says how far it got.
+pub const FORGET_COMMITS_MAX: usize = 1_000;

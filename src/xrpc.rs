@@ -12,12 +12,15 @@ pub mod endpoint;
 pub mod error;
 mod identities;
 mod identity;
+mod memory;
 mod notices;
 mod plc;
+mod repo;
 mod router;
 mod server;
 mod signup;
 mod subscribe_repos;
+mod sync;
 #[cfg(test)]
 mod tests;
 
@@ -61,7 +64,18 @@ impl App {
     where
         R: Request<Command = agent::Command, Answer = agent::Reply>,
     {
-        Ok(crate::host::agent(&self.host, did, request).await?)
+        Ok(self.host_agent(did, request).await?)
+    }
+
+    /// As [`App::agent`], for those who tell the cell's errors apart.
+    ///
+    /// # Errors
+    /// The cell's own.
+    pub async fn host_agent<R>(&self, did: &Did, request: R) -> Result<R::Reply, agent::Error>
+    where
+        R: Request<Command = agent::Command, Answer = agent::Reply>,
+    {
+        crate::host::agent(&self.host, did, request).await
     }
 
     /// Asks the directory cell.
@@ -98,5 +112,14 @@ impl App {
 
 /// Every method served, by group.
 pub fn endpoints() -> Vec<Endpoint> {
-    [server::endpoints(), identity::endpoints(), admin::endpoints(), subscribe_repos::endpoints()].concat()
+    [
+        server::endpoints(),
+        identity::endpoints(),
+        repo::endpoints(),
+        sync::endpoints(),
+        subscribe_repos::endpoints(),
+        admin::endpoints(),
+        memory::endpoints(),
+    ]
+    .concat()
 }

@@ -420,7 +420,7 @@ pub struct Forget {
     pub rkeys: Vec<String>,
     /// Or all that match, in bounded portions (asked again while `more`).
     pub filter: Option<Filter>,
-    /// Count only.
+    /// Only count, in `shredded`, all that would be destroyed.
     pub dry_run: bool,
 }
 

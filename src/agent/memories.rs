@@ -86,7 +86,10 @@ impl Agent {
         };
         let more = forgetting.more;
         if command.dry_run {
-            let shredded = forgetting.keys.len() as u64;
+            let shredded = match &command.filter {
+                Some(filter) => account.memory.count_matching(sql, filter)? as u64,
+                None => forgetting.keys.len() as u64,
+            };
             return Ok(Forgotten { rkeys: forgetting.records, shredded, more });
         }
         let changes = self.sealed_changes(sql, WriteAction::Delete, &forgetting.records, None)?;

@@ -162,6 +162,17 @@ impl Memory {
         self.plan_forget(sql, &rkeys)
     }
 
+    /// How many memories match; as many as forgetting them all would destroy.
+    ///
+    /// # Errors
+    /// [`Error::EmptyFilter`], [`Error::Sql`].
+    pub fn count_matching(&mut self, sql: &dyn Sql, filter: &Filter) -> Result<usize, Error> {
+        if filter.is_empty() {
+            return Err(Error::EmptyFilter);
+        }
+        Ok(self.restored(sql)?.index.newest(filter, None).count())
+    }
+
     /// Lets the index follow what was forgotten.
     pub fn forgotten(&mut self, done: &Forgetting) {
         if let Some(restored) = &mut self.index {

@@ -232,6 +232,17 @@ pub fn parse_params<P: DeserializeOwned>(query: &str) -> Result<P, XrpcError> {
         .map_err(|error| XrpcError::invalid(format!("Invalid parameters: {error}")))
 }
 
+/// A page's length: as asked for, `default` unless asked.
+///
+/// # Errors
+/// `InvalidRequest` when it is not 1 to `max`.
+pub fn check_limit(limit: Option<u32>, default: u32, max: u32) -> Result<u32, XrpcError> {
+    match limit.unwrap_or(default) {
+        limit if (1..=max).contains(&limit) => Ok(limit),
+        _ => Err(XrpcError::invalid(format!("Invalid parameters: limit must be 1 to {max}"))),
+    }
+}
+
 /// Reads a body of at most `bytes_max` bytes.
 ///
 /// # Errors

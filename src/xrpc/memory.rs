@@ -1,0 +1,265 @@
+//! agent.memory.*: what an agent keeps to itself, opened for its owner alone.
+//!
+//! Plaintext is here only between the request and the cell: it is checked by its lexicon, brought to its one
+//! encoding, and handed on to be sealed. Nothing of it is logged or named in an error. Memories that are shared or
+//! public are refused by name as long as they cannot be kept as asked.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::endpoint::Json;
+use super::{Context, Endpoint, XrpcError};
+use crate::agent::{Forget, GetMemory, ListMemories, Memory, Recall, Recalled, Remember};
+use crate::auth::Access;
+use crate::data_model::{DataModelError, Ipld, decode_record, encode_record};
+use crate::lexicon::agent::memory::defs::{MemoryView, MemoryViewPrivacy};
+use crate::lexicon::agent::memory::{defs, forget, get, list, recall, remember};
+use crate::lexicon::data::{to_ipld, type_of};
+use crate::lexicon::{BodyOf, Data, catalog};
+use crate::limits::FORGET_COMMITS_MAX;
+use crate::memory::Filter;
+use crate::syntax::{
+    AtUri, CidText, Datetime, Did, Handle, Nsid, format_datetime_ms, parse_datetime_us, validate_nsid,
+};
+use crate::vault;
+
+/// The methods of this group.
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    use crate::limits::RECORDS_BODY_BYTES_MAX;
+    vec![
+        Endpoint::procedure_up_to(remember::NSID, Access::Vault, RECORDS_BODY_BYTES_MAX, remember_one),
+        Endpoint::query(get::NSID, Access::Vault, get_one),
+        Endpoint::query(list::NSID, Access::Vault, list_page),
+        Endpoint::query(recall::NSID, Access::Vault, recall_best),
+        Endpoint::procedure(forget::NSID, Access::Vault, forget_some),
+    ]
+}
+
+async fn remember_one(context: Context, input: remember::Input) -> Result<Json<remember::Output>, XrpcError> {
+    check_body(remember::NSID, &input)?;
+    if input.privacy != remember::Privacy::Private || !input.share_with.is_empty() {
+        return Err(unsupported_privacy());
+    }
+    let did = context.caller.did()?.clone();
+    let Data(memory) = input.memory;
+    let memory = prepare(memory, context.host.now_us())?;
+    let kept = context.agent(&did, Remember { memory: memory.into(), dedupe: input.dedupe }).await?;
+    Ok(Json(remember::Output {
+        uri: uri(&did, &kept.rkey)?,
+        cid: cid(&kept.cid)?,
+        status: remember::Status::from(kept.status),
+    }))
+}
+
+/// Checks a memory and brings it to its one encoding. One of a type that is not known here is the agent's own matter.
+fn prepare(memory: Ipld, now_us: i64) -> Result<Vec<u8>, XrpcError> {
+    let invalid = |message: String| XrpcError::named("InvalidMemory", message);
+    let Ipld::Map(mut fields) = memory else { return Err(invalid("a memory is an object".to_owned())) };
+    // Known types ask for the time; whoever leaves it out means now.
+    fields.entry("createdAt".to_owned()).or_insert_with(|| Ipld::String(format_datetime_ms(now_us)));
+    let memory = Ipld::Map(fields);
+    let name = type_of(&memory).ok_or_else(|| invalid("a memory has a $type".to_owned()))?;
+    if catalog().is_record(name) {
+        catalog().validate_typed(&memory).map_err(|error| invalid(error.to_string()))?;
+    } else {
+        validate_nsid(name).map_err(|error| invalid(format!("$type: {error}")))?;
+    }
+    encode_record(&memory).map_err(|error| match error {
+        DataModelError::TooLarge { .. } => XrpcError::named("MemoryTooLarge", error.to_string()),
+        error => invalid(error.to_string()),
+    })
+}
+
+async fn get_one(context: Context, params: get::Params) -> Result<Json<get::Output>, XrpcError> {
+    let rkey = own_memory(&context, &params.uri)?;
+    let rkey = rkey.ok_or_else(|| XrpcError::from(crate::agent::Error::MemoryNotFound))?;
+    let did = context.caller.did()?;
+    let memory = context.agent(did, GetMemory { rkey }).await?;
+    Ok(Json(view(did, &memory)?))
+}
+
+async fn list_page(context: Context, params: list::Params) -> Result<Json<list::Output>, XrpcError> {
+    check_params(list::NSID, &params)?;
+    if params.privacy.is_some_and(|privacy| privacy != list::Privacy::Private) {
+        return Err(unsupported_privacy());
+    }
+    let did = context.caller.did()?;
+    let filter = Filter {
+        types: params.types.into_iter().map(Nsid::into_string).collect(),
+        tags: params.tags,
+        since_us: time(params.since.as_ref())?,
+        until_us: time(params.until.as_ref())?,
+        as_of_us: None,
+    };
+    let limit = u32::try_from(params.limit).map_err(XrpcError::internal)?;
+    let page = context.agent(did, ListMemories { filter, cursor: params.cursor, limit }).await?;
+    let memories = page.memories.iter().map(|memory| view(did, memory)).collect::<Result<_, _>>()?;
+    Ok(Json(list::Output { cursor: page.cursor, memories }))
+}
+
+async fn recall_best(context: Context, params: recall::Params) -> Result<Json<recall::Output>, XrpcError> {
+    check_params(recall::NSID, &params)?;
+    let did = context.caller.did()?;
+    let filter = Filter {
+        types: params.types.into_iter().map(Nsid::into_string).collect(),
+        tags: params.tags,
+        since_us: time(params.since.as_ref())?,
+        until_us: time(params.until.as_ref())?,
+        as_of_us: time(params.as_of.as_ref())?,
+    };
+    let limit = u32::try_from(params.limit).map_err(XrpcError::internal)?;
+    let min_score = u32::try_from(params.min_score.unwrap_or(0)).map_err(XrpcError::internal)?;
+    let hits = context.agent(did, Recall { query: params.q, filter, limit, min_score }).await?;
+    let results = hits.into_iter().map(|hit| hit_view(did, &hit)).collect::<Result<_, _>>()?;
+    Ok(Json(recall::Output { results }))
+}
+
+async fn forget_some(context: Context, input: forget::Input) -> Result<Json<forget::Output>, XrpcError> {
+    check_body(forget::NSID, &input)?;
+    let invalid = |message| XrpcError::named("InvalidFilter", message);
+    let dry_run = input.dry_run;
+    let command = match (input.uris.as_slice(), input.filter) {
+        ([], Some(filter)) => Forget { rkeys: Vec::new(), filter: Some(read_filter(filter)?), dry_run },
+        ([], None) => return Err(invalid("give the memories' uris, or a filter")),
+        (_, Some(_)) => return Err(invalid("give uris or a filter, not both")),
+        (uris, None) => {
+            let rkeys = uris.iter().map(|uri| own_memory(&context, uri)).collect::<Result<Vec<_>, _>>()?;
+            Forget { rkeys: rkeys.into_iter().flatten().collect(), filter: None, dry_run }
+        }
+    };
+    let did = context.caller.did()?;
+    let mut output = forget::Output { forgotten: 0, shredded: 0 };
+    for _ in 0..FORGET_COMMITS_MAX {
+        let done = context.agent(did, command.clone()).await?;
+        let shredded = i64::try_from(done.shredded).map_err(XrpcError::internal)?;
+        let forgotten = if dry_run { shredded } else { i64::try_from(done.rkeys.len()).unwrap_or(i64::MAX) };
+        output.shredded = output.shredded.saturating_add(shredded);
+        output.forgotten = output.forgotten.saturating_add(forgotten);
+        if dry_run || !done.more || command.filter.is_none() {
+            break;
+        }
+    }
+    Ok(Json(output))
+}
+
+fn read_filter(filter: defs::Filter) -> Result<Filter, XrpcError> {
+    Ok(Filter {
+        types: filter.types.into_iter().map(Nsid::into_string).collect(),
+        tags: filter.tags,
+        since_us: time(filter.since.as_ref())?,
+        until_us: time(filter.until.as_ref())?,
+        as_of_us: None,
+    })
+}
+
+fn unsupported_privacy() -> XrpcError {
+    XrpcError::named(
+        "UnsupportedPrivacy",
+        "only private memories are kept by this version: leave privacy and shareWith out",
+    )
+}
+
+/// The record key of a memory of the caller's; `None` for an address in its repo that can be no memory.
+fn own_memory(context: &Context, uri: &AtUri) -> Result<Option<String>, XrpcError> {
+    let account = &context.caller.account()?.account;
+    let authority = uri.authority();
+    let is_own = authority == account.did.as_str()
+        || Handle::try_from(authority).is_ok_and(|handle| handle.normalized() == account.handle);
+    if !is_own {
+        return Err(XrpcError::invalid("the uri is not of the caller's own repo"));
+    }
+    let in_vault = uri.collection() == Some(vault::COLLECTION);
+    Ok(uri.record_key().filter(|_| in_vault).map(str::to_owned))
+}
+
+fn view(did: &Did, memory: &Memory) -> Result<MemoryView, XrpcError> {
+    let value = open(memory)?;
+    let created_at = match &value {
+        Ipld::Map(fields) => created_at(fields),
+        _ => None,
+    };
+    Ok(MemoryView {
+        uri: uri(did, &memory.rkey)?,
+        cid: cid(&memory.cid)?,
+        memory: Data(value),
+        privacy: MemoryViewPrivacy::Private,
+        created_at,
+    })
+}
+
+fn hit_view(did: &Did, hit: &Recalled) -> Result<recall::Hit, XrpcError> {
+    Ok(recall::Hit {
+        uri: uri(did, &hit.memory.rkey)?,
+        cid: Some(cid(&hit.memory.cid)?),
+        score: i64::from(hit.score),
+        memory: Data(open(&hit.memory)?),
+        why: format!("has the words {}", hit.why.join(", ")),
+    })
+}
+
+fn open(memory: &Memory) -> Result<Ipld, XrpcError> {
+    decode_record(&memory.memory).map_err(XrpcError::internal)
+}
+
+fn created_at(fields: &BTreeMap<String, Ipld>) -> Option<Datetime> {
+    match fields.get("createdAt") {
+        Some(Ipld::String(text)) => Datetime::try_from(text.as_str()).ok(),
+        _ => None,
+    }
+}
+
+fn uri(did: &Did, rkey: &str) -> Result<AtUri, XrpcError> {
+    AtUri::try_from(format!("at://{did}/{}/{rkey}", vault::COLLECTION)).map_err(XrpcError::internal)
+}
+
+fn cid(text: &str) -> Result<CidText, XrpcError> {
+    CidText::try_from(text).map_err(XrpcError::internal)
+}
+
+fn time(datetime: Option<&Datetime>) -> Result<Option<i64>, XrpcError> {
+    let read = |datetime: &Datetime| parse_datetime_us(datetime.as_str());
+    datetime.map(read).transpose().map_err(|error| XrpcError::invalid(error.to_string()))
+}
+
+/// The types hold the shapes of the lexicon; its limits are checked here.
+fn check_params(nsid: &str, params: &impl Serialize) -> Result<(), XrpcError> {
+    let params = to_ipld(params).map_err(XrpcError::internal)?;
+    catalog().validate_params(nsid, &params).map_err(|error| XrpcError::invalid(error.to_string()))
+}
+
+fn check_body(nsid: &str, input: &impl Serialize) -> Result<(), XrpcError> {
+    let input = to_ipld(input).map_err(XrpcError::internal)?;
+    let checked = catalog().validate_body(nsid, BodyOf::Input, &input);
+    checked.map_err(|error| XrpcError::invalid(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ipld_core::ipld;
+
+    #[test]
+    fn a_memory_gets_the_time_it_left_out() {
+        let block = prepare(ipld!({"$type": "agent.memory.note", "summary": "red"}), 0).unwrap();
+        let Ipld::Map(fields) = decode_record(&block).unwrap() else { panic!("a record is a map") };
+        assert_eq!(created_at(&fields).unwrap().as_str(), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn what_is_no_memory_is_refused_by_name() {
+        let name = |memory: Ipld| prepare(memory, 0).map_err(|error| error.name.into_owned());
+        for bad in [
+            ipld!([]),
+            ipld!({"summary": "no type"}),
+            ipld!({"$type": "nonsense", "summary": "a"}),
+            ipld!({"$type": "agent.memory.note"}),
+            ipld!({"$type": "agent.memory.note", "summary": 5}),
+        ] {
+            assert_eq!(name(bad.clone()), Err("InvalidMemory".to_owned()), "{bad:?}");
+        }
+        assert!(name(ipld!({"$type": "com.example.own", "anything": [1, 2]})).is_ok());
+        let long = "x".repeat(crate::limits::RECORD_BYTES_MAX);
+        assert_eq!(name(ipld!({"$type": "com.example.own", "text": long})), Err("MemoryTooLarge".to_owned()));
+    }
+}

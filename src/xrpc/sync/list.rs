@@ -1,0 +1,61 @@
+//! listRepos: every account here, the oldest first.
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use serde::{Deserialize, Serialize};
+
+use crate::agent::{self, GetHead};
+use crate::directory::{Account, ListAccounts};
+use crate::syntax::Did;
+use crate::xrpc::endpoint::{Json, check_limit};
+use crate::xrpc::{App, Context, XrpcError};
+
+/// Cells asked at the same time for one page.
+const CELLS_AT_ONCE: usize = 16;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ListParams {
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct RepoPage {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+    repos: Vec<RepoView>,
+}
+
+#[derive(Debug, Serialize)]
+struct RepoView {
+    did: Did,
+    head: String,
+    rev: String,
+    active: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'static str>,
+}
+
+pub(super) async fn list_repos(context: Context, params: ListParams) -> Result<Json<RepoPage>, XrpcError> {
+    let limit = check_limit(params.limit, 500, 1000)? as usize;
+    let cursor = params.cursor.filter(|cursor| !cursor.is_empty());
+    let page = context.directory(ListAccounts { kind: None, cursor, limit }).await?;
+    let app: &App = &context;
+    let repos: Vec<Option<RepoView>> = stream::iter(page.accounts)
+        .map(|account| view(app, account))
+        .buffered(CELLS_AT_ONCE)
+        .try_collect()
+        .await?;
+    Ok(Json(RepoPage { cursor: page.cursor, repos: repos.into_iter().flatten().collect() }))
+}
+
+/// `None` for an account whose repo is not made yet, or destroyed already.
+async fn view(app: &App, account: Account) -> Result<Option<RepoView>, XrpcError> {
+    let head = match app.host_agent(&account.did, GetHead {}).await {
+        Ok(head) => head,
+        Err(agent::Error::NoRepo) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let active = account.status.is_active();
+    let status = (!active).then_some(account.status.as_str());
+    Ok(Some(RepoView { did: account.did, head: head.commit, rev: head.rev, active, status }))
+}
