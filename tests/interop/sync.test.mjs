@@ -134,5 +134,5 @@ test('sealed memories are commits like any other, and opaque', { skip: !adminTok
   assert.equal(event.collection, 'agent.vault.sealed')
   assert.equal(event.record.$type, 'agent.vault.sealed')
   assert.deepEqual(Object.keys(event.record).toSorted(), ['$type', 'ciphertext', 'commit', 'salt', 'suite'])
-  for (const [, block] of event.blocks.entries()) assert(!Buffer.from(block).includes(secret))
+  for (const { bytes } of event.blocks.entries()) assert(!Buffer.from(bytes).includes(secret))
 })

@@ -1,0 +1,30 @@
+//! The real program as a process: what only shows when it is killed, scanned or met by strangers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "tests"
+)]
+
+mod canary;
+mod crash;
+mod firehose;
+mod interop;
+
+use std::path::Path;
+
+use harness::Zap;
+use tempfile::TempDir;
+
+/// A server on a data folder of its own, which goes when the returned folder is dropped.
+async fn start(log_filter: &str) -> (TempDir, Zap) {
+    let folder = tempfile::tempdir().unwrap();
+    let zap = Zap::start(Path::new(env!("CARGO_BIN_EXE_zap")), folder.path(), log_filter).await;
+    let zap = zap.unwrap_or_else(|error| {
+        let log = std::fs::read_to_string(folder.path().join("server.log")).unwrap_or_default();
+        panic!("{error:#}\n{log}")
+    });
+    (folder, zap)
+}
