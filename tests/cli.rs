@@ -1,0 +1,195 @@
+//! The binary as people use it: `zap dev`, the client commands against it, a second start.
+//!
+//! If this fails, what the README says of the first minute is not true.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+const ZAP: &str = env!("CARGO_BIN_EXE_zap");
+
+/// A running `zap dev`, killed when the test ends early.
+struct Dev {
+    process: Child,
+    welcome: Value,
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Dev {
+    /// Starts it and waits until it has printed what it is.
+    fn start(data: &Path, ports: (u16, u16)) -> Self {
+        let mut process = zap(data)
+            .args(["dev", "--json"])
+            .args(["--listen", &format!("127.0.0.1:{}", ports.0)])
+            .args(["--plc-listen", &format!("127.0.0.1:{}", ports.1)])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let welcome = serde_json::from_str(&line).unwrap_or_else(|_| panic!("zap dev printed {line:?}"));
+        Self { process, welcome }
+    }
+
+    /// Ctrl-C; the exit code.
+    fn interrupt(mut self) -> i32 {
+        let killed = Command::new("kill").args(["-INT", &self.process.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        self.process.wait().unwrap().code().unwrap()
+    }
+}
+
+/// The command with nothing of this machine's settings.
+fn zap(data: &Path) -> Command {
+    let mut command = Command::new(ZAP);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ZAP_")) {
+        command.env_remove(name);
+    }
+    command.arg("--data").arg(data);
+    command
+}
+
+fn run(data: &Path, args: &[&str]) -> Output {
+    zap(data).args(args).output().unwrap()
+}
+
+/// Runs it with `--json` and reads what it printed.
+fn json(data: &Path, args: &[&str]) -> Value {
+    let output = zap(data).args(args).arg("--json").output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "zap {args:?}: {told}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn code(data: &Path, args: &[&str]) -> i32 {
+    run(data, args).status.code().unwrap()
+}
+
+fn free_ports() -> (u16, u16) {
+    let sockets = [TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap()];
+    (sockets[0].local_addr().unwrap().port(), sockets[1].local_addr().unwrap().port())
+}
+
+#[test]
+fn the_first_minute_and_the_second_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let ports = free_ports();
+    let dev = Dev::start(&data, ports);
+    let agents = dev.welcome["agents"].clone();
+    assert_eq!(agents[0]["handle"], "alice.test");
+    assert_eq!(agents[1]["handle"], "bob.test");
+
+    client_commands(&data);
+    exit_codes(&data);
+    private_files(&data);
+
+    let second = Command::new(ZAP)
+        .args(["serve", "--listen", &format!("127.0.0.1:{}", ports.0), "--data"])
+        .arg(folder.path().join("other"))
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("in use by another process"));
+
+    assert_eq!(dev.interrupt(), 0);
+    assert_eq!(code(&data, &["agent", "list"]), 5, "a stopped server is unreachable");
+
+    let again = Dev::start(&data, ports);
+    assert_eq!(again.welcome["agents"], agents, "the second start finds the same agents");
+    let kept = json(&data, &["memories", "carol"]);
+    assert_eq!(kept["memories"].as_array().unwrap().len(), 1);
+    assert_eq!(json(&data, &["repo", "verify", "carol"])["verified"], true);
+    assert_eq!(again.interrupt(), 0);
+}
+
+fn client_commands(data: &Path) {
+    let carol = json(data, &["agent", "create", "carol", "--display-name", "Carol", "--model", "some-model"]);
+    assert_eq!(carol["handle"], "carol.test");
+    let listed = json(data, &["agent", "list"]);
+    assert_eq!(listed["agents"].as_array().unwrap().len(), 3);
+    let shown = json(data, &["agent", "show", "carol"]);
+    assert_eq!((&shown["did"], &shown["model"]), (&carol["did"], &Value::from("some-model")));
+
+    let tea = json(data, &["remember", "carol", "tea is at four", "--tag", "habit"]);
+    assert_eq!(tea["status"], "created");
+    let fact = json(data, &["remember", "carol", "the kettle | holds | a litre", "--type", "fact"]);
+    let tagged = json(data, &["memories", "carol", "--tag", "habit"]);
+    assert_eq!(tagged["memories"][0]["memory"]["summary"], "tea is at four");
+    assert_eq!(json(data, &["memories", "carol"])["memories"].as_array().unwrap().len(), 2);
+    let recalled = json(data, &["recall", "carol", "kettle"]);
+    assert_eq!(recalled["results"][0]["uri"], fact["uri"]);
+    let alices = json(data, &["recall", "alice", "release"]);
+    assert!(!alices["results"].as_array().unwrap().is_empty());
+    let forgotten = json(data, &["forget", "carol", fact["uri"].as_str().unwrap()]);
+    assert_eq!((&forgotten["forgotten"], &forgotten["shredded"]), (&Value::from(1), &Value::from(1)));
+
+    let repo = json(data, &["repo", "show", "carol"]);
+    assert_eq!(repo["collections"]["agent.vault.sealed"], 1);
+    let verified = json(data, &["repo", "verify", "carol"]);
+    assert_eq!((&verified["verified"], &verified["latest"]), (&Value::from(true), &Value::from(true)));
+    let table = String::from_utf8(run(data, &["memories", "carol"]).stdout).unwrap();
+    assert!(
+        table.starts_with("KEY") && table.contains("tea is at four") && !table.contains('\x1b'),
+        "{table}"
+    );
+}
+
+fn exit_codes(data: &Path) {
+    assert_eq!(code(data, &["memories"]), 2);
+    assert_eq!(code(data, &["remember", "carol", "not a fact", "--type", "fact"]), 2);
+    assert_eq!(code(data, &["agent", "delete", "carol"]), 2, "deleting needs --yes");
+    assert_eq!(code(data, &["agent", "show", "nobody"]), 3);
+    assert_eq!(code(data, &["repo", "verify", "nobody"]), 3);
+    assert_eq!(code(data, &["forget", "carol", "aaaaaaaaaaaaaaaa"]), 3);
+    assert_eq!(code(data, &["memories", "nobody"]), 4, "there is no token of nobody");
+    assert_eq!(code(data, &["memories", "carol", "--token", "zap_wrong"]), 4);
+    assert_eq!(code(data, &["agent", "list", "--token", "wrong"]), 4);
+    assert_eq!(code(data, &["agent", "list", "--url", "http://127.0.0.1:1"]), 5);
+    let error = run(data, &["agent", "show", "nobody", "--json"]);
+    let error: Value = serde_json::from_slice(&error.stderr).unwrap();
+    assert!(error["message"].is_string() && error["hint"].is_string(), "{error}");
+}
+
+#[cfg(unix)]
+fn private_files(data: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    for file in ["admin.token", "master.key", "tokens/alice", "tokens/carol"] {
+        let mode = std::fs::metadata(data.join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+}
+
+#[test]
+fn the_configuration_is_explained_before_it_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("zap.toml");
+    std::fs::write(&file, "lisen = '127.0.0.1:1'\n").unwrap();
+    let output = zap(folder.path()).arg("config").arg("--config").arg(&file).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("`listen` was probably meant"));
+
+    std::fs::write(&file, "listen = '127.0.0.1:1'\nbackfill-window = '1h'\n").unwrap();
+    let output = zap(folder.path())
+        .args(["config", "--json", "--backfill-window", "2h"])
+        .env("ZAP_CONFIG", &file)
+        .env("ZAP_LISTEN", "127.0.0.1:2")
+        .env("ZAP_ADMIN_TOKEN", "not-to-be-shown")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains("not-to-be-shown"));
+    let shown: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(shown["listen"], serde_json::json!({"value": "127.0.0.1:2", "source": "environment"}));
+    assert_eq!(shown["backfill-window"], serde_json::json!({"value": "2h", "source": "flag"}));
+    assert_eq!(shown["data"]["source"], "flag");
+}
