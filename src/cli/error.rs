@@ -92,6 +92,8 @@ pub enum CliError {
     PortInUse {
         /// What was to be served on.
         address: String,
+        /// The setting that says so.
+        flag: &'static str,
     },
     /// The address can't be served on.
     #[error("{address} can't be listened on: {source}")]
@@ -182,7 +184,7 @@ impl CliError {
                  `zap agent create` keeps the token of a new agent there"
                     .to_owned()
             }
-            Self::PortInUse { .. } => "stop that one, or choose another with --listen".to_owned(),
+            Self::PortInUse { flag, .. } => format!("stop that one, or choose another port with {flag}"),
             Self::Config(ConfigError::Folder { .. }) => return None,
             Self::Config(_) => "`zap config` shows every setting and where it came from".to_owned(),
             Self::Refused { status, name, .. } if is_about_tokens(*status, name) => {

@@ -61,7 +61,7 @@ impl Server {
     /// Starts everything; returns when requests are answered.
     pub(crate) async fn start(config: Config) -> Result<Self, CliError> {
         raise_file_limit();
-        let listener = bind(config.listen).await?;
+        let listener = bind(config.listen, "--listen").await?;
         let lock = config.lock_folder()?;
         for name in &config.not_yet {
             tracing::warn!("--{name} is accepted but not active yet: its part is still to come");
@@ -131,7 +131,7 @@ async fn render_metrics(
 }
 
 async fn start_plc(config: &Config, address: SocketAddr) -> Result<Serving, CliError> {
-    let listener = bind(address).await?;
+    let listener = bind(address, "--plc-listen").await?;
     let path = config.data.join("plc.sqlite");
     let database = plc::open(&path)
         .map_err(|error| CliError::System(format!("the PLC directory in {}: {error}", path.display())))?;
@@ -178,9 +178,9 @@ impl Serving {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
+async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, CliError> {
     TcpListener::bind(address).await.map_err(|source| match source.kind() {
-        std::io::ErrorKind::AddrInUse => CliError::PortInUse { address: address.to_string() },
+        std::io::ErrorKind::AddrInUse => CliError::PortInUse { address: address.to_string(), flag },
         _ => CliError::Listen { address: address.to_string(), source },
     })
 }
