@@ -62,9 +62,25 @@ pub enum CliError {
         /// What is wrong.
         reason: String,
     },
-    /// There is no such agent or memory.
-    #[error("{0}")]
-    NotFound(String),
+    /// There is no such agent.
+    #[error("there is no {0} on this server")]
+    NoAgent(String),
+    /// The agent has no such memory, any more.
+    #[error("{agent} has none of these memories")]
+    NoMemory {
+        /// The agent, as it was named.
+        agent: String,
+    },
+    /// The document that says which key signs can't be had.
+    #[error("the DID document at {url} can't be had: {reason}")]
+    NoDocument {
+        /// Where it was looked for.
+        url: String,
+        /// Why not.
+        reason: String,
+        /// Whether that place says that there is none.
+        missing: bool,
+    },
     /// There is no token to do that with.
     #[error("there is no token of {who} in {}", path.display())]
     NoToken {
@@ -143,7 +159,10 @@ impl CliError {
             Self::Config(ConfigError::Folder { .. }) => code::FAILED,
             Self::Usage(_) | Self::Config(_) | Self::Firehose(FirehoseError::Address(_)) => code::USAGE,
             Self::Firehose(FirehoseError::Connect { .. }) => code::UNREACHABLE,
-            Self::NotFound(_) => code::NOT_FOUND,
+            Self::NoAgent(_) | Self::NoMemory { .. } | Self::NoDocument { missing: true, .. } => {
+                code::NOT_FOUND
+            }
+            Self::NoDocument { .. } => code::UNREACHABLE,
             Self::NoToken { .. } => code::NOT_AUTHORIZED,
             Self::Unreachable { .. } => code::UNREACHABLE,
             Self::Refused { status, name, .. } if is_about_tokens(*status, name) => code::NOT_AUTHORIZED,
@@ -200,6 +219,10 @@ impl CliError {
                 "the server does not have this method; is it a zap server?".to_owned()
             }
             Self::Refused { status: 500.., .. } => "the server's log says more".to_owned(),
+            Self::NoMemory { agent } => format!("`zap memories {agent}` shows those there are"),
+            Self::NoDocument { .. } => {
+                "say which PLC directory knows the DID with --plc-url or ZAP_PLC_URL".to_owned()
+            }
             _ if self.code() == code::NOT_FOUND => "`zap agent list` shows the agents there are".to_owned(),
             Self::Usage(_) => "`zap --help` has examples".to_owned(),
             _ => return None,

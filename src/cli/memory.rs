@@ -246,7 +246,7 @@ pub(crate) async fn forget(args: &ForgetArgs, session: &Session, out: Out) -> Re
         out.line(&format!("forgotten: {forgotten}, keys destroyed: {shredded}"))?;
     }
     if forgotten == 0 {
-        return Err(CliError::NotFound(format!("{} has no such memory", args.agent)));
+        return Err(CliError::NoMemory { agent: args.agent.clone() });
     }
     Ok(())
 }

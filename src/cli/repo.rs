@@ -146,7 +146,7 @@ async fn did_document(
         format!("{}/{did}", plc.trim_end_matches('/'))
     };
     let place = url.strip_suffix(did).unwrap_or(&url).trim_end_matches('/').to_owned();
-    let document = session.document(&url).await?;
+    let document = session.did_document(&url).await?;
     if text_field(&document, "id") != Some(did) {
         return Err(CliError::Answer { nsid: url, reason: "it is not that DID's document".to_owned() });
     }

@@ -125,14 +125,17 @@ impl Session {
         self.send(self.http.request(Method::GET, self.method_url(nsid, params)?)).await
     }
 
-    /// Fetches a JSON document from anywhere.
-    pub(crate) async fn document(&self, url: &str) -> Result<Value, CliError> {
-        let answer = self.http.get(url).send().await.map_err(|error| unreachable(url, &error))?;
-        if answer.status() == StatusCode::NOT_FOUND {
-            return Err(CliError::NotFound(format!("there is nothing at {url}")));
+    /// Fetches a DID document from where its method keeps it.
+    pub(crate) async fn did_document(&self, url: &str) -> Result<Value, CliError> {
+        let failed = |reason, missing| CliError::NoDocument { url: url.to_owned(), reason, missing };
+        let unreachable = |error| failed(fetch::reason(&error), false);
+        let answer = self.http.get(url).send().await.map_err(unreachable)?;
+        let status = answer.status();
+        if !status.is_success() {
+            let missing = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+            return Err(failed(format!("the answer is {status}"), missing));
         }
-        let answer = answer.error_for_status().map_err(|error| unreachable(url, &error))?;
-        answer.json().await.map_err(|error| unreachable(url, &error))
+        answer.json().await.map_err(unreachable)
     }
 
     /// The DID of an agent named by name, handle or DID.
@@ -148,9 +151,7 @@ impl Session {
                 nsid: "com.atproto.identity.resolveHandle".to_owned(),
                 reason: "it has no did".to_owned(),
             }),
-            Err(CliError::Refused { status: 400 | 404, .. }) => {
-                Err(CliError::NotFound(format!("there is no agent {agent} ({handle}) on this server")))
-            }
+            Err(CliError::Refused { status: 400 | 404, .. }) => Err(CliError::NoAgent(handle)),
             Err(error) => Err(error),
         }
     }
