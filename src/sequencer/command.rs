@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::frame::{EventKind, Frame};
+use super::frame::{Event, EventKind, Frame};
 
 crate::seam! {
     Append => Vec<Option<i64>>,
@@ -30,6 +30,15 @@ pub struct OutboxEvent {
     pub kind: EventKind,
     /// Its bytes.
     pub frame: Frame,
+}
+
+impl OutboxEvent {
+    /// Whether the account is deleted with it, so that the account's older events go.
+    pub fn is_deletion(&self) -> bool {
+        self.kind == EventKind::Account
+            && matches!(Event::decode(self.frame.bytes()), Ok(Event::Account { body, .. })
+                if body.status == Some("deleted"))
+    }
 }
 
 /// Asks for the log's ends.

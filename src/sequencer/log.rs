@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::command::{Append, Command, Expire, Head, OutboxEvent, Page, Read, Reply, SequencedFrame};
-use super::frame::{Event, EventKind, SEQ_LIMIT, SEQ_MIN};
+use super::frame::{EventKind, SEQ_LIMIT, SEQ_MIN};
 use crate::store::migrate::{Migration, migrate};
 use crate::store::{Sql, SqlError, Value, in_transaction, query_all, query_first};
 
@@ -95,17 +95,13 @@ fn insert(sql: &dyn Sql, source: i64, seq: i64, event: &mut OutboxEvent) -> Resu
             Value::Blob(event.frame.bytes()),
         ],
     )?;
-    if event.kind == EventKind::Account && is_deletion(event.frame.bytes()) {
+    if event.is_deletion() {
         sql.execute(
             "UPDATE source SET remove_before = ? WHERE id = ?",
             &[Value::Integer(seq), Value::Integer(source)],
         )?;
     }
     Ok(())
-}
-
-fn is_deletion(frame: &[u8]) -> bool {
-    matches!(Event::decode(frame), Ok(Event::Account { body, .. }) if body.status == Some("deleted"))
 }
 
 /// The log's ends.

@@ -139,6 +139,7 @@ impl SequencerHandle {
             marks,
             backfill_window: options.backfill_window,
             appended_at: Instant::now(),
+            expire_at: Instant::now(),
         };
         let writer = spawn("sequencer", Box::new(move || writer.run(&messages)))?;
         // Joined in this order: the syncer ends once the writer has dropped its end.
@@ -214,6 +215,7 @@ struct Writer {
     marks: std::sync::mpsc::Sender<Vec<Mark>>,
     backfill_window: Duration,
     appended_at: Instant,
+    expire_at: Instant,
 }
 
 /// What one turn of the writer takes out of its queue.
@@ -244,10 +246,9 @@ impl Turn {
 
 impl Writer {
     fn run(mut self, queue: &Receiver<Message>) {
-        let mut expire_at = Instant::now();
         loop {
             let mut turn = Turn::default();
-            match queue.recv_timeout(expire_at.saturating_duration_since(Instant::now())) {
+            match queue.recv_timeout(self.expire_at.saturating_duration_since(Instant::now())) {
                 Ok(message) => turn.add(message),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => turn.stop = true,
@@ -264,10 +265,10 @@ impl Writer {
             if stop {
                 break;
             }
-            if Instant::now() >= expire_at {
+            if Instant::now() >= self.expire_at {
                 // After a full step more may be left: go on as soon as the queue has been looked at.
                 let more = self.expire() >= u64::from(EXPIRY_ROWS);
-                expire_at = Instant::now() + if more { Duration::ZERO } else { EXPIRY_INTERVAL };
+                self.expire_at = Instant::now() + if more { Duration::ZERO } else { EXPIRY_INTERVAL };
             }
         }
         self.shared.ring.close();
@@ -323,7 +324,11 @@ impl Writer {
             metrics::counter!("zap_firehose_events_total", "kind" => event.kind.name()).increment(1);
             Some((seq, event.frame.bytes()))
         }));
-        self.shared.ring.push(batch);
+        let deleted = seqs.iter().zip(events.iter()).any(|(seq, event)| seq.is_some() && event.is_deletion());
+        self.shared.ring.push(batch, deleted);
+        if deleted {
+            self.expire_at = Instant::now();
+        }
         self.appended_at = Instant::now();
         Ok(seqs)
     }

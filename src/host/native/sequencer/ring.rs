@@ -76,6 +76,9 @@ struct State {
     bytes: usize,
     /// Events up to this one are in the database only.
     floor: i64,
+    /// Events up to this one may be of an account that is deleted: whoever begins before it reads the database, from
+    /// which they are removed.
+    deleted: i64,
     last_seq: i64,
 }
 
@@ -83,7 +86,7 @@ impl Ring {
     /// An empty ring after a log that ends at `last_seq`.
     pub(super) fn new(last_seq: i64, bytes_max: usize) -> Self {
         let batches = VecDeque::new();
-        let state = State { batches, first_index: 0, bytes: 0, floor: last_seq, last_seq };
+        let state = State { batches, first_index: 0, bytes: 0, floor: last_seq, deleted: 0, last_seq };
         Self { state: Mutex::new(state), bytes_max, changed: watch::Sender::new(false) }
     }
 
@@ -91,11 +94,15 @@ impl Ring {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds the newest events and wakes the subscribers; lets go of the oldest.
-    pub(super) fn push(&self, batch: Batch) {
+    /// Adds the newest events and wakes the subscribers; lets go of the oldest. When an account is `deleted` with
+    /// them, its older events are shown to nobody who does not follow already.
+    pub(super) fn push(&self, batch: Batch, deleted: bool) {
         let Some(last_seq) = batch.last_seq() else { return };
         let mut state = self.state();
         state.last_seq = last_seq;
+        if deleted {
+            state.deleted = last_seq;
+        }
         state.bytes += batch.bytes.len();
         state.batches.push_back(Arc::new(batch));
         while state.bytes > self.bytes_max && state.batches.len() > 1 {
@@ -122,15 +129,16 @@ impl Ring {
         self.state().last_seq
     }
 
-    /// Up to where events are in the database only.
+    /// Up to where a subscriber has to read the database.
     pub(super) fn floor(&self) -> i64 {
-        self.state().floor
+        let state = self.state();
+        state.floor.max(state.deleted)
     }
 
-    /// The position after `seq`; `None` when events after it are in the database only.
+    /// The position after `seq`; `None` when it is below the floor.
     pub(super) fn position_after(&self, seq: i64) -> Option<Position> {
         let state = self.state();
-        if seq < state.floor {
+        if seq < state.floor.max(state.deleted) {
             return None;
         }
         let passed = state.batches.partition_point(|batch| batch.last_seq().is_some_and(|last| last <= seq));
@@ -168,15 +176,15 @@ mod tests {
     #[test]
     fn a_position_inside_a_batch_reads_its_rest() {
         let ring = Ring::new(5, 1000);
-        ring.push(batch(&[10, 11, 12]));
-        ring.push(batch(&[13]));
+        ring.push(batch(&[10, 11, 12]), false);
+        ring.push(batch(&[13]), false);
         let mut buffers = Vec::new();
         let mut position = ring.position_after(11).unwrap();
         ring.read(&mut position, &mut buffers).unwrap();
         assert_eq!(buffers.iter().map(Bytes::len).collect::<Vec<_>>(), [12, 12]);
         ring.read(&mut position, &mut buffers).unwrap();
         assert!(buffers.is_empty());
-        ring.push(batch(&[14]));
+        ring.push(batch(&[14]), false);
         ring.read(&mut position, &mut buffers).unwrap();
         assert_eq!(buffers.len(), 1);
         assert_eq!(ring.last_seq(), 14);
@@ -187,9 +195,9 @@ mod tests {
         let ring = Ring::new(5, 30);
         assert_eq!(ring.position_after(4), None);
         let mut position = ring.position_after(5).unwrap();
-        ring.push(batch(&[10]));
-        ring.push(batch(&[11]));
-        ring.push(batch(&[12]));
+        ring.push(batch(&[10]), false);
+        ring.push(batch(&[11]), false);
+        ring.push(batch(&[12]), false);
         assert_eq!(ring.floor(), 10);
         assert_eq!(ring.read(&mut position, &mut Vec::new()), Err(FellBehind));
         assert_eq!(ring.position_after(9), None);
@@ -197,11 +205,25 @@ mod tests {
     }
 
     #[test]
+    fn who_comes_after_a_deletion_reads_the_database_first() {
+        let ring = Ring::new(5, 1000);
+        let mut follower = ring.position_after(5).unwrap();
+        ring.push(batch(&[10, 11]), false);
+        ring.push(batch(&[12, 13]), true);
+        ring.push(batch(&[14]), false);
+        assert_eq!((ring.floor(), ring.position_after(12)), (13, None));
+        assert!(ring.position_after(13).is_some());
+        let mut buffers = Vec::new();
+        ring.read(&mut follower, &mut buffers).unwrap();
+        assert_eq!(buffers.len(), 3, "who follows already misses nothing");
+    }
+
+    #[test]
     fn one_read_is_bounded_and_the_next_goes_on() {
         let ring = Ring::new(0, usize::MAX);
         let large = vec![0; FIREHOSE_WRITE_BYTES_MAX / 2];
         for seq in 1..=5 {
-            ring.push(Batch::new(std::iter::once((seq, &large[..]))));
+            ring.push(Batch::new(std::iter::once((seq, &large[..]))), false);
         }
         let mut position = ring.position_after(0).unwrap();
         let mut counts = Vec::new();

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
 use super::*;
 use crate::host::SubscribeError;
-use crate::sequencer::frame::{Event, SyncEvent};
+use crate::sequencer::frame::{AccountEvent, Event, SyncEvent};
 use crate::sequencer::{EventKind, Start};
 
 const DID: &str = "did:plc:44ybard66vv44zksje25o7dz";
@@ -229,6 +229,25 @@ async fn a_slow_consumer_is_told_and_dropped_and_delays_nobody() {
     assert_eq!(slow.next().await, Heard::End);
     assert_eq!(heard, sent[..heard.len()], "what it did get is without a gap");
     assert!(heard.len() < sent.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_accounts_events_are_gone_at_once() {
+    let server = Server::start(1 << 20).await;
+    let mut follower = server.connect(Some(0)).await;
+    let mut seqs = server.append(1..=700, 100).await;
+    let body =
+        AccountEvent { did: DID, time: "2026-11-23T00:00:00Z", active: false, status: Some("deleted") };
+    let (did, kind) = (DID.to_owned(), EventKind::Account);
+    let deletion = OutboxEvent { did, outbox_id: 701, kind, frame: body.encode() };
+    let append = Command::Append(Append { events: vec![deletion] });
+    let Reply::Append(last) = server.handle.call(append).await.unwrap() else { unreachable!() };
+    seqs.extend(last.iter().flatten());
+    assert_eq!(follower.seqs(701).await, seqs);
+    // Two bounded steps, which are taken before the thread rests.
+    while server.connect(Some(0)).await.next().await != Heard::Seq(seqs[700]) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
