@@ -36,6 +36,7 @@ use crate::memory;
 use crate::repo::Head;
 use crate::store::migrate::{Migration, migrate};
 use crate::store::{Sql, in_transaction};
+use crate::syntax::Tid;
 
 /// The cell's schema.
 pub const MIGRATIONS: &[Migration] = crate::migrations!("agent", 1 "0001_init", 2 "0002_vault");
@@ -66,6 +67,8 @@ struct Account {
     memory: memory::Memory,
     /// Distinguishes this writer's TIDs from another's in the same microsecond.
     clock_id: u16,
+    /// The newest record key made; a failed command's stays unused.
+    last_record_key: Option<Tid>,
     /// The newest outbox id given.
     outbox_last: i64,
     /// Outbox rows up to here are safe at the sequencer.

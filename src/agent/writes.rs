@@ -8,7 +8,7 @@ use super::blobs::check_blobs;
 use super::{Account, Agent, ApplyWrites, CommitMeta, Error, Write, WriteAction, WriteResult, WritesApplied};
 use crate::env::Env;
 use crate::limits::TREE_NODES_LOADED_MAX;
-use crate::memory::Forgetting;
+use crate::memory::{FORGET_MAX, Forgetting};
 use crate::repo::plan::{Author, Wish, decide, plan_commit};
 use crate::repo::{Nodes, RecordChange, apply};
 use crate::sequencer::frame::EventKind;
@@ -30,14 +30,13 @@ impl Agent {
                 return Err(Error::InvalidSwap(format!("Commit was at {found}")));
             }
         }
-        let mut last_key = None;
         let mut rkeys = Vec::with_capacity(command.writes.len());
         let mut wishes = Vec::with_capacity(command.writes.len());
         let mut unsealed = Vec::new();
         for write in command.writes {
             let rkey = match &write.rkey {
                 Some(rkey) => rkey.clone(),
-                None => account.next_record_key(&mut last_key, env.now_us),
+                None => account.next_record_key(env.now_us),
             };
             check_blobs(sql, &write.blobs)?;
             if write.collection == vault::COLLECTION && write.action != WriteAction::Create {
@@ -45,6 +44,10 @@ impl Agent {
             }
             wishes.push(wish(write, &rkey)?);
             rkeys.push(rkey);
+        }
+        if unsealed.len() > FORGET_MAX {
+            let many = format!("at most {FORGET_MAX} sealed records change in one commit");
+            return Err(Error::InvalidWrites(many));
         }
         let decided = decide(&account.tree, &Nodes(sql), wishes)?;
         // A sealed record that is overwritten or deleted by its key loses its data key with it.
@@ -100,11 +103,11 @@ impl Agent {
 }
 
 impl Account {
-    fn next_record_key(&self, last: &mut Option<Tid>, now_us: i64) -> String {
-        let next = Tid::next(last.as_ref(), now_us, self.clock_id);
-        let text = next.as_str().to_owned();
-        *last = Some(next);
-        text
+    /// A record key that was not given before, though many are asked for in one microsecond.
+    fn next_record_key(&mut self, now_us: i64) -> String {
+        let next = Tid::next(self.last_record_key.as_ref(), now_us, self.clock_id);
+        self.last_record_key = Some(next);
+        next.as_str().to_owned()
     }
 }
 

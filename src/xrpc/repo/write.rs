@@ -217,7 +217,9 @@ impl WriteInput {
                 return Ok((write, "com.atproto.repo.applyWrites#deleteResult", None));
             }
             _ => {
-                return Err(XrpcError::invalid("Action not supported: a write is a create, update or delete"));
+                return Err(XrpcError::invalid(
+                    "Action not supported: a write is a create, update or delete",
+                ));
             }
         };
         if action == WriteAction::Update && self.rkey.is_none() {

@@ -1,21 +1,22 @@
-//! A host in memory: a real directory cell, a real did:plc directory, agent cells that only remember what they were
-//! told.
+//! A host in memory: real cells, a real did:plc directory, blobs in a map. Agent cells also remember what they were
+//! told of their account.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, stream};
 use http::{Method, StatusCode, header};
 use rand_core::{TryCryptoRng, TryRng};
 use serde_json::Value;
 
-use crate::agent::{self, CommitMeta, RepoCounts, RepoHead};
+use crate::agent::{self, Agent};
 use crate::auth::Authority;
-use crate::crypto::{SigningKey, jwt};
+use crate::data_model::{CODEC_RAW, cid_of_block};
 use crate::directory::{self, AccountSummary, Directory, GetAccount, Who};
 use crate::env::{Env, Network};
 use crate::host::native::sql::Database;
@@ -97,6 +98,13 @@ impl World {
         self.send(nsid, request, authorization, body).await
     }
 
+    /// Uploads a blob and gives the answer.
+    pub(in crate::xrpc) async fn upload(&self, authorization: &str, mime: &str, blob: &[u8]) -> Answer {
+        let nsid = "com.atproto.repo.uploadBlob";
+        let request = http::Request::post(format!("/xrpc/{nsid}")).header(header::CONTENT_TYPE, mime);
+        self.send(nsid, request, authorization, Body::from(blob.to_vec())).await
+    }
+
     async fn send(
         &self,
         nsid: &str,
@@ -133,11 +141,11 @@ pub(in crate::xrpc) fn bearer(token: &Value) -> String {
     format!("Bearer {}", token.as_str().unwrap())
 }
 
-/// What an agent cell was told.
-#[derive(Default)]
+/// An agent cell, and what it was told of its account.
 pub(in crate::xrpc) struct Cell {
-    key: Option<SigningKey>,
-    pub(in crate::xrpc) heard: Vec<String>,
+    database: Database,
+    agent: Agent,
+    heard: Vec<String>,
 }
 
 pub(in crate::xrpc) struct Memory {
@@ -149,6 +157,7 @@ pub(in crate::xrpc) struct Memory {
     directory: Mutex<(Database, Directory)>,
     plc: Mutex<Database>,
     pub(in crate::xrpc) cells: Mutex<HashMap<Did, Cell>>,
+    blobs: Mutex<HashMap<(Did, String), Bytes>>,
     /// DNS: names and their TXT records.
     pub(in crate::xrpc) txt: Mutex<HashMap<String, Vec<String>>>,
 }
@@ -171,6 +180,7 @@ impl Memory {
             directory: Mutex::new((database, directory)),
             plc: Mutex::new(plc),
             cells: Mutex::default(),
+            blobs: Mutex::default(),
             txt: Mutex::default(),
         }
     }
@@ -197,45 +207,31 @@ impl Memory {
     }
 
     fn ask_agent(&self, did: Did, command: agent::Command) -> Result<agent::Reply, agent::Error> {
-        use agent::{Command, Reply};
+        use agent::Command;
         let mut cells = self.cells.lock().unwrap();
-        let commit = CommitMeta { cid: "bafycommit".to_owned(), rev: "3jzfcijpj2z2a".to_owned() };
-        if let Command::CreateRepo(create) = command {
-            if self.repos_fail.load(Ordering::Relaxed) {
+        let heard = match &command {
+            Command::CreateRepo(_) if self.repos_fail.load(Ordering::Relaxed) => {
                 return Err(agent::Error::Mismatch);
             }
-            let cell = cells.entry(did).or_default();
-            let key: [u8; 32] = create.signing_key.as_slice().try_into().unwrap();
-            cell.key = Some(SigningKey::from_bytes(&key).unwrap());
-            cell.heard.push(format!("create {} active={}", create.handle, create.active));
-            return Ok(Reply::CreateRepo(commit));
-        }
-        let cell = cells.get_mut(&did).ok_or(agent::Error::Mismatch)?;
-        Ok(match command {
-            Command::SetStatus(set) => {
-                cell.heard.push(format!("status {}", set.status));
-                Reply::SetStatus(())
-            }
+            Command::CreateRepo(create) => Some(format!("create {} active={}", create.handle, create.active)),
+            Command::SetStatus(set) => Some(format!("status {}", set.status)),
             Command::EmitIdentity(emit) => {
-                cell.heard.push(format!("identity {}", emit.handle.unwrap_or_default()));
-                Reply::EmitIdentity(())
+                Some(format!("identity {}", emit.handle.clone().unwrap_or_default()))
             }
-            Command::SignServiceAuth(ask) => {
-                let claims = serde_json::json!(
-                    {"iss": did.as_str(), "aud": ask.aud, "lxm": ask.lxm, "exp": ask.exp}
-                );
-                Reply::SignServiceAuth(jwt::sign_es256k(&claims, cell.key.as_ref().unwrap()).unwrap())
+            _ => None,
+        };
+        let mut env = Env { now_us: self.now_us(), rng: &mut Rng(&self.counter), network: &self.network };
+        let cell = match cells.entry(did) {
+            Entry::Occupied(cell) => cell.into_mut(),
+            Entry::Vacant(place) if matches!(command, Command::CreateRepo(_)) => {
+                let database = Database::in_memory().unwrap();
+                let agent = Agent::load(&database, &mut env)?;
+                place.insert(Cell { database, agent, heard: Vec::new() })
             }
-            Command::Counts(_) => Reply::Counts(RepoCounts { records: 3, nodes: 1, memories: 2, blobs: 0 }),
-            Command::GetHead(_) => Reply::GetHead(RepoHead {
-                commit: commit.cid,
-                rev: commit.rev,
-                data: "bafydata".to_owned(),
-                status: "active".to_owned(),
-            }),
-            Command::ListMissingBlobs(_) => Reply::ListMissingBlobs(Vec::new()),
-            _ => return Err(agent::Error::Mismatch),
-        })
+            Entry::Vacant(_) => return Err(agent::Error::NoRepo),
+        };
+        cell.heard.extend(heard);
+        cell.agent.handle(&cell.database, &mut env, command)
     }
 
     fn serve_plc(&self, request: &http::Request<Bytes>) -> Result<http::Response<Bytes>, HostError> {
@@ -282,16 +278,46 @@ impl Host for Memory {
         async { Ok(()) }.boxed()
     }
 
-    fn export(&self, _: Did, _: Option<String>) -> BoxFuture<'_, Result<ByteStream, agent::Error>> {
-        async { Err(agent::Error::Mismatch) }.boxed()
+    fn export(&self, did: Did, since: Option<String>) -> BoxFuture<'_, Result<ByteStream, agent::Error>> {
+        let cells = self.cells.lock().unwrap();
+        let exported = cells.get(&did).ok_or(agent::Error::NoRepo).and_then(|cell| {
+            let mut chunks = Vec::new();
+            let mut send = |chunk: Vec<u8>| {
+                chunks.push(Ok(Bytes::from(chunk)));
+                Ok(())
+            };
+            crate::repo::export::export(&cell.database, since.as_deref(), &mut send)?;
+            Ok(stream::iter(chunks).boxed())
+        });
+        async move { exported }.boxed()
     }
 
-    fn put_blob(&self, _: Did, _: ByteStream, _: u64) -> BoxFuture<'_, Result<StoredBlob, PutBlobError>> {
-        async { Err(PutBlobError::Host(HostError::Stopping)) }.boxed()
+    fn put_blob(
+        &self,
+        did: Did,
+        mut body: ByteStream,
+        bytes_max: u64,
+    ) -> BoxFuture<'_, Result<StoredBlob, PutBlobError>> {
+        async move {
+            let mut blob = Vec::new();
+            while let Some(chunk) = body.next().await {
+                blob.extend_from_slice(&chunk?);
+                if blob.len() as u64 > bytes_max {
+                    return Err(PutBlobError::TooLarge(bytes_max));
+                }
+            }
+            let cid = cid_of_block(CODEC_RAW, &blob).to_string();
+            let head = Bytes::copy_from_slice(&blob[..blob.len().min(64)]);
+            let bytes = blob.len() as u64;
+            self.blobs.lock().unwrap().insert((did, cid.clone()), blob.into());
+            Ok(StoredBlob { cid, bytes, head })
+        }
+        .boxed()
     }
 
-    fn get_blob(&self, _: Did, _: String) -> BoxFuture<'_, Result<Option<(u64, ByteStream)>, HostError>> {
-        async { Ok(None) }.boxed()
+    fn get_blob(&self, did: Did, cid: String) -> BoxFuture<'_, Result<Option<(u64, ByteStream)>, HostError>> {
+        let found = self.blobs.lock().unwrap().get(&(did, cid)).cloned();
+        async move { Ok(found.map(|blob| (blob.len() as u64, stream::iter([Ok(blob)]).boxed()))) }.boxed()
     }
 
     fn delete_blob(&self, _: Did, _: String) -> BoxFuture<'_, Result<(), HostError>> {
