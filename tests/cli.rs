@@ -1,6 +1,13 @@
 //! The binary as people use it: `zap dev`, the client commands against it, a second start.
 //!
 //! If this fails, what the README says of the first minute is not true.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop when it fails"
+)]
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
