@@ -38,7 +38,7 @@ pub use handle_rules::Placement;
 pub use invite::{AccountInviteCodes, CreateInviteCodes, InviteCode, InviteUse, ListInviteCodes};
 pub use mail_code::{IssueMailCode, MailPurpose};
 pub use outbox::{ClearOutbox, Notice, OutboxEntry, ReadOutbox};
-pub use registry::{FindAgentToken, IssueAgentToken, RecordActivity, RevokeAgentTokens};
+pub use registry::{FindAgentToken, IssueAgentToken, RevokeAgentTokens};
 pub use rotation_key::{GetRotationKey, SignPlcOperation};
 pub use session::{CloseSession, OpenSession, RotateSession, Session};
 pub use signup::{CompleteAccount, ListReservations, ReleaseReservation, Reservation, ReserveAccount};
@@ -85,7 +85,6 @@ crate::seam! {
     IssueAgentToken => Hidden<String>,
     FindAgentToken => Option<Did>,
     RevokeAgentTokens => (),
-    RecordActivity => (),
 
     CreateInviteCodes => Vec<AccountInviteCodes>,
     ListInviteCodes => Vec<InviteCode>,
@@ -223,7 +222,6 @@ impl Directory {
             Command::RevokeAgentTokens(ask) => {
                 Reply::RevokeAgentTokens(registry::revoke_tokens(sql, &ask.did)?)
             }
-            Command::RecordActivity(ask) => Reply::RecordActivity(registry::record_activity(sql, &ask)?),
 
             Command::CreateInviteCodes(ask) => Reply::CreateInviteCodes(invite::create(sql, env, &ask)?),
             Command::ListInviteCodes(ask) => Reply::ListInviteCodes(invite::list(sql, &ask)?),

@@ -18,8 +18,7 @@ CREATE TABLE account (
     model TEXT,
     config TEXT,                     -- an agent's own JSON, opaque here
     invite_code TEXT,
-    created_us INTEGER NOT NULL,
-    last_active_us INTEGER
+    created_us INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX account_age ON account (created_us, did);

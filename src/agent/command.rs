@@ -329,6 +329,8 @@ pub struct RepoCounts {
     pub memories: u64,
     /// Blobs that are there and referenced.
     pub blobs: u64,
+    /// When the newest commit was made, in microseconds since the Unix epoch.
+    pub last_write_us: Option<i64>,
 }
 
 /// Seals a memory into the repo.

@@ -8,6 +8,7 @@ use super::{
 use crate::repo::{Head, read as repo};
 use crate::sequencer::frame::{EventKind, Frame};
 use crate::store::{Sql, SqlError, Value, query_all, query_first};
+use crate::syntax::Tid;
 
 impl Command {
     /// Whether [`read`] answers it.
@@ -111,10 +112,12 @@ fn counts(sql: &dyn Sql) -> Result<RepoCounts, Error> {
     let count = |statement: &str| -> Result<u64, Error> {
         Ok(query_first(sql, statement, &[], |row| row.integer(0))?.unwrap_or(0).unsigned_abs())
     };
+    let head = Head::read(sql)?;
     Ok(RepoCounts {
         records: count("SELECT count(*) FROM record")?,
         nodes: count("SELECT count(*) FROM node")?,
         memories: count("SELECT count(*) FROM keyring")?,
         blobs: count("SELECT count(*) FROM blob WHERE cid IN (SELECT cid FROM blob_reference)")?,
+        last_write_us: head.and_then(|head| Tid::try_from(head.rev.as_str()).ok()).map(|rev| rev.micros()),
     })
 }

@@ -277,7 +277,6 @@ mod tests {
             model: None,
             config: None,
             created_us: 0,
-            last_active_us: None,
         };
         Session { account, id: "jti".to_owned(), expires_seconds: NOW + 100_000, scope }
     }

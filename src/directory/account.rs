@@ -32,8 +32,6 @@ pub struct Account {
     pub config: Option<String>,
     /// When it signed up.
     pub created_us: i64,
-    /// When it last did something; only agents have it.
-    pub last_active_us: Option<i64>,
 }
 
 impl Account {
@@ -231,8 +229,7 @@ pub struct NetworkCounts {
 /// The columns [`read`] reads, for `concat!`.
 macro_rules! columns {
     () => {
-        "did, handle, email, email_confirmed_us, kind, status, display_name, model, config, created_us, \
-         last_active_us"
+        "did, handle, email, email_confirmed_us, kind, status, display_name, model, config, created_us"
     };
 }
 
@@ -350,7 +347,6 @@ fn read(row: &dyn Row) -> Result<Account, SqlError> {
         model: owned(7)?,
         config: owned(8)?,
         created_us: row.integer(9)?,
-        last_active_us: row.optional_integer(10)?,
     })
 }
 

@@ -57,9 +57,6 @@ pub const APP_PASSWORD_NAME_BYTES_MAX: usize = 128;
 /// Tokens of one agent: a few runtimes and their rotation.
 pub const AGENT_TOKENS_MAX: i64 = 100;
 
-/// Agents in one report of activity: each is a statement.
-pub const ACTIVITY_BATCH_MAX: usize = 1_000;
-
 /// Invite codes made at once.
 pub const INVITE_CODES_MAX: usize = 1_000;
 

@@ -9,7 +9,7 @@ use super::Error;
 use super::account::{self, read_did};
 use crate::auth::AGENT_TOKEN_PREFIX;
 use crate::crypto::sha256;
-use crate::directory::limits::{ACTIVITY_BATCH_MAX, AGENT_TOKENS_MAX};
+use crate::directory::limits::AGENT_TOKENS_MAX;
 use crate::env::Env;
 use crate::seam::Hidden;
 use crate::store::{Sql, Value, query_first};
@@ -34,13 +34,6 @@ pub struct FindAgentToken {
 pub struct RevokeAgentTokens {
     /// Whose.
     pub did: Did,
-}
-
-/// Notes when agents were last at work. The host gathers and sends these now and then.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct RecordActivity {
-    /// Agents and times, at most [`ACTIVITY_BATCH_MAX`].
-    pub seen: Vec<(Did, i64)>,
 }
 
 pub(super) fn issue_token(sql: &dyn Sql, env: &mut Env<'_>, did: &Did) -> Result<Hidden<String>, Error> {
@@ -71,23 +64,10 @@ pub(super) fn revoke_tokens(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
     Ok(())
 }
 
-pub(super) fn record_activity(sql: &dyn Sql, ask: &RecordActivity) -> Result<(), Error> {
-    if ask.seen.len() > ACTIVITY_BATCH_MAX {
-        return Err(Error::OverLimit("the number of agents"));
-    }
-    for (did, at_us) in &ask.seen {
-        sql.execute(
-            "UPDATE account SET last_active_us = ? WHERE did = ? AND coalesce(last_active_us, 0) < ?",
-            &[(*at_us).into(), did.as_str().into(), (*at_us).into()],
-        )?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::DeleteAccount;
     use super::super::testing::Cell;
-    use super::super::{DeleteAccount, GetAccount, Who};
     use super::*;
 
     #[test]
@@ -108,16 +88,5 @@ mod tests {
         assert_eq!(cell.ask(FindAgentToken { digest: also_of_alice }), Ok(None));
         cell.ask(DeleteAccount { did: bob, code: None }).unwrap();
         assert_eq!(cell.ask(FindAgentToken { digest: of_bob }), Ok(None));
-    }
-
-    #[test]
-    fn activity_only_moves_forward() {
-        let mut cell = Cell::new();
-        let did = cell.agent("alice.test");
-        for at_us in [5, 9, 7] {
-            cell.ask(RecordActivity { seen: vec![(did.clone(), at_us)] }).unwrap();
-        }
-        let account = cell.ask(GetAccount { who: Who::Did(did) }).unwrap().unwrap();
-        assert_eq!(account.last_active_us, Some(9));
     }
 }

@@ -161,7 +161,7 @@ pub(super) fn delete(sql: &dyn Sql, env: &Env<'_>, ask: &DeleteAccount) -> Resul
     sql.execute(
         "UPDATE account SET status = 'deleted', handle = NULL, email = NULL, email_confirmed_us = NULL,
              password_hash = NULL, deactivated_us = NULL, delete_after_us = NULL, display_name = NULL, model = NULL,
-             config = NULL, last_active_us = NULL
+             config = NULL
          WHERE did = ?",
         &did,
     )?;

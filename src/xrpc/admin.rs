@@ -182,7 +182,7 @@ async fn view(app: &App, account: Account) -> Result<AgentView, XrpcError> {
     let name = account.handle.as_str().split('.').next().map(str::to_owned);
     Ok(AgentView {
         created_at: time(account.created_us)?,
-        last_active_at: account.last_active_us.map(time).transpose()?,
+        last_active_at: counts.last_write_us.map(time).transpose()?,
         did: account.did,
         name,
         handle: account.handle,
