@@ -244,6 +244,37 @@ fn outbox_ids_rise_though_the_clock_goes_back() {
 }
 
 #[test]
+fn a_full_disk_is_an_error_that_leaves_the_repo_whole() {
+    let mut world = World::new();
+    world.write(vec![put(WriteAction::Create, "before", "there is room")]).unwrap();
+    let limit_pages = |world: &World, pages: i64| {
+        let connection = world.database.connection();
+        connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+    };
+    let used = |world: &World| {
+        world.database.connection().query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    limit_pages(&world, used(&world) + 4);
+    let text = "x".repeat(3_000);
+    let mut kept = 1;
+    let error = loop {
+        match world.write(vec![put(WriteAction::Create, &format!("more{kept}"), &text)]) {
+            Ok(_) => kept += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error, Error::Sql(crate::store::SqlError::Full));
+    // As the host does: the cell is opened anew.
+    world.restart();
+    assert_eq!(world.count("record"), kept);
+    limit_pages(&world, 1_000_000);
+    world.write(vec![put(WriteAction::Create, "after", &text)]).unwrap();
+    let head = Head::read(&world.database).unwrap().unwrap();
+    let stats = repo_mst::verify_tree(&crate::repo::Nodes(&world.database), &head.data).unwrap();
+    assert_eq!(stats.records as i64, kept + 1);
+}
+
+#[test]
 fn another_master_key_opens_nothing() {
     let world = World::new();
     let network = Network { master_key: MasterKey::from_bytes([8; 32]), ..world.network };
