@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// Processor time and memory of a process at one moment.
+/// What a process has taken up to one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
     /// User and system time of all threads, ended ones too. Its grain is 10 ms.
@@ -14,6 +14,12 @@ pub struct Usage {
     pub resident_bytes: u64,
     /// Open file descriptors.
     pub open_files: usize,
+    /// Calls that read from files and sockets.
+    pub reads: u64,
+    /// Calls that write to files and sockets.
+    pub writes: u64,
+    /// Bytes on their way to the disk.
+    pub written_bytes: u64,
 }
 
 /// A tick of `/proc/PID/stat`: `USER_HZ` is 100 on every Linux there is.
@@ -37,10 +43,18 @@ impl Usage {
             .and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok())
             .context("/proc/PID/status has no VmRSS")?;
         let open_files = fs::read_dir(format!("/proc/{id}/fd"))?.count();
+        let io = fs::read_to_string(format!("/proc/{id}/io"))?;
+        let counter = |name: &str| {
+            let value = io.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+            value.with_context(|| format!("/proc/PID/io has no {name}"))
+        };
         Ok(Self {
             cpu: Duration::from_millis(ticks * TICK_MS),
             resident_bytes: resident_kib * 1024,
             open_files,
+            reads: counter("syscr:")?,
+            writes: counter("syscw:")?,
+            written_bytes: counter("write_bytes:")?,
         })
     }
 }

@@ -8,7 +8,16 @@ use super::load::{Until, load};
 use super::writes::{create_record, fill};
 
 const SMALL: usize = 1_000;
-const WRITES: usize = 2_000;
+const WRITES: usize = 5_000;
+
+/// What one commit took.
+struct Commits {
+    cpu_ms: f64,
+    p50_ms: f64,
+    reads: f64,
+    writes: f64,
+    written_kb: f64,
+}
 
 impl Bench<'_> {
     /// The cost of a commit in a repo of 1,000 records and in one of `--records`.
@@ -19,17 +28,32 @@ impl Bench<'_> {
         let small = self.commits(&account).await?;
         fill(&mut client, &account, self.options.records.saturating_sub(SMALL + WRITES)).await?;
         let large = self.commits(&account).await?;
-        self.row("commit at 1,000 records, CPU ms", small.0);
-        self.row(&format!("commit at {} records, CPU ms", self.options.records), large.0);
-        self.row("commit at 1,000 records, p50 ms", small.1);
-        self.row(&format!("commit at {} records, p50 ms", self.options.records), large.1);
+        for (figure, small, large) in [
+            ("CPU ms", small.cpu_ms, large.cpu_ms),
+            ("p50 ms", small.p50_ms, large.p50_ms),
+            ("calls that read", small.reads, large.reads),
+            ("calls that write", small.writes, large.writes),
+            ("KB to the disk", small.written_kb, large.written_kb),
+        ] {
+            self.row(&format!("commit at 1,000 records, {figure}"), small);
+            self.row(&format!("commit at {} records, {figure}", self.options.records), large);
+        }
         Ok(())
     }
 
-    async fn commits(&self, account: &Account) -> Result<(f64, f64)> {
+    async fn commits(&self, account: &Account) -> Result<Commits> {
         let write = async |client: &mut Client, _, number| create_record(client, account, number).await;
+        let before = self.target.usage()?;
         let done = load(&self.target, 4, Until::Count(WRITES), write).await?;
-        Ok((done.cpu_ms(), done.latency_ms(0.5)))
+        let after = self.target.usage()?;
+        let each = |before: u64, after: u64| after.saturating_sub(before) as f64 / WRITES as f64;
+        Ok(Commits {
+            cpu_ms: done.cpu_ms(),
+            p50_ms: done.latency_ms(0.5),
+            reads: each(before.reads, after.reads),
+            writes: each(before.writes, after.writes),
+            written_kb: each(before.written_bytes, after.written_bytes) / 1e3,
+        })
     }
 
     /// Many agents are made and write once each.
