@@ -17,12 +17,14 @@ CREATE TABLE head (
     block BLOB NOT NULL
 ) STRICT;
 
--- Nodes of the current tree, and no others.
+-- Nodes of the current tree, and no others. With a rowid, so that new nodes stand together and a commit, which puts new
+-- nodes in place of recent ones, touches few pages; only the small index is in the CIDs' random order.
 CREATE TABLE node (
-    cid BLOB PRIMARY KEY,
+    id INTEGER PRIMARY KEY,
+    cid BLOB NOT NULL UNIQUE,
     rev TEXT NOT NULL,
     block BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- Records of the current tree, in the tree's own order: path is collection/rkey.
 CREATE TABLE record (
