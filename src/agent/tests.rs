@@ -275,6 +275,24 @@ fn a_full_disk_is_an_error_that_leaves_the_repo_whole() {
 }
 
 #[test]
+fn an_unreferenced_upload_expires_and_a_referenced_one_stays() {
+    let mut world = World::new();
+    let [used, unused] = ["used", "unused"].map(|text| repo_mst::cid_for_raw(text.as_bytes()).to_string());
+    for cid in [&used, &unused] {
+        world.ask(AddBlob { cid: cid.clone(), mime: "image/png".into(), bytes: 4 }).unwrap();
+    }
+    let claim = BlobClaim { cid: used.clone(), mime: "image/png".into(), bytes: 4 };
+    world.write(vec![Write { blobs: vec![claim], ..put(WriteAction::Create, "a", "picture") }]).unwrap();
+    let expire = ExpireBlobs { before_us: world.now_us + 1, limit: 10 };
+    assert_eq!(world.ask(expire.clone()).unwrap(), [unused]);
+    assert!(world.ask(GetBlobMeta { cid: used.clone() }).unwrap().is_some());
+    // Its record gone, nothing refers to it any more.
+    world.write(vec![delete("a")]).unwrap();
+    assert!(world.ask(GetBlobMeta { cid: used.clone() }).unwrap().is_none());
+    assert_eq!(world.ask(expire).unwrap(), [used]);
+}
+
+#[test]
 fn another_master_key_opens_nothing() {
     let world = World::new();
     let network = Network { master_key: MasterKey::from_bytes([8; 32]), ..world.network };
