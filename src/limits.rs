@@ -102,7 +102,7 @@ pub const SEQUENCER_QUEUE_MAX: usize = 256;
 pub const SEQUENCER_BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Bytes of recent events in memory: several thousand, so that a live subscriber may stall for seconds.
-pub const FIREHOSE_RING_BYTES_MAX: usize = 32 * 1024 * 1024;
+pub const FIREHOSE_RING_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Bytes written to a subscriber in one go: enough to spread a system call's cost over many events.
 pub const FIREHOSE_WRITE_BYTES_MAX: usize = 256 * 1024;
