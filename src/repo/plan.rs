@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use bytes::Bytes;
 use cid::Cid;
 use repo_mst::commit::UnsignedCommit;
-use repo_mst::{BlockStore, MemoryBlocks, Tree, car, cid_for_cbor};
+use repo_mst::{BlockStore, MemoryBlocks, Op, Tree, car, cid_for_cbor, invert};
 
 use super::{Head, RecordChange, RepoError};
 use crate::crypto::SigningKey;
@@ -233,19 +233,16 @@ impl Slice {
 
 /// Undoes the changes with nothing but the event's blocks and compares the root: invariant 5 of the design.
 fn prove(slice: &Slice, root: &Cid, prev_data: Cid, changes: &[RecordChange]) -> Result<(), RepoError> {
-    let unproven = |error: repo_mst::TreeError| RepoError::Unproven(error.to_string());
-    let mut tree = Tree::open(root).map_err(unproven)?;
-    for change in changes.iter().rev() {
-        let found = match &change.prev {
-            Some(prev) => tree.insert(&slice.nodes, &change.path, prev),
-            None => tree.remove(&slice.nodes, &change.path),
-        }
-        .map_err(unproven)?;
-        if found != change.record.as_ref().map(|(cid, _)| *cid) {
-            return Err(RepoError::Unproven(format!("{} is not what the commit says", change.path)));
-        }
-    }
-    let inverted = tree.finish().map_err(unproven)?.root;
+    let ops: Vec<Op<'_>> = changes
+        .iter()
+        .map(|change| Op {
+            key: &change.path,
+            prev: change.prev,
+            value: change.record.as_ref().map(|(cid, _)| *cid),
+        })
+        .collect();
+    let inverted =
+        invert(&slice.nodes, root, &ops).map_err(|error| RepoError::Unproven(error.to_string()))?;
     if inverted == prev_data {
         Ok(())
     } else {
