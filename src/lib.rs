@@ -23,6 +23,11 @@
 //! | [`mod@host`] | the only modules that do IO; `host/native/` is the server on one machine |
 //! | `cli/`, `config/` | the `zap` command, and its settings in three equal forms |
 //!
+//! Beside `src/`: `repo-mst/` (tree, commits, CAR), `codegen/` (`lexicons/` into `src/lexicon/generated/` and
+//! `docs/lexicons.md`), `migrations/` (by cell), `tests/process/` (the real binary: kill -9, canaries, real clients),
+//! `tests/interop/` (the clients' suites), `harness/` (what those tests and the bench share), `xtask/` (`cargo xtask
+//! bench`), `benches/`, `fuzz/`, `.ci/run`.
+//!
 //! A protocol word leads to its file: commits are planned in `repo/plan.rs`, `com.atproto.sync.*` is served in
 //! `xrpc/sync.rs`, `#commit` frames are encoded in `sequencer/frame/`.
 //!
