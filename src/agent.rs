@@ -39,7 +39,8 @@ use crate::store::{Sql, in_transaction};
 use crate::syntax::Tid;
 
 /// The cell's schema.
-pub const MIGRATIONS: &[Migration] = crate::migrations!("agent", 1 "0001_init", 2 "0002_vault");
+pub const MIGRATIONS: &[Migration] =
+    crate::migrations!("agent", 1 "0001_init", 2 "0002_vault", 3 "0003_settled_nodes");
 
 /// What the host has to do after the transaction is on disk.
 #[derive(Debug, Default)]
@@ -65,6 +66,8 @@ struct Account {
     head: Head,
     tree: Tree,
     memory: memory::Memory,
+    /// Nodes in the database that are not settled yet, about.
+    new_nodes: u64,
     /// Distinguishes this writer's TIDs from another's in the same microsecond.
     clock_id: u16,
     /// The newest record key made; a failed command's stays unused.

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use repo_mst::{BlockStore, BlockStoreError, TreeError};
 
 use crate::sequencer::frame::Action;
-use crate::store::{Sql, SqlError, Value, query_first};
+use crate::store::{Row, Sql, SqlError, Value, query_first};
 use cid::Cid;
 
 /// Why a repo could not be written or read.
@@ -108,10 +108,10 @@ pub struct Nodes<'a>(pub &'a dyn Sql);
 impl BlockStore for Nodes<'_> {
     fn read_block(&self, cid: &Cid) -> Result<Option<Bytes>, BlockStoreError> {
         let key = cid.to_bytes();
-        query_first(self.0, "SELECT block FROM node WHERE cid = ?", &[Value::Blob(&key)], |row| {
-            Ok(Bytes::copy_from_slice(row.blob(0)?))
-        })
-        .map_err(BlockStoreError::new)
+        let statement = "SELECT block FROM node WHERE cid = ?1 AND settled = 0 \
+                         UNION ALL SELECT block FROM node WHERE cid = ?1 AND settled = 1 LIMIT 1";
+        let read = |row: &dyn Row| Ok(Bytes::copy_from_slice(row.blob(0)?));
+        query_first(self.0, statement, &[Value::Blob(&key)], read).map_err(BlockStoreError::new)
     }
 }
 

@@ -34,6 +34,7 @@ pub(super) fn open(sql: &dyn Sql, env: &mut Env<'_>) -> Result<Option<Account>, 
     Ok(Some(Account {
         tree: Tree::open(&head.data).map_err(|error| Error::Internal(error.to_string()))?,
         memory: Memory::new(Keyring::open(sql, &did, &env.network.master_key)?),
+        new_nodes: apply::new_nodes(sql)?,
         clock_id: clock_id(env),
         last_record_key: None,
         outbox_last: query_first(sql, last, &[], |row| row.integer(0))?.unwrap_or(0),
@@ -87,7 +88,7 @@ impl Agent {
         let clock_id = clock_id(env);
         let author = Author { did: &command.did, key: &key, now_us: env.now_us, clock_id };
         let plan = plan_commit(&author, None, &Tree::empty(), &Nodes(sql), Vec::new())?;
-        apply::apply(sql, &plan)?;
+        let new_nodes = apply::apply(sql, &plan, 0)?;
         let meta = CommitMeta { cid: plan.head.commit.to_string(), rev: plan.head.rev.clone() };
         self.account = Some(Account {
             did: command.did.clone(),
@@ -96,6 +97,7 @@ impl Agent {
             head: plan.head,
             tree: plan.tree,
             memory: Memory::new(keyring),
+            new_nodes,
             clock_id,
             last_record_key: None,
             outbox_last: 0,

@@ -77,7 +77,7 @@ impl Agent {
         let author =
             Author { did: &account.did, key: &account.key, now_us: env.now_us, clock_id: account.clock_id };
         let plan = plan_commit(&author, Some(&account.head), &account.tree, &Nodes(sql), changes)?;
-        apply::apply(sql, &plan)?;
+        let new_nodes = apply::apply(sql, &plan, account.new_nodes)?;
         let meta = CommitMeta { cid: plan.head.commit.to_string(), rev: plan.head.rev.clone() };
         self.emit(sql, env, EventKind::Commit, plan.frame)?;
         let account = self.active_account()?;
@@ -87,6 +87,7 @@ impl Agent {
             plan.tree
         };
         account.head = plan.head;
+        account.new_nodes = new_nodes;
         Ok(Some(meta))
     }
 
