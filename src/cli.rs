@@ -30,9 +30,7 @@ mod session;
 mod settings;
 mod verify;
 
-pub use error::CliError;
-pub use firehose::FirehoseError;
-pub use verify::VerifyError;
+pub(crate) use error::CliError;
 
 use out::Out;
 use session::{Connection, Session};
@@ -93,7 +91,7 @@ enum Command {
 
 /// Runs the command that this process was started with.
 #[must_use]
-pub fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = match runtime {
@@ -135,7 +133,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-    use crate::config::SETTINGS;
+    use zap::config::SETTINGS;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -231,7 +231,7 @@ pub fn admin_token_file(data: &Path) -> PathBuf {
 
 /// Whether this URL's host is the machine itself.
 fn is_local(public_url: &str) -> bool {
-    reqwest::Url::parse(public_url).is_ok_and(|url| {
+    url::Url::parse(public_url).is_ok_and(|url| {
         url.host_str().is_some_and(|host| {
             let host = host.trim_start_matches('[').trim_end_matches(']');
             host == "localhost"
@@ -249,7 +249,7 @@ fn check_public_url(public_url: &str) -> Result<(), ConfigError> {
 }
 
 fn default_handle_domain(public_url: &str) -> String {
-    let host = reqwest::Url::parse(public_url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let host = url::Url::parse(public_url).ok().and_then(|url| url.host_str().map(str::to_owned));
     match host {
         Some(host) if !is_local(public_url) => {
             parse::handle_domain(&format!(".{host}")).unwrap_or_else(|_| ".test".to_owned())

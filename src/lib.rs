@@ -50,9 +50,6 @@
 
 pub mod agent;
 pub mod auth;
-#[cfg(not(target_arch = "wasm32"))]
-pub mod cli;
-#[cfg(not(target_arch = "wasm32"))]
 pub mod config;
 pub mod crypto;
 pub mod data_model;

@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
+mod cli;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    zap::cli::main()
+    cli::main()
 }

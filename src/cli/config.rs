@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::error::CliError;
 use super::out::Out;
 use super::settings::SettingFlags;
-use crate::config::settings::Kind;
-use crate::config::{Config, Effective, layers};
+use zap::config::settings::Kind;
+use zap::config::{Config, Effective, layers};
 
 /// `zap config`.
 #[derive(Debug, clap::Args)]
@@ -16,7 +16,7 @@ pub(crate) struct ConfigArgs {
 }
 
 pub(crate) fn run(args: &ConfigArgs, out: Out) -> Result<(), CliError> {
-    let effective = args.settings.effective(crate::config::Texts::new())?;
+    let effective = args.settings.effective(zap::config::Texts::new())?;
     // What is printed is what `zap serve` would take; one that it would refuse is refused here as well.
     let config = Config::new(&effective)?;
     if out.json {
@@ -81,7 +81,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::Layers;
+    use zap::config::Layers;
 
     fn effective(flags: &[(&'static str, &str)]) -> (Effective, Config) {
         let flags = flags.iter().map(|(name, text)| (*name, vec![(*text).to_owned()])).collect();

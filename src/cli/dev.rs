@@ -14,8 +14,8 @@ use super::serve::{Server, StopSignal};
 use super::session::{As, Connection, Session, text_field};
 use super::settings::SettingFlags;
 use super::{agent, memory};
-use crate::config::{Config, Texts, admin_token_file};
-use crate::host::native::telemetry;
+use zap::config::{Config, Texts, admin_token_file};
+use zap::host::native::telemetry;
 
 /// An agent of a new network.
 struct Newcomer {

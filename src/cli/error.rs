@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::firehose::FirehoseError;
 use super::verify::VerifyError;
-use crate::config::ConfigError;
-use crate::host::HostError;
-use crate::host::native::telemetry::TelemetryError;
+use zap::config::ConfigError;
+use zap::host::HostError;
+use zap::host::native::telemetry::TelemetryError;
 
 /// Exit codes, as `zap --help` lists them.
 pub(crate) mod code {
@@ -23,7 +23,7 @@ pub(crate) mod code {
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum CliError {
+pub(crate) enum CliError {
     /// The configuration can't be.
     #[error(transparent)]
     Config(#[from] ConfigError),

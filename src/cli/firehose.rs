@@ -15,10 +15,10 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 use super::error::CliError;
 use super::out::Out;
 use super::session::{Connection, Session};
-use crate::host::native::fetch::install_tls_provider;
-use crate::limits::FIREHOSE_FRAME_BYTES_MAX;
-use crate::sequencer::frame::Event;
-use crate::sequencer::verify::{Finding, Severity, Verifier};
+use zap::host::native::fetch::install_tls_provider;
+use zap::limits::FIREHOSE_FRAME_BYTES_MAX;
+use zap::sequencer::frame::Event;
+use zap::sequencer::verify::{Finding, Severity, Verifier};
 
 mod keys;
 mod line;
@@ -62,7 +62,7 @@ pub(crate) struct FirehoseArgs {
 /// Why following a stream ended badly.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum FirehoseError {
+pub(crate) enum FirehoseError {
     /// The address is no host's.
     #[error("`{0}` is not the address of a host")]
     Address(String),

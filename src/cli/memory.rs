@@ -7,7 +7,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::error::CliError;
 use super::out::{Out, short_time, shortened};
 use super::session::{As, Connection, Session, text_field};
-use crate::syntax::format_datetime_ms;
+use zap::syntax::format_datetime_ms;
 
 /// Characters of a note's summary; a longer text is kept whole beside it.
 const SUMMARY_GRAPHEMES_MAX: usize = 300;

@@ -19,10 +19,10 @@ use tokio::task::JoinHandle;
 use super::error::CliError;
 use super::session::ServerFile;
 use super::settings::SettingFlags;
-use crate::config::{Config, FolderLock, Texts};
-use crate::host::native::telemetry::{self, Known, Metrics};
-use crate::host::native::{NativeHost, plc};
-use crate::xrpc;
+use zap::config::{Config, FolderLock, Texts};
+use zap::host::native::telemetry::{self, Known, Metrics};
+use zap::host::native::{NativeHost, plc};
+use zap::xrpc;
 
 /// How long requests may take to finish once the server is told to stop.
 const FINISH_SECONDS: u64 = 10;

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::CliError;
-use crate::config::admin_token_file;
-use crate::config::secrets::replace_private_file;
-use crate::host::native::fetch;
+use zap::config::admin_token_file;
+use zap::config::secrets::replace_private_file;
+use zap::host::native::fetch;
 
 /// How long a server may take to accept; its answer, which may be a large repo, may take any time.
 const CONNECT_SECONDS: u64 = 10;

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use super::error::CliError;
-use crate::config::settings::{Kind, SETTINGS, Setting};
-use crate::config::{Effective, Layers, Texts};
+use zap::config::settings::{Kind, SETTINGS, Setting};
+use zap::config::{Effective, Layers, Texts};
 
 /// The flags that were given, and the file's name.
 #[derive(Debug, Clone, Default)]

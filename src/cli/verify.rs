@@ -12,15 +12,15 @@ use repo_mst::{MemoryBlocks, TreeError, Walk, verify_tree};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::crypto::VerifyingKey;
-use crate::data_model::{Cid, DataModelError, Ipld, decode_record};
-use crate::limits::{RECORD_BYTES_MAX, VERIFY_BLOCKS_MAX, VERIFY_REPO_BYTES_MAX};
-use crate::syntax::{validate_nsid, validate_record_key, validate_tid};
+use zap::crypto::VerifyingKey;
+use zap::data_model::{Cid, DataModelError, Ipld, decode_record};
+use zap::limits::{RECORD_BYTES_MAX, VERIFY_BLOCKS_MAX, VERIFY_REPO_BYTES_MAX};
+use zap::syntax::{validate_nsid, validate_record_key, validate_tid};
 
 /// What is wrong with a repo.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum VerifyError {
+pub(crate) enum VerifyError {
     /// The bytes are no CAR, or a block is not what its CID says.
     #[error("CAR: {0}")]
     Car(#[from] CarError),

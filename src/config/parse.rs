@@ -61,7 +61,7 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
 
 /// A web address without path, query or credentials, and without the trailing slash.
 pub(super) fn origin(text: &str) -> Result<String, String> {
-    let url = reqwest::Url::parse(text)
+    let url = url::Url::parse(text)
         .map_err(|_| format!("`{text}` is not a URL; write it as https://example.com, with its scheme"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("`{text}` is neither http nor https"));

@@ -6,12 +6,12 @@ use bytes::Bytes;
 
 use super::super::error::CliError;
 use super::FirehoseError;
-use crate::crypto::VerifyingKey;
-use crate::host::native::fetch::{FetchPolicy, Fetcher};
-use crate::identity::{Cache, DidResolution, IdentityError, Lookup, Request, Resolution, Response, Step};
-use crate::sequencer::frame::Event;
-use crate::sequencer::verify::{is_signed_by, signer};
-use crate::syntax::Did;
+use zap::crypto::VerifyingKey;
+use zap::host::native::fetch::{FetchPolicy, Fetcher};
+use zap::identity::{Cache, DidResolution, IdentityError, Lookup, Request, Resolution, Response, Step};
+use zap::sequencer::frame::Event;
+use zap::sequencer::verify::{is_signed_by, signer};
+use zap::syntax::Did;
 
 /// Accounts whose key is remembered, at some 300 bytes each.
 const KEYS_MAX: usize = 200_000;

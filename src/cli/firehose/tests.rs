@@ -7,11 +7,11 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 
 use super::*;
-use crate::crypto::SigningKey;
-use crate::host::native::sequencer::{Options, Outgoing, SequencerHandle};
-use crate::sequencer::frame::{AccountEvent, Frame, IdentityEvent};
-use crate::sequencer::verify::testing::{DID, Repo, TIME};
-use crate::sequencer::{EventKind, OutboxEvent};
+use zap::crypto::SigningKey;
+use zap::host::native::sequencer::{Options, Outgoing, SequencerHandle};
+use zap::sequencer::frame::{AccountEvent, Frame, IdentityEvent};
+use zap::sequencer::verify::testing::{DID, Repo, TIME};
+use zap::sequencer::{EventKind, OutboxEvent};
 
 #[test]
 fn a_stream_is_found_by_name_url_and_whole_address() {

@@ -6,8 +6,8 @@ use repo_mst::car::{header, write_block};
 use repo_mst::commit::UnsignedCommit;
 
 use super::*;
-use crate::crypto::SigningKey;
-use crate::data_model::{CODEC_DAG_CBOR, cid_of_block, encode};
+use zap::crypto::SigningKey;
+use zap::data_model::{CODEC_DAG_CBOR, cid_of_block, encode};
 
 const DID: &str = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
 

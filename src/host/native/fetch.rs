@@ -102,7 +102,7 @@ pub fn install_tls_provider() {
 }
 
 /// A client without redirects and proxies, further set up by `configure`.
-pub(crate) fn client(
+pub fn client(
     configure: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
 ) -> Result<reqwest::Client, HostError> {
     install_tls_provider();
@@ -183,7 +183,7 @@ impl Resolve for PublicResolver {
 }
 
 /// The innermost cause of a failure, without the URL, which may carry what others must not read.
-pub(crate) fn reason(error: &reqwest::Error) -> String {
+pub fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }

@@ -40,7 +40,6 @@ pub enum DecodeError {
 /// A decoded frame, borrowing from its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "decoded, looked at and dropped; nearly all are commits")]
-#[non_exhaustive]
 pub enum Event<'a> {
     /// `#commit`.
     Commit {
