@@ -11,7 +11,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use rand_core::SeedableRng;
 use serde_bytes::ByteBuf;
 use zap::agent::{
-    Agent, ApplyWrites, Command, CreateRepo, GetRecord, ListRecords, Recall, Remember, Reply, Write,
+    Agent, ApplyWrites, Command, CreateRepo, GetRecord, ListRecords, Recall, Remember, Reply, Swap, Write,
     WriteAction,
 };
 use zap::crypto::SigningKey;
@@ -118,7 +118,7 @@ impl Cell {
             record: Some(post(&rkey)),
             rkey: Some(rkey),
             blobs: Vec::new(),
-            swap_record: None,
+            swap_record: Swap::Any,
         });
         let command = ApplyWrites { writes: writes.collect(), swap_commit: None };
         black_box(self.ask(Command::ApplyWrites(command)));

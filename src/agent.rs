@@ -34,6 +34,7 @@ use crate::crypto::SigningKey;
 use crate::env::Env;
 use crate::memory;
 use crate::repo::Head;
+use crate::repo::export::Replaced;
 use crate::store::migrate::{Migration, migrate};
 use crate::store::{Sql, in_transaction};
 use crate::syntax::Tid;
@@ -47,6 +48,8 @@ pub const MIGRATIONS: &[Migration] =
 pub struct Effects {
     /// Events for the sequencer, already in the outbox.
     pub events: Vec<OutboxRow>,
+    /// What commits replaced while [`Agent::keep_replaced`] was on.
+    pub replaced: Vec<Replaced>,
     /// Keys were destroyed: the write-ahead log still has them until it is cut.
     pub shredded: bool,
 }
@@ -56,6 +59,7 @@ pub struct Effects {
 pub struct Agent {
     account: Option<Account>,
     effects: Effects,
+    keep_replaced: bool,
 }
 
 /// The account that lives in the cell.
@@ -85,7 +89,7 @@ impl Agent {
     /// [`Error`] of the database, or of keys wrapped under another master key.
     pub fn load(sql: &dyn Sql, env: &mut Env<'_>) -> Result<Self, Error> {
         migrate(sql, MIGRATIONS)?;
-        Ok(Self { account: account::open(sql, env)?, effects: Effects::default() })
+        Ok(Self { account: account::open(sql, env)?, ..Self::default() })
     }
 
     /// Answers one command, in one transaction.
@@ -107,6 +111,11 @@ impl Agent {
     /// What the commands since the last call leave to the host.
     pub fn take_effects(&mut self) -> Effects {
         std::mem::take(&mut self.effects)
+    }
+
+    /// Whether commits put what they replace into the effects: for exports on a host without snapshots.
+    pub fn keep_replaced(&mut self, keep: bool) {
+        self.keep_replaced = keep;
     }
 
     /// Tells the cell that its outbox rows up to `id` are safe at the sequencer. Its next write removes them.

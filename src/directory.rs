@@ -44,6 +44,8 @@ pub use session::{CloseSession, OpenSession, RotateSession, Session};
 pub use signup::{CompleteAccount, ListReservations, ReleaseReservation, Reservation, ReserveAccount};
 pub use status::{CheckHandle, DeleteAccount, SetStatus, StatusChange, UpdateHandle};
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -144,7 +146,7 @@ pub enum Error {
     DuplicateAppPassword,
     /// A text or a count is over its limit.
     #[error("{0} is over its limit")]
-    OverLimit(&'static str),
+    OverLimit(Cow<'static, str>),
     /// A cursor that is none of ours.
     #[error("cursor is malformed")]
     InvalidCursor,

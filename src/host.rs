@@ -16,7 +16,10 @@ use crate::{agent, directory, sequencer};
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
+pub mod outbound;
 pub mod resolve;
+#[cfg(target_arch = "wasm32")]
+pub mod worker;
 
 /// Why the host could not do what it was asked. Not the cells' errors: they have their own.
 #[derive(Debug, thiserror::Error)]

@@ -44,6 +44,10 @@ pub const SEALED_BLOB_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// hundred slow downloads hold little memory.
 pub const EXPORT_CHUNK_BYTES: usize = 65_536;
 
+/// Bytes of rows replaced during an export that a host without snapshots holds until it is done: some ten thousand
+/// commits' worth, and little beside a Worker's 128 MB.
+pub const EXPORT_KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Nodes of one agent's tree kept in memory (some 500 bytes each) before the tree is opened anew.
 pub const TREE_NODES_LOADED_MAX: usize = 2_048;
 

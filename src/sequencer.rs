@@ -24,7 +24,7 @@ pub use log::{Sequencer, for_each_event, head};
 use crate::store::SqlError;
 
 /// Why the sequencer did not do what it was asked.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, serde::Serialize, serde::Deserialize, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
     /// The database failed; nothing of the command was kept.

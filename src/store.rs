@@ -17,6 +17,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::{SQL_PARAMETERS_MAX, SQL_VALUE_BYTES_MAX};
+
 /// A bound parameter or a column's value, borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
@@ -201,6 +203,32 @@ pub trait Sql {
     /// [`SqlError`] of beginning, committing or undoing.
     fn transaction(&self, body: &mut dyn FnMut() -> bool) -> Result<(), SqlError>;
 }
+
+/// Refuses what some host could not take, so that every host refuses the same.
+///
+/// # Errors
+/// [`SqlError::Limit`].
+pub fn check_params(params: &[Value<'_>]) -> Result<(), SqlError> {
+    if params.len() > SQL_PARAMETERS_MAX {
+        return Err(SqlError::Limit("too many parameters".into()));
+    }
+    for value in params {
+        let bytes = match value {
+            Value::Text(text) => text.len(),
+            Value::Blob(bytes) => bytes.len(),
+            Value::Null => 0,
+            Value::Integer(integer) if integer.unsigned_abs() < INTEGER_LIMIT => 0,
+            Value::Integer(_) => return Err(SqlError::Limit("an integer is over 2^53".into())),
+        };
+        if bytes > SQL_VALUE_BYTES_MAX {
+            return Err(SqlError::Limit("a value is over 2 MB".into()));
+        }
+    }
+    Ok(())
+}
+
+/// Integers pass through JavaScript numbers on one host.
+const INTEGER_LIMIT: u64 = 1 << 53;
 
 /// Runs `body` in a transaction: kept on `Ok`, undone on `Err`.
 ///

@@ -83,8 +83,20 @@ pub struct Write {
     pub record: Option<ByteBuf>,
     /// The blobs the record refers to; all must be uploaded.
     pub blobs: Vec<BlobClaim>,
-    /// The record's CID must be this (`Some(None)`: there must be none), else `InvalidSwap`.
-    pub swap_record: Option<Option<String>>,
+    /// What must be there before, else `InvalidSwap`.
+    pub swap_record: Swap,
+}
+
+/// What a writer takes to be at a record key. No `Option` of an `Option`: CBOR has one null.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Swap {
+    /// Whatever it is.
+    #[default]
+    Any,
+    /// Nothing.
+    Nothing,
+    /// The record of this CID.
+    Record(String),
 }
 
 /// What a record says of a blob it refers to.

@@ -8,6 +8,7 @@ use crate::crypto::{SigningKey, VerifyingKey};
 use crate::env::{Env, Network};
 use crate::host::native::clock::system_random;
 use crate::host::native::sql::Database;
+use crate::repo::export::{Export, Replaced};
 use crate::seam::Request;
 use crate::sequencer::frame::SEQ_MIN;
 use crate::sequencer::verify::Verifier;
@@ -27,6 +28,7 @@ struct World {
     verifier: Verifier,
     seq: i64,
     events: Vec<OutboxRow>,
+    replaced: Vec<Replaced>,
 }
 
 impl World {
@@ -53,6 +55,7 @@ impl World {
             verifier: Verifier::new(),
             seq: SEQ_MIN,
             events: Vec::new(),
+            replaced: Vec::new(),
         };
         world
             .ask(CreateRepo {
@@ -74,7 +77,9 @@ impl World {
         let mut rng = system_random();
         let mut env = Env { now_us: self.now_us, rng: &mut rng, network: &self.network };
         let answer = self.cell.handle(&self.database, &mut env, request.into_command());
-        for event in self.cell.take_effects().events {
+        let effects = self.cell.take_effects();
+        self.replaced.extend(effects.replaced);
+        for event in effects.events {
             self.seq += 1;
             let message = event.frame.clone().with_seq(self.seq);
             let findings = self.verifier.check(&message, self.now_us, Ok(&self.key));
@@ -128,7 +133,7 @@ fn put(action: WriteAction, rkey: &str, text: &str) -> Write {
         rkey: Some(rkey.to_owned()),
         record: Some(record),
         blobs: Vec::new(),
-        swap_record: None,
+        swap_record: Swap::Any,
     }
 }
 
@@ -167,10 +172,10 @@ fn swaps_are_checked_against_what_is_there() {
     let mut world = World::new();
     let first = world.write(vec![put(WriteAction::Create, "a", "one")]).unwrap();
     let (commit, cid) = (first.commit.unwrap().cid, first.results[0].cid.clone());
-    let swapping = |swap| Write { swap_record: Some(swap), ..put(WriteAction::Put, "a", "two") };
-    assert!(matches!(world.write(vec![swapping(None)]), Err(Error::InvalidSwap(_))));
-    assert!(matches!(world.write(vec![swapping(Some("nonsense".into()))]), Err(Error::InvalidSwap(_))));
-    world.write(vec![swapping(cid)]).unwrap();
+    let swapping = |swap| Write { swap_record: swap, ..put(WriteAction::Put, "a", "two") };
+    assert!(matches!(world.write(vec![swapping(Swap::Nothing)]), Err(Error::InvalidSwap(_))));
+    assert!(matches!(world.write(vec![swapping(Swap::Record("nonsense".into()))]), Err(Error::InvalidSwap(_))));
+    world.write(vec![swapping(Swap::Record(cid.unwrap()))]).unwrap();
     let stale = ApplyWrites { writes: vec![delete("a")], swap_commit: Some(commit) };
     assert!(matches!(world.ask(stale), Err(Error::InvalidSwap(_))));
 }
@@ -305,27 +310,59 @@ fn another_master_key_opens_nothing() {
 fn an_exported_repo_is_whole() {
     let mut world = World::new();
     for number in 0..300 {
-        world.write(vec![put(WriteAction::Create, &format!("k{number}"), "text")]).unwrap();
+        world.write(vec![put(WriteAction::Create, &format!("k{number}"), &format!("text {number}"))]).unwrap();
     }
+    let nodes = world.count("node");
+    let mut export = Export::begin(&world.database, None).unwrap();
     let mut bytes = Vec::new();
-    crate::repo::export::export(&world.database, None, &mut |chunk| {
+    while let Some(chunk) = export.next_chunk(&world.database).unwrap() {
         bytes.extend(chunk);
-        Ok(())
-    })
-    .unwrap();
+    }
+    assert_is_repo_of(&world, &bytes, 300, nodes);
+}
+
+#[test]
+fn an_export_with_writes_in_between_is_the_repo_as_it_was() {
+    let mut world = World::new();
+    let text = "x".repeat(300);
+    for number in 0..1_500 {
+        world.write(vec![put(WriteAction::Create, &format!("k{number:04}"), &format!("{number}{text}"))]).unwrap();
+    }
+    let nodes = world.count("node");
+    world.cell.keep_replaced(true);
+    let mut export = Export::begin(&world.database, None).unwrap();
+    let (mut bytes, mut chunks) = (Vec::new(), 0);
+    while let Some(chunk) = export.next_chunk(&world.database).unwrap() {
+        bytes.extend(chunk);
+        chunks += 1;
+        for number in 0..20 {
+            let (old, new) = (format!("k{:04}", (chunks * 97 + number * 61) % 1_500), format!("n{chunks}-{number}"));
+            world.write(vec![put(WriteAction::Create, &new, "new")]).unwrap();
+            world.write(vec![put(WriteAction::Put, &old, "other")]).unwrap();
+            world.write(vec![Write { action: WriteAction::DeleteIfPresent, ..delete(&old) }]).unwrap();
+            export.keep(&std::mem::take(&mut world.replaced)).unwrap();
+        }
+    }
+    assert!(chunks > 5, "{chunks} chunks: too few for writes to come in between");
+    assert_is_repo_of(&world, &bytes, 1_500, nodes);
+}
+
+/// The CAR holds one whole repo with these counts, and no block twice.
+fn assert_is_repo_of(world: &World, bytes: &[u8], records: u64, nodes: i64) {
     let limits = repo_mst::car::CarLimits {
         header_bytes: 1_000,
         section_bytes: 2_000_000,
         total_bytes: 100_000_000,
         blocks: 10_000,
     };
-    let car = repo_mst::car::read_all(&bytes, limits).unwrap();
+    let car = repo_mst::car::read_all(bytes, limits).unwrap();
+    let count = car.blocks.len();
     let blocks: repo_mst::MemoryBlocks = car.blocks.into_iter().collect();
+    assert_eq!(count, blocks.len(), "a block is there twice");
     let commit = repo_mst::commit::Commit::decode(blocks.get(&car.roots[0]).unwrap()).unwrap();
     world.key.verify(&commit.unsigned().encode(), &commit.sig).unwrap();
     let stats = repo_mst::verify_tree(&blocks, &commit.data).unwrap();
-    assert_eq!(stats.records, 300);
-    assert_eq!(stats.nodes as i64, world.count("node"));
+    assert_eq!((stats.records, stats.nodes as i64), (records, nodes));
 }
 
 proptest! {

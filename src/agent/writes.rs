@@ -5,10 +5,11 @@ use cid::Cid;
 use repo_mst::Tree;
 
 use super::blobs::check_blobs;
-use super::{Account, Agent, ApplyWrites, CommitMeta, Error, Write, WriteAction, WriteResult, WritesApplied};
+use super::{Account, Agent, ApplyWrites, CommitMeta, Error, Swap, Write, WriteAction, WriteResult, WritesApplied};
 use crate::env::Env;
 use crate::limits::TREE_NODES_LOADED_MAX;
 use crate::memory::{FORGET_MAX, Forgetting};
+use crate::repo::export::replaced;
 use crate::repo::plan::{Author, Wish, decide, plan_commit};
 use crate::repo::{Nodes, RecordChange, apply};
 use crate::sequencer::frame::EventKind;
@@ -77,6 +78,10 @@ impl Agent {
         let author =
             Author { did: &account.did, key: &account.key, now_us: env.now_us, clock_id: account.clock_id };
         let plan = plan_commit(&author, Some(&account.head), &account.tree, &Nodes(sql), changes)?;
+        if self.keep_replaced {
+            self.effects.replaced.extend(replaced(sql, &plan)?);
+        }
+        let account = self.active_account()?;
         let new_nodes = apply::apply(sql, &plan, account.new_nodes)?;
         let meta = CommitMeta { cid: plan.head.commit.to_string(), rev: plan.head.rev.clone() };
         self.emit(sql, env, EventKind::Commit, plan.frame)?;
@@ -114,9 +119,9 @@ impl Account {
 
 fn wish(write: Write, rkey: &str) -> Result<Wish, Error> {
     let swap = match write.swap_record {
-        None => None,
-        Some(None) => Some(None),
-        Some(Some(text)) => {
+        Swap::Any => None,
+        Swap::Nothing => Some(None),
+        Swap::Record(text) => {
             let cid = Cid::try_from(text.as_str())
                 .map_err(|_| Error::InvalidSwap(format!("swapRecord {text} is not a CID")))?;
             Some(Some(cid))

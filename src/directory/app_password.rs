@@ -97,13 +97,13 @@ pub(super) fn create(
 ) -> Result<CreatedAppPassword, Error> {
     account::require(sql, &ask.did)?;
     if ask.name.is_empty() || ask.name.len() > APP_PASSWORD_NAME_BYTES_MAX {
-        return Err(Error::OverLimit("the app password's name"));
+        return Err(Error::OverLimit("the app password's name".into()));
     }
     if kind(sql, &ask.did, &ask.name)?.is_some() {
         return Err(Error::DuplicateAppPassword);
     }
     if list(sql, &ask.did)?.len() >= APP_PASSWORDS_MAX {
-        return Err(Error::OverLimit("the number of app passwords"));
+        return Err(Error::OverLimit("the number of app passwords".into()));
     }
     let letters = BASE32_NOPAD.encode(&env.random::<10>()).to_ascii_lowercase();
     let password = grouped(&letters, 4);

@@ -76,10 +76,10 @@ pub(super) fn create(
     ask: &CreateInviteCodes,
 ) -> Result<Vec<AccountInviteCodes>, Error> {
     if ask.count.saturating_mul(ask.for_accounts.len().max(1)) > INVITE_CODES_MAX {
-        return Err(Error::OverLimit("the number of codes"));
+        return Err(Error::OverLimit("the number of codes".into()));
     }
     if !(1..=INVITE_USES_MAX).contains(&ask.uses) {
-        return Err(Error::OverLimit("the number of uses"));
+        return Err(Error::OverLimit("the number of uses".into()));
     }
     let mut accounts: Vec<&str> = ask.for_accounts.iter().map(Did::as_str).collect();
     if accounts.is_empty() {

@@ -57,7 +57,7 @@ pub struct ClearOutbox {
 }
 
 pub(super) fn push(sql: &dyn Sql, did: &Did, notice: &Notice) -> Result<(), Error> {
-    let bytes = serde_ipld_dagcbor::to_vec(notice).map_err(|_| Error::OverLimit("notice"))?;
+    let bytes = serde_ipld_dagcbor::to_vec(notice).map_err(|_| Error::OverLimit("notice".into()))?;
     sql.execute(
         "INSERT INTO outbox (did, notice) VALUES (?, ?)",
         &[did.as_str().into(), Value::Blob(&bytes)],

@@ -43,7 +43,7 @@ pub(super) fn issue_token(sql: &dyn Sql, env: &mut Env<'_>, did: &Did) -> Result
             row.integer(0)
         })?;
     if tokens.unwrap_or_default() >= AGENT_TOKENS_MAX {
-        return Err(Error::OverLimit("the number of tokens"));
+        return Err(Error::OverLimit("the number of tokens".into()));
     }
     let secret = data_encoding::BASE64URL_NOPAD.encode(&env.random::<32>());
     let token = format!("{AGENT_TOKEN_PREFIX}{secret}");

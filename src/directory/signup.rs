@@ -243,13 +243,13 @@ fn require_unused(sql: &dyn Sql, statement: &str, text: &str, taken: Error) -> R
 fn check_lengths(ask: &ReserveAccount) -> Result<(), Error> {
     let over = |text: &Option<String>, max| text.as_ref().is_some_and(|text| text.len() > max);
     if over(&ask.display_name, DISPLAY_NAME_BYTES_MAX) {
-        return Err(Error::OverLimit("the display name"));
+        return Err(Error::OverLimit("the display name".into()));
     }
     if over(&ask.model, MODEL_BYTES_MAX) {
-        return Err(Error::OverLimit("the model's name"));
+        return Err(Error::OverLimit("the model's name".into()));
     }
     if over(&ask.config, AGENT_CONFIG_BYTES_MAX) {
-        return Err(Error::OverLimit("the agent's configuration"));
+        return Err(Error::OverLimit("the agent's configuration".into()));
     }
     Ok(())
 }

@@ -36,14 +36,16 @@ use rand_core::Rng;
 use self::blobs::Blobs;
 use self::directory::DirectoryHandle;
 use self::dns::Dns;
-use self::fetch::{FetchPolicy, Fetcher};
+use self::fetch::Fetcher;
 use self::files::Files;
 use self::readers::Readers;
 use self::sequencer::SequencerHandle;
 use self::shard::{ShardHandle, Shared};
+use super::outbound::FetchPolicy;
 use super::{ByteStream, Host, HostError, PutBlobError, StoredBlob};
 use crate::config::Config;
 use crate::limits::{EXPORT_CHUNKS_WAITING_MAX, SHARDS};
+use crate::repo::export::Export;
 use crate::store::SqlError;
 use crate::syntax::{AtIdentifier, Did, Handle};
 use crate::xrpc::{App, Carrier, Identities};
@@ -294,11 +296,12 @@ fn export_snapshot(
     sender: &tokio::sync::mpsc::Sender<Result<Bytes, HostError>>,
 ) -> Result<(), agent::Error> {
     database.snapshot(|| {
-        crate::repo::export::export(database, since, &mut |chunk| {
+        let mut export = Export::begin(database, since)?;
+        while let Some(chunk) = export.next_chunk(database)? {
             let gone = |_| SqlError::Other("the client has gone".to_owned());
-            sender.blocking_send(Ok(Bytes::from(chunk))).map_err(gone)
-        })
-        .map_err(agent::Error::from)
+            sender.blocking_send(Ok(Bytes::from(chunk))).map_err(gone)?;
+        }
+        Ok(())
     })
 }
 

@@ -7,7 +7,7 @@
 //!
 //! Origins that the operator configured (the PLC directory) are trusted and reached without these checks.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
@@ -15,18 +15,8 @@ use bytes::{Bytes, BytesMut};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::host::HostError;
+use crate::host::outbound::{FetchPolicy, address, is_localhost};
 use crate::limits::{FETCH_BODY_BYTES_MAX, FETCH_TIMEOUT_SECONDS};
-
-pub mod address;
-
-/// What outbound calls may reach.
-#[derive(Debug, Clone, Default)]
-pub struct FetchPolicy {
-    /// Whether loopback counts as reachable, by plain http too.
-    pub allow_loopback: bool,
-    /// Origins (`https://plc.directory`) that are reached whatever their address is.
-    pub trusted_origins: Vec<String>,
-}
 
 /// The outbound HTTP client.
 pub struct Fetcher {
@@ -62,12 +52,7 @@ impl Fetcher {
     pub async fn fetch(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, HostError> {
         let request = reqwest::Request::try_from(request)
             .map_err(|error| HostError::Upstream(format!("the URL can't be used: {}", reason(&error))))?;
-        let client = if self.is_trusted(request.url()) {
-            &self.trusted
-        } else {
-            check_url(request.url(), self.policy.allow_loopback)?;
-            &self.checked
-        };
+        let client = if self.policy.check(request.url())? { &self.trusted } else { &self.checked };
         let host = request.url().host_str().unwrap_or_default().to_owned();
         let failed = |error: reqwest::Error| HostError::Upstream(format!("{host}: {}", reason(&error)));
         let mut answer = client.execute(request).await.map_err(failed)?;
@@ -84,11 +69,6 @@ impl Fetcher {
         *response.status_mut() = answer.status();
         *response.headers_mut() = std::mem::take(answer.headers_mut());
         Ok(response)
-    }
-
-    fn is_trusted(&self, url: &reqwest::Url) -> bool {
-        let origin = url.origin().ascii_serialization();
-        url.username().is_empty() && self.policy.trusted_origins.contains(&origin)
     }
 }
 
@@ -123,30 +103,6 @@ pub fn client(
             .build()
             .map_err(|error| HostError::Upstream(format!("TLS can't be set up: {}", reason(&error))))
     })
-}
-
-/// Scheme and literal address; names are checked by the resolver.
-fn check_url(url: &reqwest::Url, allow_loopback: bool) -> Result<(), HostError> {
-    let host = url.host_str().unwrap_or_default();
-    let refuse = |why: &str| Err(HostError::Upstream(format!("{host}: {why}")));
-    let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
-    let local = allow_loopback && literal.map_or(is_localhost(host), |ip| address::is_loopback(&ip));
-    match url.scheme() {
-        "https" => {}
-        "http" if local => {}
-        "http" => return refuse("plain http is not allowed"),
-        _ => return refuse("only https is allowed"),
-    }
-    match literal {
-        Some(ip) if !local && !address::is_public(&ip) => refuse("the address is not a public one"),
-        _ => Ok(()),
-    }
-}
-
-/// Names that mean this machine by definition (RFC 6761), so plain http to them stays on it.
-fn is_localhost(host: &str) -> bool {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    host == "localhost" || host.ends_with(".localhost")
 }
 
 /// The system's resolver without the addresses that strangers must not reach.

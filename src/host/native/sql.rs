@@ -7,8 +7,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
 
-use crate::limits::{SQL_PARAMETERS_MAX, SQL_VALUE_BYTES_MAX};
-use crate::store::{Row, Sql, SqlError, Value};
+use crate::store::{Row, Sql, SqlError, Value, check_params};
 
 /// How far a database's commits are on disk when the caller is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +133,7 @@ impl Database {
 
 impl Sql for Database {
     fn execute(&self, statement: &str, params: &[Value<'_>]) -> Result<u64, SqlError> {
-        check(params)?;
+        check_params(params)?;
         let mut prepared = self.connection.prepare_cached(statement).map_err(error)?;
         let changed =
             prepared.execute(rusqlite::params_from_iter(params.iter().map(Bound))).map_err(error)?;
@@ -147,7 +146,7 @@ impl Sql for Database {
         params: &[Value<'_>],
         each: &mut dyn FnMut(&dyn Row) -> Result<(), SqlError>,
     ) -> Result<(), SqlError> {
-        check(params)?;
+        check_params(params)?;
         let mut prepared = self.connection.prepare_cached(statement).map_err(error)?;
         let mut rows = prepared.query(rusqlite::params_from_iter(params.iter().map(Bound))).map_err(error)?;
         while let Some(row) = rows.next().map_err(error)? {
@@ -174,18 +173,6 @@ impl Sql for Database {
         // SQLite undoes a transaction by itself on some errors (a full disk); the savepoint is then gone with it.
         if !keep && self.connection.is_autocommit() { Ok(()) } else { ended }
     }
-}
-
-fn check(params: &[Value<'_>]) -> Result<(), SqlError> {
-    if params.len() > SQL_PARAMETERS_MAX {
-        return Err(SqlError::Limit("too many parameters".into()));
-    }
-    let too_long = |value: &Value<'_>| match value {
-        Value::Text(text) => text.len() > SQL_VALUE_BYTES_MAX,
-        Value::Blob(bytes) => bytes.len() > SQL_VALUE_BYTES_MAX,
-        Value::Null | Value::Integer(_) => false,
-    };
-    if params.iter().any(too_long) { Err(SqlError::Limit("a value is over 2 MB".into())) } else { Ok(()) }
 }
 
 struct Bound<'a>(&'a Value<'a>);
@@ -235,6 +222,7 @@ fn error(source: rusqlite::Error) -> SqlError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::{SQL_PARAMETERS_MAX, SQL_VALUE_BYTES_MAX};
     use crate::store::{in_transaction, query_first};
 
     fn count(database: &Database) -> i64 {

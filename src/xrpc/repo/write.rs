@@ -6,7 +6,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{check_collection, own_repo};
-use crate::agent::{ApplyWrites, BlobClaim, CommitMeta, Write, WriteAction, WriteResult};
+use crate::agent::{ApplyWrites, BlobClaim, CommitMeta, Swap, Write, WriteAction, WriteResult};
 use crate::data_model::{Ipld, blob_refs, encode_record};
 use crate::lexicon::{Data, ValidationStatus, check_write};
 use crate::limits::COMMIT_OPS_MAX;
@@ -110,14 +110,18 @@ pub(super) async fn create(context: Context, input: CreateInput) -> Result<Json<
     let did = own_repo(&context, &input.repo)?;
     check_collection(&context, &input.collection)?;
     let target = Target { action: WriteAction::Create, collection: input.collection, rkey: input.rkey };
-    write_one(&context, &did, target, input.record, input.validate, None, input.swap_commit).await
+    write_one(&context, &did, target, input.record, input.validate, Swap::Any, input.swap_commit).await
 }
 
 pub(super) async fn put(context: Context, input: PutInput) -> Result<Json<Written>, XrpcError> {
     let did = own_repo(&context, &input.repo)?;
     check_collection(&context, &input.collection)?;
     let target = Target { action: WriteAction::Put, collection: input.collection, rkey: Some(input.rkey) };
-    let swap_record = input.swap_record.map(|swap| swap.map(CidText::into_string));
+    let swap_record = match input.swap_record {
+        None => Swap::Any,
+        Some(None) => Swap::Nothing,
+        Some(Some(cid)) => Swap::Record(cid.into_string()),
+    };
     write_one(&context, &did, target, input.record, input.validate, swap_record, input.swap_commit).await
 }
 
@@ -127,7 +131,7 @@ async fn write_one(
     target: Target,
     record: Data,
     validate: Option<bool>,
-    swap_record: Option<Option<String>>,
+    swap_record: Swap,
     swap_commit: Option<CidText>,
 ) -> Result<Json<Written>, XrpcError> {
     let collection = target.collection.clone();
@@ -155,7 +159,7 @@ pub(super) async fn delete(context: Context, input: DeleteInput) -> Result<Json<
         rkey: Some(input.rkey.into_string()),
         record: None,
         blobs: Vec::new(),
-        swap_record: input.swap_record.map(|swap| Some(swap.into_string())),
+        swap_record: input.swap_record.map_or(Swap::Any, |swap| Swap::Record(swap.into_string())),
     };
     let swap_commit = input.swap_commit.map(CidText::into_string);
     let applied = context.agent(&did, ApplyWrites { writes: vec![write], swap_commit }).await?;
@@ -212,7 +216,7 @@ impl WriteInput {
                     rkey: Some(self.rkey.ok_or_else(|| missing("rkey"))?.into_string()),
                     record: None,
                     blobs: Vec::new(),
-                    swap_record: None,
+                    swap_record: Swap::Any,
                 };
                 return Ok((write, "com.atproto.repo.applyWrites#deleteResult", None));
             }
@@ -259,7 +263,7 @@ impl Target {
             record: Some(
                 encode_record(&record).map_err(|error| XrpcError::invalid(error.to_string()))?.into(),
             ),
-            swap_record: None,
+            swap_record: Swap::Any,
         };
         Ok((write, status))
     }

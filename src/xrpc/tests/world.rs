@@ -282,11 +282,10 @@ impl Host for Memory {
         let cells = self.cells.lock().unwrap();
         let exported = cells.get(&did).ok_or(agent::Error::NoRepo).and_then(|cell| {
             let mut chunks = Vec::new();
-            let mut send = |chunk: Vec<u8>| {
+            let mut export = crate::repo::export::Export::begin(&cell.database, since.as_deref())?;
+            while let Some(chunk) = export.next_chunk(&cell.database)? {
                 chunks.push(Ok(Bytes::from(chunk)));
-                Ok(())
-            };
-            crate::repo::export::export(&cell.database, since.as_deref(), &mut send)?;
+            }
             Ok(stream::iter(chunks).boxed())
         });
         async move { exported }.boxed()
