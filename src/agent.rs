@@ -24,8 +24,10 @@ mod writes;
 #[cfg(test)]
 mod tests;
 
+pub use blobs::oldest_unreferenced_blob;
 pub use command::*;
 pub use error::Error;
+pub use outbox::{clear_outbox, did};
 pub use read::read;
 
 use repo_mst::Tree;

@@ -204,6 +204,18 @@ impl Config {
         FolderLock::take(&self.data)
     }
 
+    /// The master key and the admin token, both of which must have been given: for a host without files.
+    ///
+    /// # Errors
+    /// When one is missing.
+    pub fn given_secrets(&self) -> Result<Secrets, ConfigError> {
+        let missing = |name| ConfigError::Invalid { name, reason: "it must be given on this host".to_owned() };
+        Ok(Secrets {
+            master_key: self.master_key.clone().ok_or_else(|| missing("master-key"))?,
+            admin_token: self.admin_token.clone().ok_or_else(|| missing("admin-token"))?,
+        })
+    }
+
     /// The master key and the admin token: those given, or those kept in the data folder, which are made when missing.
     ///
     /// # Errors

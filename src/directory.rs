@@ -37,7 +37,7 @@ pub use app_password::{
 pub use handle_rules::Placement;
 pub use invite::{AccountInviteCodes, CreateInviteCodes, InviteCode, InviteUse, ListInviteCodes};
 pub use mail_code::{IssueMailCode, MailPurpose};
-pub use outbox::{ClearOutbox, Notice, OutboxEntry, ReadOutbox};
+pub use outbox::{ClearOutbox, Notice, OutboxEntry, ReadOutbox, has_work};
 pub use registry::{FindAgentToken, IssueAgentToken, RevokeAgentTokens};
 pub use rotation_key::{GetRotationKey, SignPlcOperation};
 pub use session::{CloseSession, OpenSession, RotateSession, Session};

@@ -36,7 +36,7 @@ pub use admin::aliases;
 pub use endpoint::{Context, Endpoint};
 pub use error::XrpcError;
 pub use identities::Identities;
-pub use notices::Carrier;
+pub use notices::{Carrier, Elsewhere};
 pub use router::router;
 
 /// What every handler has: the host and the network's facts.

@@ -2,7 +2,7 @@
 
 use super::{AddBlob, Agent, BlobClaim, Error, ExpireBlobs};
 use crate::env::Env;
-use crate::store::{Sql, Value, query_all, query_first};
+use crate::store::{Sql, SqlError, Value, query_all, query_first};
 
 impl Agent {
     pub(super) fn add_blob(&mut self, sql: &dyn Sql, env: &Env<'_>, command: &AddBlob) -> Result<(), Error> {
@@ -64,4 +64,13 @@ pub(super) fn check_blobs(sql: &dyn Sql, claims: &[BlobClaim]) -> Result<(), Err
         }
     }
     Ok(())
+}
+
+/// When the oldest upload was made that no record refers to; `None` when there is none.
+///
+/// # Errors
+/// [`SqlError`].
+pub fn oldest_unreferenced_blob(sql: &dyn Sql) -> Result<Option<i64>, SqlError> {
+    let statement = "SELECT min(uploaded_us) FROM blob WHERE cid NOT IN (SELECT cid FROM blob_reference)";
+    Ok(query_first(sql, statement, &[], |row| row.optional_integer(0))?.flatten())
 }

@@ -3,7 +3,23 @@
 use super::{Agent, Effects, Error, OutboxRow};
 use crate::env::Env;
 use crate::sequencer::frame::{EventKind, Frame};
-use crate::store::{Sql, Value};
+use crate::store::{Sql, SqlError, Value, query_first};
+
+/// Whose database this is; `None` before there is an account.
+///
+/// # Errors
+/// [`SqlError`].
+pub fn did(sql: &dyn Sql) -> Result<Option<String>, SqlError> {
+    query_first(sql, "SELECT did FROM account WHERE id = 1", &[], |row| Ok(row.text(0)?.to_owned()))
+}
+
+/// Removes the rows up to `id`, which the sequencer has safely: for a host that wants an empty outbox at rest.
+///
+/// # Errors
+/// [`SqlError`].
+pub fn clear_outbox(sql: &dyn Sql, id: i64) -> Result<u64, SqlError> {
+    sql.execute("DELETE FROM outbox WHERE id <= ?", &[Value::Integer(id)])
+}
 
 impl Agent {
     /// Puts an event into the outbox, and removes what the sequencer has safely.
@@ -16,7 +32,7 @@ impl Agent {
     ) -> Result<(), Error> {
         let account = self.account()?;
         if account.outbox_synced > 0 {
-            sql.execute("DELETE FROM outbox WHERE id <= ?", &[Value::Integer(account.outbox_synced)])?;
+            clear_outbox(sql, account.outbox_synced)?;
         }
         let id = env.now_us.max(account.outbox_last.saturating_add(1));
         sql.execute(

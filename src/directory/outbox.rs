@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use super::account::{Status, read_did};
 use crate::directory::limits::DIRECTORY_OUTBOX_BATCH_MAX;
-use crate::store::{Sql, SqlError, Value, query_all};
+use crate::store::{Sql, SqlError, Value, query_all, query_first};
 use crate::syntax::{Did, Handle};
 
 /// What happened to an account.
@@ -54,6 +54,15 @@ pub struct ReadOutbox {
 pub struct ClearOutbox {
     /// This one and all before it.
     pub up_to: i64,
+}
+
+/// Whether something waits to be carried or finished: for a host that sleeps otherwise.
+///
+/// # Errors
+/// [`SqlError`].
+pub fn has_work(sql: &dyn Sql) -> Result<bool, SqlError> {
+    let statement = "SELECT EXISTS (SELECT 1 FROM outbox) OR EXISTS (SELECT 1 FROM reservation)";
+    Ok(query_first(sql, statement, &[], |row| row.integer(0))?.unwrap_or(0) != 0)
 }
 
 pub(super) fn push(sql: &dyn Sql, did: &Did, notice: &Notice) -> Result<(), Error> {

@@ -1,0 +1,303 @@
+//! The object of one account: its cell over its storage, its outbox on the way to the sequencer, its repo on the way
+//! out.
+//!
+//! The outbox is drained right after a command, beside the answer; an alarm that is set with the same durable write
+//! drains again what a crash, an eviction or the sequencer's absence left. When it finds nothing to send, it removes
+//! the rows that are safe, so that an object at rest has an empty outbox and nothing to do when it wakes.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+
+use futures::stream;
+use worker::{DurableObject, Env, Request, Response, State, durable_object};
+
+use super::object::{self, Alarm};
+use super::settings::Settings;
+use super::sql::ObjectSql;
+use super::{blobs, now_us, system_random};
+use crate::agent::{self, Agent, Command, Error, ExpireBlobs, OutboxRow, PendingOutbox, Reply};
+use crate::limits::{BLOB_UNREFERENCED_SECONDS, OUTBOX_BATCH_MAX};
+use crate::repo::export::{Export, Replaced};
+use crate::sequencer::{self, Append, OutboxEvent};
+use crate::store::query_first;
+
+/// Drains what the drain beside the answer did not, and tidies up after it.
+const OUTBOX_ALARM_US: i64 = 10_000_000;
+/// Blobs let go in one transaction.
+const BLOBS_PAGE: u32 = 100;
+
+/// The Durable Object.
+#[allow(missing_docs, reason = "of what the macro makes")]
+#[durable_object(alarm)]
+pub struct AgentObject {
+    inner: Rc<Inner>,
+}
+
+struct Inner {
+    state: State,
+    env: Env,
+    settings: Settings,
+    sql: ObjectSql,
+    alarm: Alarm,
+    /// Opened by the first command that needs it.
+    cell: RefCell<Option<Agent>>,
+    /// Exports on their way; a writer tells them what it replaces.
+    exports: RefCell<Vec<Weak<RefCell<Running>>>>,
+    draining: Cell<bool>,
+    /// The newest outbox id that the sequencer has.
+    sent: Cell<i64>,
+}
+
+/// An export, or why it can't be finished.
+type Running = Result<Export, Error>;
+
+impl DurableObject for AgentObject {
+    fn new(state: State, env: Env) -> Self {
+        let sql = ObjectSql::new(&state.storage());
+        Self {
+            inner: Rc::new(Inner {
+                settings: Settings::of(&env),
+                sql,
+                state,
+                env,
+                alarm: Alarm::new(),
+                cell: RefCell::new(None),
+                exports: RefCell::default(),
+                draining: Cell::new(false),
+                sent: Cell::new(0),
+            }),
+        }
+    }
+
+    async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
+        match request.path().as_str() {
+            object::COMMAND => {
+                let command = object::read_command(&mut request).await?;
+                let answer = self.inner.handle(command);
+                self.inner.drain_aside();
+                object::answer(&answer)
+            }
+            EXPORT => {
+                let since: Option<String> = object::read_command(&mut request).await?;
+                self.inner.export(since)
+            }
+            DESTROY => {
+                self.inner.destroy().await?;
+                Response::empty()
+            }
+            other => Response::error(format!("an agent has no {other}"), 404),
+        }
+    }
+
+    async fn alarm(&self) -> worker::Result<Response> {
+        let inner = &self.inner;
+        inner.alarm.rang();
+        if !inner.exists()? {
+            return Response::empty();
+        }
+        inner.drain().await;
+        inner.tidy();
+        inner.expire_blobs().await;
+        Response::empty()
+    }
+}
+
+/// The path that answers the repo as a CAR.
+pub(super) const EXPORT: &str = "/export";
+/// The path that removes everything.
+pub(super) const DESTROY: &str = "/destroy";
+
+impl Inner {
+    /// Whether there is a database: naming an object makes none.
+    fn exists(&self) -> Result<bool, Error> {
+        let statement = "SELECT count(*) FROM sqlite_master WHERE name = 'schema_migration'";
+        Ok(query_first(&self.sql, statement, &[], |row| row.integer(0))?.unwrap_or(0) > 0)
+    }
+
+    fn handle(&self, command: Command) -> Result<Reply, Error> {
+        let mut opened = self.cell.borrow_mut();
+        if opened.is_none() {
+            if !matches!(command, Command::CreateRepo(_)) && !self.exists()? {
+                return Err(Error::NoRepo);
+            }
+            let network = self.settings.network().map_err(|error| Error::Internal(error.to_string()))?;
+            let mut rng = system_random();
+            let mut env = crate::env::Env { now_us: now_us(), rng: &mut rng, network: &network };
+            *opened = Some(Agent::load(&self.sql, &mut env)?);
+        }
+        let cell = opened.as_mut().ok_or(Error::NoRepo)?;
+        let keeps_a_blob = matches!(command, Command::AddBlob(_));
+        let network = self.settings.network().map_err(|error| Error::Internal(error.to_string()))?;
+        let mut rng = system_random();
+        let mut env = crate::env::Env { now_us: now_us(), rng: &mut rng, network: &network };
+        let exporting = self.exports.borrow().iter().any(|export| export.strong_count() > 0);
+        cell.keep_replaced(exporting);
+        let answer = cell.handle(&self.sql, &mut env, command);
+        let effects = cell.take_effects();
+        if !effects.events.is_empty() {
+            self.alarm.ring_in(&self.state, OUTBOX_ALARM_US);
+        }
+        if keeps_a_blob {
+            self.alarm.ring_in(&self.state, BLOB_UNREFERENCED_SECONDS * 1_000_000);
+        }
+        self.tell_exports(&effects.replaced);
+        if answer.as_ref().is_err_and(Error::is_storage) {
+            // Memory may be ahead of the database now: the next command opens the cell anew.
+            *opened = None;
+        }
+        answer
+    }
+
+    fn tell_exports(&self, replaced: &[Replaced]) {
+        let mut exports = self.exports.borrow_mut();
+        exports.retain(|export| export.strong_count() > 0);
+        for export in exports.iter().filter_map(Weak::upgrade) {
+            let mut running = export.borrow_mut();
+            if let Ok(export) = running.as_mut()
+                && let Err(error) = export.keep(replaced)
+            {
+                *running = Err(error.into());
+            }
+        }
+    }
+
+    /// Streams the repo: the reader's pace decides when the next chunk is read.
+    fn export(self: &Rc<Self>, since: Option<String>) -> worker::Result<Response> {
+        if !self.exists()? {
+            return object::answer(&Err::<(), Error>(Error::NoRepo)).map(|answer| answer.with_status(404));
+        }
+        let export = Rc::new(RefCell::new(Ok(Export::begin(&self.sql, since.as_deref()).map_err(Error::from)?)));
+        self.exports.borrow_mut().push(Rc::downgrade(&export));
+        let object = Rc::clone(self);
+        let chunks = stream::unfold(export, move |export| {
+            let object = Rc::clone(&object);
+            async move {
+                let next = match export.borrow_mut().as_mut() {
+                    Ok(running) => running.next_chunk(&object.sql).map_err(Error::from),
+                    Err(error) => Err(error.clone()),
+                };
+                match next {
+                    Ok(Some(chunk)) => Some((Ok(chunk), export)),
+                    Ok(None) => None,
+                    Err(error) => Some((Err(worker::Error::RustError(error.to_string())), export)),
+                }
+            }
+        });
+        Response::from_stream(chunks)
+    }
+
+    /// Drains beside the answer that is on its way.
+    fn drain_aside(self: &Rc<Self>) {
+        let object = Rc::clone(self);
+        self.state.wait_until(async move { object.drain().await });
+    }
+
+    /// Brings the outbox to the sequencer, in order. One at a time; who comes while one runs is served by it.
+    async fn drain(&self) {
+        if self.draining.replace(true) {
+            return;
+        }
+        loop {
+            match self.send_pending().await {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "events wait in the outbox for the next try");
+                    self.alarm.ring_in(&self.state, OUTBOX_ALARM_US);
+                    break;
+                }
+            }
+        }
+        self.draining.set(false);
+    }
+
+    /// Sends one batch; answers how many.
+    async fn send_pending(&self) -> Result<usize, crate::host::HostError> {
+        let Some((did, rows)) = self.pending().map_err(super::storage)? else { return Ok(0) };
+        let (count, last) = (rows.len(), rows.last().map_or(0, |row| row.id));
+        let events = rows.into_iter().map(|row| OutboxEvent {
+            did: did.clone(),
+            outbox_id: row.id,
+            kind: row.kind,
+            frame: row.frame,
+        });
+        let append = sequencer::Command::Append(Append { events: events.collect() });
+        let sequencer = object::stub(&Settings::sequencer(&self.env)?, super::sequencer::NAME)?;
+        object::ask::<_, sequencer::Reply, sequencer::Error>(&sequencer, &append)
+            .await?
+            .map_err(super::storage)?;
+        self.sent.set(last);
+        if let Some(cell) = self.cell.borrow_mut().as_mut() {
+            cell.outbox_synced(last);
+        }
+        Ok(count)
+    }
+
+    fn pending(&self) -> Result<Option<(String, Vec<OutboxRow>)>, Error> {
+        if !self.exists()? {
+            return Ok(None);
+        }
+        let did = agent::did(&self.sql)?;
+        let ask = PendingOutbox { after: self.sent.get(), limit: OUTBOX_BATCH_MAX };
+        let Reply::PendingOutbox(rows) = agent::read(&self.sql, Command::PendingOutbox(ask))? else {
+            return Err(Error::Mismatch);
+        };
+        Ok(did.filter(|_| !rows.is_empty()).map(|did| (did, rows)))
+    }
+
+    /// Removes the outbox rows that are safe.
+    fn tidy(&self) {
+        let sent = self.sent.get();
+        if sent == 0 {
+            return;
+        }
+        if let Err(error) = agent::clear_outbox(&self.sql, sent) {
+            tracing::warn!(%error, "outbox rows that are safe could not be removed");
+        }
+    }
+
+    /// Lets go of uploads that no record refers to, and asks to be woken for those that are too young.
+    async fn expire_blobs(&self) {
+        let before_us = now_us() - BLOB_UNREFERENCED_SECONDS * 1_000_000;
+        loop {
+            let command = Command::ExpireBlobs(ExpireBlobs { before_us, limit: BLOBS_PAGE });
+            let Ok(Reply::ExpireBlobs(expired)) = self.handle(command) else { return };
+            let Ok(Some(did)) = agent::did(&self.sql) else { return };
+            for cid in &expired {
+                if let Err(error) = blobs::delete(&self.env, &did, cid).await {
+                    tracing::warn!(%cid, %error, "a blob that nothing refers to stays in the bucket");
+                }
+            }
+            if expired.len() < BLOBS_PAGE as usize {
+                break;
+            }
+        }
+        if let Ok(Some(uploaded_us)) = agent::oldest_unreferenced_blob(&self.sql) {
+            let due_us = uploaded_us + BLOB_UNREFERENCED_SECONDS * 1_000_000;
+            self.alarm.ring_in(&self.state, (due_us - now_us()).max(1_000_000));
+        }
+    }
+
+    /// Sends the last events, then removes everything.
+    async fn destroy(&self) -> worker::Result<()> {
+        if !self.exists()? {
+            return Ok(());
+        }
+        self.drain().await;
+        if self.pending()?.is_some() {
+            return Err(worker::Error::RustError("the last events could not be sent; try again".to_owned()));
+        }
+        *self.cell.borrow_mut() = None;
+        self.state.storage().delete_alarm().await?;
+        self.state.storage().delete_all().await?;
+        self.sent.set(0);
+        self.alarm.rang();
+        Ok(())
+    }
+}
+
+impl From<Error> for worker::Error {
+    fn from(error: Error) -> Self {
+        worker::Error::RustError(error.to_string())
+    }
+}

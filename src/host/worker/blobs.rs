@@ -1,0 +1,88 @@
+//! Blobs in R2, named `DID/CID`.
+//!
+//! A blob's name is its hash, which is known at its end, and R2 renames nothing: an upload is held in memory until it
+//! is whole. [`BYTES_MAX`] bounds that.
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use repo_mst::CODEC_RAW;
+use sha2::{Digest, Sha256};
+use worker::send::SendWrapper;
+use worker::{Bucket, Env};
+
+use crate::host::{ByteStream, HostError, PutBlobError, StoredBlob};
+use crate::limits::BLOB_HEAD_BYTES;
+
+/// Bytes of the largest blob on this host: a few at a time in an isolate of 128 MB.
+pub(super) const BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Objects removed at a time.
+const PAGE: u32 = 500;
+
+fn bucket(env: &Env) -> Result<Bucket, HostError> {
+    env.bucket("BLOBS").map_err(super::storage)
+}
+
+fn key(did: &str, cid: &str) -> String {
+    format!("{did}/{cid}")
+}
+
+pub(super) async fn put(
+    env: &Env,
+    did: &str,
+    mut body: ByteStream,
+    bytes_max: u64,
+) -> Result<StoredBlob, PutBlobError> {
+    let bytes_max = bytes_max.min(BYTES_MAX);
+    let mut blob = Vec::new();
+    while let Some(chunk) = body.next().await {
+        blob.extend_from_slice(&chunk?);
+        if blob.len() as u64 > bytes_max {
+            return Err(PutBlobError::TooLarge(bytes_max));
+        }
+    }
+    let digest = multihash::Multihash::<64>::wrap(SHA2_256, &Sha256::digest(&blob)).map_err(super::storage)?;
+    let cid = cid::Cid::new_v1(CODEC_RAW, digest).to_string();
+    let head = Bytes::copy_from_slice(blob.get(..BLOB_HEAD_BYTES).unwrap_or(&blob));
+    let bytes = blob.len() as u64;
+    bucket(env)?.put(key(did, &cid), blob).execute().await.map_err(super::storage)?;
+    Ok(StoredBlob { cid, bytes, head })
+}
+
+/// The multihash code of SHA-256.
+const SHA2_256: u64 = 0x12;
+
+pub(super) async fn get(env: &Env, did: &str, cid: &str) -> Result<Option<(u64, ByteStream)>, HostError> {
+    let found = bucket(env)?.get(key(did, cid)).execute().await.map_err(super::storage)?;
+    let Some(object) = found else { return Ok(None) };
+    let bytes = object.size();
+    let Some(body) = object.body() else { return Ok(None) };
+    Ok(Some((bytes, byte_stream(body.stream().map_err(super::storage)?))))
+}
+
+pub(super) async fn delete(env: &Env, did: &str, cid: &str) -> Result<(), HostError> {
+    bucket(env)?.delete(key(did, cid)).await.map_err(super::storage)
+}
+
+pub(super) async fn delete_all(env: &Env, did: &str) -> Result<(), HostError> {
+    let bucket = bucket(env)?;
+    loop {
+        let page = bucket.list().prefix(format!("{did}/")).limit(PAGE).execute().await.map_err(super::storage)?;
+        let keys: Vec<String> = page.objects().iter().map(worker::Object::key).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        bucket.delete_multiple(keys).await.map_err(super::storage)?;
+    }
+}
+
+/// A stream of the runtime as one of ours.
+pub(super) fn byte_stream(chunks: worker::ByteStream) -> ByteStream {
+    stream::unfold(SendWrapper::new(chunks), |mut chunks| {
+        worker::send::SendFuture::new(async move {
+            let chunk = chunks.next().await?;
+            Some((chunk.map(Bytes::from).map_err(super::storage), chunks))
+        })
+    })
+    .boxed()
+}

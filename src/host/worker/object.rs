@@ -1,0 +1,105 @@
+//! What the objects share: the seam as DAG-CBOR over a request, and the alarm.
+
+use std::cell::Cell;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use worker::js_sys;
+use worker::{Headers, Method, ObjectNamespace, Request, RequestInit, Response, State, Stub};
+
+use super::now_us;
+use crate::host::HostError;
+
+/// The host part of URLs between Worker and objects: nobody resolves it.
+const ORIGIN: &str = "https://cell";
+
+/// The path of commands.
+pub(super) const COMMAND: &str = "/command";
+
+/// The object that stands for `name`.
+pub(super) fn stub(namespace: &ObjectNamespace, name: &str) -> Result<Stub, HostError> {
+    namespace.get_by_name(name).map_err(super::storage)
+}
+
+/// Sends `body` to an object's `path` and returns its answer, whose status is 200.
+pub(super) async fn call(stub: &Stub, path: &str, body: &[u8]) -> Result<Response, HostError> {
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_body(Some(js_sys::Uint8Array::from(body).into()));
+    let request = Request::new_with_init(&format!("{ORIGIN}{path}"), &init).map_err(super::storage)?;
+    answered(stub.fetch_with_request(request).await.map_err(super::storage)?).await
+}
+
+/// Asks an object to take over a WebSocket handshake.
+pub(super) async fn upgrade(stub: &Stub, path: &str) -> Result<Response, HostError> {
+    let headers = Headers::new();
+    headers.set("upgrade", "websocket").map_err(super::storage)?;
+    let mut init = RequestInit::new();
+    init.with_headers(headers);
+    let request = Request::new_with_init(&format!("{ORIGIN}{path}"), &init).map_err(super::storage)?;
+    stub.fetch_with_request(request).await.map_err(super::storage)
+}
+
+async fn answered(mut response: Response) -> Result<Response, HostError> {
+    if response.status_code() == 200 {
+        return Ok(response);
+    }
+    let text = response.text().await.unwrap_or_default();
+    Err(HostError::Storage(format!("a cell answered {}: {text}", response.status_code())))
+}
+
+/// Asks a cell one command through the seam.
+pub(super) async fn ask<C, R, E>(stub: &Stub, command: &C) -> Result<Result<R, E>, HostError>
+where
+    C: Serialize,
+    R: DeserializeOwned,
+    E: DeserializeOwned,
+{
+    let body = serde_ipld_dagcbor::to_vec(command).map_err(super::storage)?;
+    let mut response = call(stub, COMMAND, &body).await?;
+    let bytes = response.bytes().await.map_err(super::storage)?;
+    serde_ipld_dagcbor::from_slice(&bytes).map_err(super::storage)
+}
+
+/// Reads the command of a request.
+pub(super) async fn read_command<C: DeserializeOwned>(request: &mut Request) -> worker::Result<C> {
+    let bytes = request.bytes().await?;
+    serde_ipld_dagcbor::from_slice(&bytes).map_err(|error| worker::Error::RustError(error.to_string()))
+}
+
+/// Answers through the seam.
+pub(super) fn answer<T: Serialize>(answer: &T) -> worker::Result<Response> {
+    let bytes = serde_ipld_dagcbor::to_vec(answer)
+        .map_err(|error| worker::Error::RustError(error.to_string()))?;
+    Response::from_bytes(bytes)
+}
+
+/// An object's one alarm: the earliest of what was asked for.
+pub(super) struct Alarm {
+    at_us: Cell<Option<i64>>,
+}
+
+impl Alarm {
+    /// Nothing is known of an alarm that an earlier life of the object set; at worst it rings without need.
+    pub(super) fn new() -> Self {
+        Self { at_us: Cell::new(None) }
+    }
+
+    /// Rings in `delay_us` at the latest. Called right after a transaction, it is part of the same durable write.
+    pub(super) fn ring_in(&self, state: &State, delay_us: i64) {
+        let at_us = now_us().saturating_add(delay_us);
+        if self.at_us.get().is_some_and(|set| set <= at_us && set > now_us()) {
+            return;
+        }
+        let date = js_sys::Date::new(&worker::wasm_bindgen::JsValue::from_f64((at_us / 1_000) as f64));
+        // The promise is not awaited: were it to fail, the runtime would reset the object instead of answering.
+        match state.storage().as_raw().set_alarm(date, js_sys::Object::new()) {
+            Ok(_) => self.at_us.set(Some(at_us)),
+            Err(error) => tracing::error!(?error, "an alarm could not be set"),
+        }
+    }
+
+    /// It rang: there is none until the next is asked for.
+    pub(super) fn rang(&self) {
+        self.at_us.set(None);
+    }
+}
