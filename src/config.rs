@@ -209,7 +209,8 @@ impl Config {
     /// # Errors
     /// When one is missing.
     pub fn given_secrets(&self) -> Result<Secrets, ConfigError> {
-        let missing = |name| ConfigError::Invalid { name, reason: "it must be given on this host".to_owned() };
+        let missing =
+            |name| ConfigError::Invalid { name, reason: "it must be given on this host".to_owned() };
         Ok(Secrets {
             master_key: self.master_key.clone().ok_or_else(|| missing("master-key"))?,
             admin_token: self.admin_token.clone().ok_or_else(|| missing("admin-token"))?,

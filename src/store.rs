@@ -227,8 +227,8 @@ pub fn check_params(params: &[Value<'_>]) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// Integers pass through JavaScript numbers on one host.
-const INTEGER_LIMIT: u64 = 1 << 53;
+/// Integers are smaller in magnitude: they pass through JavaScript numbers on one host.
+pub const INTEGER_LIMIT: u64 = 1 << 53;
 
 /// Runs `body` in a transaction: kept on `Ok`, undone on `Err`.
 ///

@@ -174,7 +174,10 @@ fn swaps_are_checked_against_what_is_there() {
     let (commit, cid) = (first.commit.unwrap().cid, first.results[0].cid.clone());
     let swapping = |swap| Write { swap_record: swap, ..put(WriteAction::Put, "a", "two") };
     assert!(matches!(world.write(vec![swapping(Swap::Nothing)]), Err(Error::InvalidSwap(_))));
-    assert!(matches!(world.write(vec![swapping(Swap::Record("nonsense".into()))]), Err(Error::InvalidSwap(_))));
+    assert!(matches!(
+        world.write(vec![swapping(Swap::Record("nonsense".into()))]),
+        Err(Error::InvalidSwap(_))
+    ));
     world.write(vec![swapping(Swap::Record(cid.unwrap()))]).unwrap();
     let stale = ApplyWrites { writes: vec![delete("a")], swap_commit: Some(commit) };
     assert!(matches!(world.ask(stale), Err(Error::InvalidSwap(_))));
@@ -310,7 +313,9 @@ fn another_master_key_opens_nothing() {
 fn an_exported_repo_is_whole() {
     let mut world = World::new();
     for number in 0..300 {
-        world.write(vec![put(WriteAction::Create, &format!("k{number}"), &format!("text {number}"))]).unwrap();
+        world
+            .write(vec![put(WriteAction::Create, &format!("k{number}"), &format!("text {number}"))])
+            .unwrap();
     }
     let nodes = world.count("node");
     let mut export = Export::begin(&world.database, None).unwrap();
@@ -326,7 +331,9 @@ fn an_export_with_writes_in_between_is_the_repo_as_it_was() {
     let mut world = World::new();
     let text = "x".repeat(300);
     for number in 0..1_500 {
-        world.write(vec![put(WriteAction::Create, &format!("k{number:04}"), &format!("{number}{text}"))]).unwrap();
+        world
+            .write(vec![put(WriteAction::Create, &format!("k{number:04}"), &format!("{number}{text}"))])
+            .unwrap();
     }
     let nodes = world.count("node");
     world.cell.keep_replaced(true);
@@ -336,7 +343,8 @@ fn an_export_with_writes_in_between_is_the_repo_as_it_was() {
         bytes.extend(chunk);
         chunks += 1;
         for number in 0..20 {
-            let (old, new) = (format!("k{:04}", (chunks * 97 + number * 61) % 1_500), format!("n{chunks}-{number}"));
+            let (old, new) =
+                (format!("k{:04}", (chunks * 97 + number * 61) % 1_500), format!("n{chunks}-{number}"));
             world.write(vec![put(WriteAction::Create, &new, "new")]).unwrap();
             world.write(vec![put(WriteAction::Put, &old, "other")]).unwrap();
             world.write(vec![Write { action: WriteAction::DeleteIfPresent, ..delete(&old) }]).unwrap();

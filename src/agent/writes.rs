@@ -5,7 +5,9 @@ use cid::Cid;
 use repo_mst::Tree;
 
 use super::blobs::check_blobs;
-use super::{Account, Agent, ApplyWrites, CommitMeta, Error, Swap, Write, WriteAction, WriteResult, WritesApplied};
+use super::{
+    Account, Agent, ApplyWrites, CommitMeta, Error, Swap, Write, WriteAction, WriteResult, WritesApplied,
+};
 use crate::env::Env;
 use crate::limits::TREE_NODES_LOADED_MAX;
 use crate::memory::{FORGET_MAX, Forgetting};

@@ -6,7 +6,7 @@ use super::app_password::{self, AppPassword};
 use super::{Error, registry};
 use crate::directory::limits::ACCOUNT_PAGE_MAX;
 use crate::seam::Hidden;
-use crate::store::{Row, Sql, SqlError, Value, query_all, query_first};
+use crate::store::{INTEGER_LIMIT, Row, Sql, SqlError, Value, query_all, query_first};
 use crate::syntax::{Did, Handle};
 
 /// An account, as the network knows it.
@@ -301,7 +301,7 @@ pub(super) fn list(sql: &dyn Sql, ask: &ListAccounts) -> Result<AccountPage, Err
     let limit = ask.limit.clamp(1, ACCOUNT_PAGE_MAX);
     let rows = Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX));
     let (us, did) = match &ask.cursor {
-        None => (i64::MIN, ""),
+        None => (0, ""),
         Some(cursor) => read_cursor(cursor).ok_or(Error::InvalidCursor)?,
     };
     let after = [Value::Integer(us), Value::Text(did), rows];
@@ -319,7 +319,7 @@ pub(super) fn list(sql: &dyn Sql, ask: &ListAccounts) -> Result<AccountPage, Err
 /// Reads `microseconds~did`.
 fn read_cursor(cursor: &str) -> Option<(i64, &str)> {
     let (us, did) = cursor.split_once('~')?;
-    Some((us.parse().ok()?, did))
+    Some((us.parse().ok().filter(|us: &i64| us.unsigned_abs() < INTEGER_LIMIT)?, did))
 }
 
 pub(super) fn counts(sql: &dyn Sql) -> Result<NetworkCounts, Error> {

@@ -3,7 +3,7 @@
 use super::RECALL_RESULTS_MAX;
 use super::{Entry, Error, Filter, Index, Memory, Restored};
 use crate::data_model::Cid;
-use crate::store::{Sql, SqlError, Value, query_first};
+use crate::store::{INTEGER_LIMIT, Sql, SqlError, Value, query_first};
 use crate::vault::{self, COLLECTION, KeyringRow};
 use zeroize::Zeroizing;
 
@@ -169,5 +169,8 @@ pub(super) fn record_path(rkey: &str) -> String {
 
 fn read_cursor(cursor: &str) -> Result<(i64, &str), Error> {
     let (created_us, rkey) = cursor.split_once(':').ok_or(Error::Cursor)?;
-    Ok((created_us.parse().map_err(|_| Error::Cursor)?, rkey))
+    Ok((
+        created_us.parse().ok().filter(|us: &i64| us.unsigned_abs() < INTEGER_LIMIT).ok_or(Error::Cursor)?,
+        rkey,
+    ))
 }

@@ -54,7 +54,7 @@ impl Export {
             chunk: commit_car(sql)?,
             since: since.unwrap_or_default().to_owned(),
             until: head.rev,
-            place: Place::Node(i64::MIN >> 11),
+            place: Place::Node(0),
             kept: Vec::new(),
             kept_bytes: 0,
         })
@@ -166,7 +166,12 @@ pub fn replaced(sql: &dyn Sql, plan: &CommitPlan) -> Result<Vec<Replaced>, RepoE
             Ok((row.blob(0)?.to_vec(), row.text(1)?.to_owned(), Bytes::copy_from_slice(row.blob(2)?)))
         })?;
         if let Some((cid, rev, block)) = row {
-            rows.push(Replaced { place: Place::Record(change.path.clone()), rev, cid: read_cid(&cid)?, block });
+            rows.push(Replaced {
+                place: Place::Record(change.path.clone()),
+                rev,
+                cid: read_cid(&cid)?,
+                block,
+            });
         }
     }
     Ok(rows)

@@ -166,7 +166,8 @@ impl Inner {
         if !self.exists()? {
             return object::answer(&Err::<(), Error>(Error::NoRepo)).map(|answer| answer.with_status(404));
         }
-        let export = Rc::new(RefCell::new(Ok(Export::begin(&self.sql, since.as_deref()).map_err(Error::from)?)));
+        let export =
+            Rc::new(RefCell::new(Ok(Export::begin(&self.sql, since.as_deref()).map_err(Error::from)?)));
         self.exports.borrow_mut().push(Rc::downgrade(&export));
         let object = Rc::clone(self);
         let chunks = stream::unfold(export, move |export| {

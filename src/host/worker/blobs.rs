@@ -41,7 +41,8 @@ pub(super) async fn put(
             return Err(PutBlobError::TooLarge(bytes_max));
         }
     }
-    let digest = multihash::Multihash::<64>::wrap(SHA2_256, &Sha256::digest(&blob)).map_err(super::storage)?;
+    let digest =
+        multihash::Multihash::<64>::wrap(SHA2_256, &Sha256::digest(&blob)).map_err(super::storage)?;
     let cid = cid::Cid::new_v1(CODEC_RAW, digest).to_string();
     let head = Bytes::copy_from_slice(blob.get(..BLOB_HEAD_BYTES).unwrap_or(&blob));
     let bytes = blob.len() as u64;
@@ -67,7 +68,8 @@ pub(super) async fn delete(env: &Env, did: &str, cid: &str) -> Result<(), HostEr
 pub(super) async fn delete_all(env: &Env, did: &str) -> Result<(), HostError> {
     let bucket = bucket(env)?;
     loop {
-        let page = bucket.list().prefix(format!("{did}/")).limit(PAGE).execute().await.map_err(super::storage)?;
+        let page =
+            bucket.list().prefix(format!("{did}/")).limit(PAGE).execute().await.map_err(super::storage)?;
         let keys: Vec<String> = page.objects().iter().map(worker::Object::key).collect();
         if keys.is_empty() {
             return Ok(());

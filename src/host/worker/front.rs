@@ -50,7 +50,8 @@ fn start(env: &Env) -> Result<axum::Router, HostError> {
             let directory = object::stub(&namespace, directory::NAME)?;
             let mut response = object::call(&directory, directory::CARRY, &[]).await?;
             let bytes = response.bytes().await.map_err(super::storage)?;
-            let carried: Result<_, String> = serde_ipld_dagcbor::from_slice(&bytes).map_err(super::storage)?;
+            let carried: Result<_, String> =
+                serde_ipld_dagcbor::from_slice(&bytes).map_err(super::storage)?;
             carried.map_err(HostError::Storage)
         };
         SendFuture::new(carried).boxed()
@@ -64,7 +65,11 @@ pub(super) fn app(env: &Env, settings: &Settings, carrier: Carrier) -> Result<Ar
     let network = Arc::clone(&read.network);
     Ok(Arc::new(App {
         host: Arc::new(WorkerHost::new(env, &read.config)?) as Arc<dyn host::Host>,
-        auth: auth::Authority::new(&network.master_key, network.service_did.clone(), Some(&read.secrets.admin_token)),
+        auth: auth::Authority::new(
+            &network.master_key,
+            network.service_did.clone(),
+            Some(&read.secrets.admin_token),
+        ),
         identities: Identities::new(network.plc_url.clone()),
         carrier,
         blob_bytes_max: read.config.blob_bytes_max.min(super::blobs::BYTES_MAX),

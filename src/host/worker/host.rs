@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use rand_core::Rng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,7 +15,9 @@ use worker::{Env, ObjectNamespace};
 
 use super::outbound::Outbound;
 use super::settings::Settings;
-use super::{agent as agent_object, blobs, directory as directory_object, object, sequencer as sequencer_object};
+use super::{
+    agent as agent_object, blobs, directory as directory_object, object, sequencer as sequencer_object,
+};
 use crate::config::Config;
 use crate::directory::{AccountSummary, GetAccount, Who};
 use crate::host::outbound::FetchPolicy;

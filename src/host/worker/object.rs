@@ -68,8 +68,8 @@ pub(super) async fn read_command<C: DeserializeOwned>(request: &mut Request) -> 
 
 /// Answers through the seam.
 pub(super) fn answer<T: Serialize>(answer: &T) -> worker::Result<Response> {
-    let bytes = serde_ipld_dagcbor::to_vec(answer)
-        .map_err(|error| worker::Error::RustError(error.to_string()))?;
+    let bytes =
+        serde_ipld_dagcbor::to_vec(answer).map_err(|error| worker::Error::RustError(error.to_string()))?;
     Response::from_bytes(bytes)
 }
 

@@ -129,7 +129,8 @@ async fn exchange(
     *answer.status_mut() = http::StatusCode::from_u16(response.status_code())
         .map_err(|error| worker::Error::RustError(error.to_string()))?;
     for (name, value) in response.headers() {
-        if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(name), http::HeaderValue::try_from(value)) {
+        if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(name), http::HeaderValue::try_from(value))
+        {
             answer.headers_mut().append(name, value);
         }
     }
