@@ -66,5 +66,7 @@ pub mod seam;
 pub mod sequencer;
 pub mod store;
 pub mod syntax;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod vault;
 pub mod xrpc;

@@ -14,4 +14,4 @@ pub use client::{Answer, Client};
 pub use process::Process;
 pub use subscriber::Subscriber;
 pub use usage::Usage;
-pub use zap::{Account, Zap};
+pub use zap::{Account, Host, Zap};

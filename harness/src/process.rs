@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use crate::Client;
 /// How long a server may take until it answers. A debug build on a busy machine takes seconds.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// A running program; killed when dropped.
+/// A running program with all it started; killed when dropped.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -29,6 +30,7 @@ impl Process {
         let name = command.get_program().to_string_lossy().into_owned();
         let output = File::options().create(true).append(true).open(log)?;
         let child = command
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
@@ -66,8 +68,15 @@ impl Process {
     /// # Errors
     /// When the operating system refuses.
     pub fn kill(&mut self) -> Result<()> {
-        self.child.kill()?;
+        self.signal("-KILL")?;
         self.child.wait()?;
+        Ok(())
+    }
+
+    /// To the program and to what it started: a server may be a program's child.
+    fn signal(&self, signal: &str) -> Result<()> {
+        let sent = Command::new("kill").args([signal, "--", &format!("-{}", self.id())]).status()?;
+        anyhow::ensure!(sent.success(), "kill {signal} of {} failed", self.name);
         Ok(())
     }
 
@@ -76,8 +85,7 @@ impl Process {
     /// # Errors
     /// When it does not end with success in time.
     pub async fn stop(&mut self) -> Result<()> {
-        let sent = Command::new("kill").args(["-TERM", &self.id().to_string()]).status()?;
-        anyhow::ensure!(sent.success(), "kill -TERM of {} failed", self.name);
+        self.signal("-TERM")?;
         let start = Instant::now();
         while start.elapsed() < READY_WITHIN {
             if let Some(status) = self.child.try_wait()? {
@@ -93,8 +101,10 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // It may have ended already, which is what is wanted.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        if matches!(self.child.try_wait(), Ok(None)) {
+            drop(self.signal("-KILL"));
+            drop(self.child.wait());
+        }
     }
 }
 

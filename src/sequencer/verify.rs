@@ -211,7 +211,8 @@ impl Check<'_> {
     }
 }
 
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+#[allow(missing_docs, reason = "for tests")]
+pub mod testing;
 #[cfg(test)]
 mod tests;

@@ -28,6 +28,12 @@ thread_local! {
 #[event(fetch, respond_with_errors)]
 async fn fetch(request: HttpRequest, env: Env, _: Context) -> worker::Result<http::Response<Body>> {
     console::start();
+    #[cfg(feature = "testing")]
+    if let Some(name) = request.uri().path().strip_prefix(super::testing::PATH) {
+        let name = name.to_owned();
+        let body = http_body_util::BodyExt::collect(request.into_body()).await?.to_bytes();
+        return Ok(http::Response::new(Body::from(super::testing::forward(&env, &name, &body).await?)));
+    }
     let mut router = match ROUTER.with(|router| router.get().cloned()) {
         Some(router) => router,
         None => match start(&env) {

@@ -29,12 +29,34 @@ const UNDO: &str = "zap: undo";
 pub(super) struct ObjectSql {
     sql: SqlStorage,
     transactions: Transactions,
+    /// Rows read and written so far, as they are billed.
+    #[cfg(feature = "testing")]
+    counted: std::cell::Cell<(f64, f64)>,
 }
 
 impl ObjectSql {
+    #[cfg(feature = "testing")]
+    pub(super) fn counted(&self) -> (f64, f64) {
+        self.counted.get()
+    }
+
+    #[cfg(feature = "testing")]
+    fn count(&self, cursor: &SqlStorageCursor) {
+        let (read, written) = self.counted.get();
+        self.counted.set((read + cursor.rows_read(), written + cursor.rows_written()));
+    }
+
+    #[cfg(not(feature = "testing"))]
+    fn count(&self, _: &SqlStorageCursor) {}
+
     pub(super) fn new(storage: &worker::Storage) -> Self {
         let raw: &JsValue = storage.as_raw().as_ref();
-        Self { sql: storage.as_raw().sql(), transactions: raw.clone().unchecked_into() }
+        Self {
+            sql: storage.as_raw().sql(),
+            transactions: raw.clone().unchecked_into(),
+            #[cfg(feature = "testing")]
+            counted: std::cell::Cell::default(),
+        }
     }
 
     fn exec(&self, statement: &str, params: &[Value<'_>]) -> Result<SqlStorageCursor, SqlError> {
@@ -49,7 +71,7 @@ impl ObjectSql {
 
 impl Sql for ObjectSql {
     fn execute(&self, statement: &str, params: &[Value<'_>]) -> Result<u64, SqlError> {
-        self.exec(statement, params)?;
+        self.count(&self.exec(statement, params)?);
         let mut changed = 0;
         self.query("SELECT changes()", &[], &mut |row| {
             changed = row.integer(0)?.unsigned_abs();
@@ -64,10 +86,12 @@ impl Sql for ObjectSql {
         params: &[Value<'_>],
         each: &mut dyn FnMut(&dyn Row) -> Result<(), SqlError>,
     ) -> Result<(), SqlError> {
-        let rows = self.exec(statement, params)?.raw();
+        let cursor = self.exec(statement, params)?;
+        let rows = cursor.raw();
         loop {
             let next = rows.next().map_err(|thrown| error(&thrown))?;
             if next.done() {
+                self.count(&cursor);
                 return Ok(());
             }
             let row = Array::from(&next.value());

@@ -10,20 +10,20 @@ use crate::crypto::SigningKey;
 use crate::sequencer::frame::{Action, CommitEvent, Frame, RepoOp, SyncEvent};
 use crate::syntax::Tid;
 
-pub(crate) const DID: &str = "did:plc:44ybard66vv44zksje25o7dz";
-pub(crate) const TIME: &str = "2026-11-23T00:00:00.000Z";
-pub(crate) const NOW: i64 = 1_790_000_000_000_000;
+pub const DID: &str = "did:plc:44ybard66vv44zksje25o7dz";
+pub const TIME: &str = "2026-11-23T00:00:00.000Z";
+pub const NOW: i64 = 1_790_000_000_000_000;
 
 /// An owned [`CommitEvent`], easy to spoil.
 #[derive(Clone)]
-pub(crate) struct Draft {
-    pub(crate) rev: String,
-    pub(crate) since: Option<String>,
-    pub(crate) commit: Cid,
-    pub(crate) prev_data: Option<Cid>,
-    pub(crate) root: Cid,
-    pub(crate) blocks: Vec<(Cid, Bytes)>,
-    pub(crate) ops: Vec<(Action, String, Option<Cid>, Option<Cid>)>,
+pub struct Draft {
+    pub rev: String,
+    pub since: Option<String>,
+    pub commit: Cid,
+    pub prev_data: Option<Cid>,
+    pub root: Cid,
+    pub blocks: Vec<(Cid, Bytes)>,
+    pub ops: Vec<(Action, String, Option<Cid>, Option<Cid>)>,
 }
 
 impl Draft {
@@ -34,7 +34,7 @@ impl Draft {
     }
 
     /// The event, without its number.
-    pub(crate) fn event(&self) -> Frame {
+    pub fn event(&self) -> Frame {
         let ops = self
             .ops
             .iter()
@@ -47,8 +47,8 @@ impl Draft {
     }
 }
 
-pub(crate) struct Repo {
-    pub(crate) key: SigningKey,
+pub struct Repo {
+    pub key: SigningKey,
     tree: Tree,
     store: MemoryBlocks,
     head: Option<(String, Cid)>,
@@ -56,13 +56,13 @@ pub(crate) struct Repo {
 }
 
 impl Repo {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let key = SigningKey::from_bytes(&[7; 32]).unwrap();
         Self { key, tree: Tree::empty(), store: MemoryBlocks::new(), head: None, revs: 0 }
     }
 
     /// Commits `path -> Some(text)` or `path -> None` for a deletion.
-    pub(crate) fn commit(&mut self, writes: &[(&str, Option<&str>)]) -> Draft {
+    pub fn commit(&mut self, writes: &[(&str, Option<&str>)]) -> Draft {
         let mut blocks = Vec::new();
         let mut ops = Vec::new();
         for (path, text) in writes {
@@ -107,7 +107,7 @@ impl Repo {
     }
 
     /// A `#sync` of the newest commit, without its number.
-    pub(crate) fn sync(&self) -> Frame {
+    pub fn sync(&self) -> Frame {
         let (rev, data) = self.head.clone().unwrap();
         let (cid, block) = self.sign(&rev, data);
         let mut slice = car::header(&[cid]);
@@ -116,7 +116,7 @@ impl Repo {
     }
 }
 
-pub(crate) fn record(path: &str, text: &str) -> Bytes {
+pub fn record(path: &str, text: &str) -> Bytes {
     let kind = path.split('/').next().unwrap();
     let fields = [("$type", kind), ("text", text)];
     let record: Ipld =

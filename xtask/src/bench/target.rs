@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use harness::process::free_address;
-use harness::{Client, Process, Usage, Zap};
+use harness::{Client, Host, Process, Usage, Zap};
 
 /// A server under load. Its processes end when it is dropped.
 pub(crate) struct Target {
@@ -33,7 +33,12 @@ impl Target {
             .current_dir(root())
             .status()?;
         ensure!(built.success(), "the release build failed");
-        let zap = Zap::start(&target_folder()?.join("release/zap"), &fresh_folder("zap")?, "warn").await?;
+        let zap = Zap::start(
+            &target_folder()?.join("release/zap"),
+            &fresh_folder("zap")?,
+            Host::Native("warn".to_owned()),
+        )
+        .await?;
         Ok(Self { name: "zap", address: zap.address, is_ours: true, id: zap.id(), _server: Server::Zap(zap) })
     }
 
