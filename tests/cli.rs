@@ -161,6 +161,10 @@ fn exit_codes(data: &Path) {
     assert_eq!(code(data, &["memories", "nobody"]), 4, "there is no token of nobody");
     assert_eq!(code(data, &["memories", "carol", "--token", "zap_wrong"]), 4);
     assert_eq!(code(data, &["agent", "list", "--token", "wrong"]), 4);
+    let carols = std::fs::read_to_string(data.join("tokens/carol")).unwrap();
+    let carols = ["--token", carols.trim()];
+    assert_eq!(code(data, &[&["memories", "carol.test"], &carols[..]].concat()), 0);
+    assert_eq!(code(data, &[&["remember", "alice", "not hers"], &carols[..]].concat()), 4, "carol's token");
     assert_eq!(code(data, &["agent", "list", "--url", "http://127.0.0.1:1"]), 5);
     let error = run(data, &["agent", "show", "nobody", "--json"]);
     let error: Value = serde_json::from_slice(&error.stderr).unwrap();

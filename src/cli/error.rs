@@ -89,6 +89,14 @@ pub(crate) enum CliError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// The token that was given is somebody else's.
+    #[error("the token is of {owner}, not of {agent}")]
+    OtherToken {
+        /// The agent, as it was named.
+        agent: String,
+        /// Whose it is.
+        owner: String,
+    },
     /// The repo is not what it should be.
     #[error("the repo does not verify: {0}")]
     Verify(#[from] VerifyError),
@@ -163,7 +171,7 @@ impl CliError {
                 code::NOT_FOUND
             }
             Self::NoDocument { .. } => code::UNREACHABLE,
-            Self::NoToken { .. } => code::NOT_AUTHORIZED,
+            Self::NoToken { .. } | Self::OtherToken { .. } => code::NOT_AUTHORIZED,
             Self::Unreachable { .. } => code::UNREACHABLE,
             Self::Refused { status, name, .. } if is_about_tokens(*status, name) => code::NOT_AUTHORIZED,
             Self::Refused { status, name, .. } if *status == 404 || name.ends_with("NotFound") => {
@@ -202,6 +210,9 @@ impl CliError {
                 "give --token or ZAP_TOKEN, or the folder it was created in with --data; \
                  `zap agent create` keeps the token of a new agent there"
                     .to_owned()
+            }
+            Self::OtherToken { agent, owner } => {
+                format!("name {owner}, or leave out --token and ZAP_TOKEN to use the token kept of {agent}")
             }
             Self::PortInUse { flag, .. } => format!("stop that one, or choose another port with {flag}"),
             Self::Config(ConfigError::Folder { .. }) => return None,

@@ -142,7 +142,7 @@ struct Page {
 }
 
 pub(crate) async fn remember(args: &RememberArgs, session: &Session, out: Out) -> Result<(), CliError> {
-    let token = session.agent_token(&args.agent)?;
+    let token = session.token_of(&args.agent).await?;
     let memory = memory_of(args, &now())?;
     let answer = keep(session, &token, &memory).await?;
     if out.json {
@@ -166,7 +166,7 @@ pub(crate) fn note(summary: &str, tags: &[&str]) -> Value {
 }
 
 pub(crate) async fn memories(args: &MemoriesArgs, session: &Session, out: Out) -> Result<(), CliError> {
-    let token = session.agent_token(&args.agent)?;
+    let token = session.token_of(&args.agent).await?;
     let mut memories: Vec<View> = Vec::new();
     let mut cursor: Option<String> = None;
     while let Some(wanted) = remaining(args.limit, memories.len()) {
@@ -197,7 +197,7 @@ pub(crate) async fn memories(args: &MemoriesArgs, session: &Session, out: Out) -
 }
 
 pub(crate) async fn recall(args: &RecallArgs, session: &Session, out: Out) -> Result<(), CliError> {
-    let token = session.agent_token(&args.agent)?;
+    let token = session.token_of(&args.agent).await?;
     let limit = args.limit.to_string();
     let mut params = args.which.params();
     params.extend([("q", args.query.as_str()), ("limit", &limit)]);
@@ -224,7 +224,7 @@ pub(crate) async fn recall(args: &RecallArgs, session: &Session, out: Out) -> Re
 }
 
 pub(crate) async fn forget(args: &ForgetArgs, session: &Session, out: Out) -> Result<(), CliError> {
-    let token = session.agent_token(&args.agent)?;
+    let token = session.token_of(&args.agent).await?;
     let mut uris = args.uris.clone();
     if uris.iter().any(|uri| !uri.starts_with("at://")) {
         let did = session.did(&args.agent).await?;

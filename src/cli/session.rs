@@ -182,6 +182,20 @@ impl Session {
         }
     }
 
+    /// The token to act as an agent with, by a command's name for the agent. One that was given, instead of found under
+    /// that name, must be that agent's: whoever says `bob` is not to write into alice's memory.
+    pub(crate) async fn token_of(&self, agent: &str) -> Result<String, CliError> {
+        let token = self.agent_token(agent)?;
+        if self.token.is_some() {
+            let owner: Value = self.query(As::Token(&token), "com.atproto.server.getSession", &[]).await?;
+            if text_field(&owner, "did") != Some(self.did(agent).await?.as_str()) {
+                let owner = text_field(&owner, "handle").unwrap_or("another account").to_owned();
+                return Err(CliError::OtherToken { agent: agent.to_owned(), owner });
+            }
+        }
+        Ok(token)
+    }
+
     /// Keeps an agent's token where [`Session::agent_token`] finds it, by its handle's first label and by its DID.
     pub(crate) fn keep_token(&self, agent: &str, did: &str, token: &str) -> Result<PathBuf, CliError> {
         let path = self.token_file(agent)?;
