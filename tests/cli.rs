@@ -155,6 +155,8 @@ fn exit_codes(data: &Path) {
     assert_eq!(code(data, &["memories"]), 2);
     assert_eq!(code(data, &["remember", "carol", "not a fact", "--type", "fact"]), 2);
     assert_eq!(code(data, &["agent", "delete", "carol"]), 2, "deleting needs --yes");
+    assert_eq!(code(data, &["memories", "carol", "--limit", "0"]), 2, "not: there are none");
+    assert_eq!(code(data, &["recall", "carol", ""]), 2);
     assert_eq!(code(data, &["agent", "show", "nobody"]), 3);
     assert_eq!(code(data, &["repo", "verify", "nobody"]), 3);
     assert_eq!(code(data, &["forget", "carol", "aaaaaaaaaaaaaaaa"]), 3);
