@@ -198,8 +198,12 @@ impl CliError {
     /// The next step.
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Unreachable { .. } | Self::Firehose(FirehoseError::Connect { .. }) => {
+            Self::Unreachable { .. } => {
                 "start it with `zap dev`, or say where it is with --url or ZAP_URL".to_owned()
+            }
+            Self::Firehose(FirehoseError::Connect { .. }) => {
+                "start a server with `zap dev`, or name a host that runs, as bsky.network or http://localhost:2583"
+                    .to_owned()
             }
             Self::NoToken { who, .. } if who == "the administrator" => {
                 "say where the server's data folder is with --data, or give --token or ZAP_TOKEN; \

@@ -67,7 +67,7 @@ pub(crate) enum FirehoseError {
     #[error("`{0}` is not the address of a host")]
     Address(String),
     /// The host can't be reached, or does not answer as a stream does.
-    #[error("{url}: {reason}")]
+    #[error("the stream at {url} can't be followed: {reason}")]
     Connect {
         /// Where.
         url: String,
@@ -110,7 +110,9 @@ pub(crate) async fn run(args: &FirehoseArgs, session: &Session, out: Out) -> Res
 /// The WebSocket address of a host's stream: of a name, an HTTP or WebSocket URL, or the whole address.
 fn stream_url(host: &str) -> Result<String, FirehoseError> {
     let bad = || FirehoseError::Address(host.to_owned());
-    let (scheme, rest) = host.split_once("://").unwrap_or(("https", host));
+    let name = host.split(['/', ':']).next().unwrap_or_default();
+    let usual = if matches!(name, "localhost" | "127.0.0.1") { "http" } else { "https" };
+    let (scheme, rest) = host.split_once("://").unwrap_or((usual, host));
     let scheme = match scheme {
         "http" | "ws" => "ws",
         "https" | "wss" => "wss",

@@ -82,7 +82,8 @@ impl Session {
     pub(crate) fn new(connection: &Connection, data: &Path) -> Result<Self, CliError> {
         let running = ServerFile::read(data);
         let plc_url = running.as_ref().filter(|_| connection.url.is_none()).map(|file| file.plc_url.clone());
-        let url = connection.url.clone().or(running.map(|file| file.url));
+        let given = connection.url.as_deref().map(server_url).transpose()?;
+        let url = given.or(running.map(|file| file.url));
         let url = url.unwrap_or_else(|| "http://localhost:2583".to_owned());
         let http = fetch::client(|builder| builder.connect_timeout(Duration::from_secs(CONNECT_SECONDS)))?;
         Ok(Self {
@@ -306,6 +307,17 @@ pub(crate) fn text_field<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
     value.get(name).and_then(Value::as_str)
 }
 
+/// A server's URL as somebody typed it; what lacks its scheme would be refused later, by other words.
+fn server_url(text: &str) -> Result<String, CliError> {
+    let parsed = reqwest::Url::parse(text).ok();
+    match parsed.filter(|url| matches!(url.scheme(), "http" | "https")) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(CliError::Usage(format!(
+            "--url: `{text}` is not a server's URL; write it as http://localhost:2583"
+        ))),
+    }
+}
+
 fn unreachable(url: &str, error: &reqwest::Error) -> CliError {
     let reason = fetch::reason(error);
     CliError::Unreachable { url: url.to_owned(), reason }
@@ -348,5 +360,13 @@ mod tests {
         );
         let given = session(folder.path(), Some("https://example.com/"));
         assert_eq!((given.url.as_str(), given.plc_url), ("https://example.com", None));
+    }
+
+    #[test]
+    fn a_url_without_its_scheme_is_refused() {
+        for bad in ["localhost:2583", "localhost", "", "ftp://localhost", "http://"] {
+            assert!(matches!(server_url(bad), Err(CliError::Usage(_))), "{bad}");
+        }
+        assert!(server_url("http://[::1]:2583").is_ok());
     }
 }
