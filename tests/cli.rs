@@ -97,7 +97,7 @@ fn the_first_minute_and_the_second_start() {
     assert_eq!(agents[1]["handle"], "bob.test");
 
     client_commands(&data);
-    exit_codes(&data);
+    exit_codes(&data, ports.1);
     private_files(&data);
 
     let second = Command::new(ZAP)
@@ -151,7 +151,7 @@ fn client_commands(data: &Path) {
     );
 }
 
-fn exit_codes(data: &Path) {
+fn exit_codes(data: &Path, plc_port: u16) {
     assert_eq!(code(data, &["memories"]), 2);
     assert_eq!(code(data, &["remember", "carol", "not a fact", "--type", "fact"]), 2);
     assert_eq!(code(data, &["agent", "delete", "carol"]), 2, "deleting needs --yes");
@@ -168,6 +168,8 @@ fn exit_codes(data: &Path) {
     assert_eq!(code(data, &[&["memories", "carol.test"], &carols[..]].concat()), 0);
     assert_eq!(code(data, &[&["remember", "alice", "not hers"], &carols[..]].concat()), 4, "carol's token");
     assert_eq!(code(data, &["agent", "list", "--url", "http://127.0.0.1:1"]), 5);
+    let directory = format!("http://127.0.0.1:{plc_port}");
+    assert_eq!(code(data, &["memories", "carol", "--url", &directory]), 1, "a PLC directory has no agents");
     let error = run(data, &["agent", "show", "nobody", "--json"]);
     let error: Value = serde_json::from_slice(&error.stderr).unwrap();
     assert!(error["message"].is_string() && error["hint"].is_string(), "{error}");

@@ -54,6 +54,14 @@ pub(crate) enum CliError {
         /// Its message.
         message: String,
     },
+    /// What answered is no server of XRPC methods.
+    #[error("what runs at {url} answered {status}, and not as an XRPC server does")]
+    NotXrpc {
+        /// Where.
+        url: String,
+        /// The HTTP status.
+        status: String,
+    },
     /// The server answered something else than the method promises.
     #[error("the server's answer to {nsid} can't be read: {reason}")]
     Answer {
@@ -234,6 +242,7 @@ impl CliError {
                 "the server does not have this method; is it a zap server?".to_owned()
             }
             Self::Refused { status: 500.., .. } => "the server's log says more".to_owned(),
+            Self::NotXrpc { .. } => "say where the server is with --url or ZAP_URL".to_owned(),
             Self::NoMemory { agent } => format!("`zap memories {agent}` shows those there are"),
             Self::NoDocument { .. } => {
                 "say which PLC directory knows the DID with --plc-url or ZAP_PLC_URL".to_owned()

@@ -292,12 +292,14 @@ impl Session {
             return Ok(answer);
         }
         let body: Value = answer.json().await.unwrap_or_default();
+        // Every XRPC error has a name. What answers without one is something else: a proxy, a PLC directory.
+        let Some(name) = text_field(&body, "error") else {
+            return Err(CliError::NotXrpc { url: self.url.clone(), status: status.to_string() });
+        };
         Err(CliError::Refused {
             status: status.as_u16(),
-            name: text_field(&body, "error").unwrap_or("UnknownError").to_owned(),
-            message: text_field(&body, "message")
-                .or_else(|| text_field(&body, "error"))
-                .map_or_else(|| format!("the server answered {status}"), str::to_owned),
+            name: name.to_owned(),
+            message: text_field(&body, "message").unwrap_or(name).to_owned(),
         })
     }
 }
