@@ -157,6 +157,7 @@ fn exit_codes(data: &Path, plc_port: u16) {
     assert_eq!(code(data, &["agent", "delete", "carol"]), 2, "deleting needs --yes");
     assert_eq!(code(data, &["memories", "carol", "--limit", "0"]), 2, "not: there are none");
     assert_eq!(code(data, &["recall", "carol", ""]), 2);
+    assert_eq!(code(data, &["agent", "delete", "nobody"]), 3, "whatever is said about --yes");
     assert_eq!(code(data, &["agent", "show", "nobody"]), 3);
     assert_eq!(code(data, &["repo", "verify", "nobody"]), 3);
     assert_eq!(code(data, &["forget", "carol", "aaaaaaaaaaaaaaaa"]), 3);

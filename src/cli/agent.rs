@@ -192,10 +192,9 @@ async fn show(session: &Session, agent: &str, out: Out) -> Result<(), CliError> 
 async fn delete(session: &Session, agent: &str, yes: bool, out: Out) -> Result<(), CliError> {
     let handle = session.handle(agent).await?;
     if !yes {
-        let text = format!(
-            "deleting {handle} destroys its keys and memories for good; repeat with --yes if that is meant"
-        );
-        return Err(CliError::Usage(text));
+        // A wrong name is to be seen now, not after it was confirmed.
+        let found: View = session.query(As::Admin, "agent.admin.getAgent", &[("agent", &handle)]).await?;
+        return Err(CliError::Unconfirmed(found.handle));
     }
     let deleted: Value =
         session.procedure(As::Admin, "agent.admin.deleteAgent", &json!({"agent": handle})).await?;

@@ -36,6 +36,9 @@ pub(crate) enum CliError {
     /// What was asked for can't be, and why.
     #[error("{0}")]
     Usage(String),
+    /// It can't be undone, and nobody said that it is meant.
+    #[error("deleting {0} destroys its keys and memories for good")]
+    Unconfirmed(String),
     /// The server can't be reached.
     #[error("the server at {url} can't be reached: {reason}")]
     Unreachable {
@@ -173,7 +176,10 @@ impl CliError {
     fn code(&self) -> u8 {
         match self {
             Self::Config(ConfigError::Folder { .. }) => code::FAILED,
-            Self::Usage(_) | Self::Config(_) | Self::Firehose(FirehoseError::Address(_)) => code::USAGE,
+            Self::Usage(_)
+            | Self::Unconfirmed(_)
+            | Self::Config(_)
+            | Self::Firehose(FirehoseError::Address(_)) => code::USAGE,
             Self::Firehose(FirehoseError::Connect { .. }) => code::UNREACHABLE,
             Self::NoAgent(_) | Self::NoMemory { .. } | Self::NoDocument { missing: true, .. } => {
                 code::NOT_FOUND
@@ -243,6 +249,7 @@ impl CliError {
             }
             Self::Refused { status: 500.., .. } => "the server's log says more".to_owned(),
             Self::NotXrpc { .. } => "say where the server is with --url or ZAP_URL".to_owned(),
+            Self::Unconfirmed(_) => "repeat it with --yes if that is meant".to_owned(),
             Self::NoMemory { agent } => format!("`zap memories {agent}` shows those there are"),
             Self::NoDocument { .. } => {
                 "say which PLC directory knows the DID with --plc-url or ZAP_PLC_URL".to_owned()
