@@ -108,6 +108,11 @@ fn the_first_minute_and_the_second_start() {
     assert_eq!(second.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&second.stderr).contains("in use by another process"));
 
+    // An address for documentation is no machine's own.
+    let elsewhere = run(&folder.path().join("elsewhere"), &["serve", "--listen", "192.0.2.1:2583"]);
+    assert_eq!(elsewhere.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&elsewhere.stderr).contains("with --listen"));
+
     assert_eq!(dev.interrupt(), 0);
     assert_eq!(code(&data, &["agent", "list"]), 5, "a stopped server is unreachable");
 
@@ -139,6 +144,10 @@ fn client_commands(data: &Path) {
     assert!(!alices["results"].as_array().unwrap().is_empty());
     let forgotten = json(data, &["forget", "carol", fact["uri"].as_str().unwrap()]);
     assert_eq!((&forgotten["forgotten"], &forgotten["shredded"]), (&Value::from(1), &Value::from(1)));
+
+    let kettle = json(data, &["remember", "carol", "the kettle is red"]);
+    let partly = run(data, &["forget", "carol", kettle["uri"].as_str().unwrap(), "aaaaaaaaaaaaaaaa"]);
+    assert_eq!(String::from_utf8(partly.stdout).unwrap(), "forgotten: 1, keys destroyed: 1, not there: 1\n");
 
     let repo = json(data, &["repo", "show", "carol"]);
     assert_eq!(repo["collections"]["agent.vault.sealed"], 1);

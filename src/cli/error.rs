@@ -135,6 +135,8 @@ pub(crate) enum CliError {
     Listen {
         /// What was to be served on.
         address: String,
+        /// The setting that says so.
+        flag: &'static str,
         /// Why not.
         source: std::io::Error,
     },
@@ -232,11 +234,15 @@ impl CliError {
             Self::OtherToken { agent, owner } => {
                 format!("name {owner}, or leave out --token and ZAP_TOKEN to use the token kept of {agent}")
             }
+            Self::Listen { flag, .. } => {
+                format!("choose an address of this machine, and a port that you may use, with {flag}")
+            }
             Self::PortInUse { flag, .. } => format!("stop that one, or choose another port with {flag}"),
             Self::Config(ConfigError::Folder { .. }) => return None,
             Self::Config(_) => "`zap config` shows every setting and where it came from".to_owned(),
             Self::Refused { status, name, .. } if is_about_tokens(*status, name) => {
-                "the token does not open this; see --token and --data in `zap --help`".to_owned()
+                "the token does not open this; the one of --token or ZAP_TOKEN is used, else that kept in --data"
+                    .to_owned()
             }
             Self::Refused { name, .. } if name == "HandleNotAvailable" => {
                 "choose another name; `zap agent list` shows those there are".to_owned()

@@ -246,7 +246,9 @@ pub(crate) async fn forget(args: &ForgetArgs, session: &Session, out: Out) -> Re
     if out.json {
         out.json(&json!({"forgotten": forgotten, "shredded": shredded}))?;
     } else if forgotten > 0 {
-        out.line(&format!("forgotten: {forgotten}, keys destroyed: {shredded}"))?;
+        let missing = (uris.len() as u64).saturating_sub(forgotten);
+        let missing = if missing > 0 { format!(", not there: {missing}") } else { String::new() };
+        out.line(&format!("forgotten: {forgotten}, keys destroyed: {shredded}{missing}"))?;
     }
     if forgotten == 0 {
         return Err(CliError::NoMemory { agent: args.agent.clone() });

@@ -181,7 +181,7 @@ impl Serving {
 async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, CliError> {
     TcpListener::bind(address).await.map_err(|source| match source.kind() {
         std::io::ErrorKind::AddrInUse => CliError::PortInUse { address: address.to_string(), flag },
-        _ => CliError::Listen { address: address.to_string(), source },
+        _ => CliError::Listen { address: address.to_string(), flag, source },
     })
 }
 
