@@ -180,6 +180,10 @@ fn exit_codes(data: &Path, plc_port: u16) {
     assert_eq!(code(data, &["agent", "list", "--url", "http://127.0.0.1:1"]), 5);
     let directory = format!("http://127.0.0.1:{plc_port}");
     assert_eq!(code(data, &["memories", "carol", "--url", &directory]), 1, "a PLC directory has no agents");
+    let usage = run(data, &["recall", "carol", "--json"]);
+    let told: Value = serde_json::from_slice(&usage.stderr).unwrap();
+    assert_eq!((usage.status.code(), &told["error"]), (Some(2), &Value::from("Usage")));
+    assert!(told["message"].as_str().unwrap().contains("<QUERY>"), "{told}");
     let error = run(data, &["agent", "show", "nobody", "--json"]);
     let error: Value = serde_json::from_slice(&error.stderr).unwrap();
     assert!(error["message"].is_string() && error["hint"].is_string(), "{error}");
