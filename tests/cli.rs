@@ -113,7 +113,21 @@ fn the_first_minute_and_the_second_start() {
     assert_eq!(elsewhere.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&elsewhere.stderr).contains("with --listen"));
 
+    let mut follower = zap(&data)
+        .args(["firehose", "--cursor", "0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut events = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let first = events.next().unwrap().unwrap();
+    assert!(first.contains("identity"), "{first}");
+
     assert_eq!(dev.interrupt(), 0);
+    let told = BufReader::new(follower.stderr.take().unwrap()).lines().next().unwrap().unwrap();
+    assert_eq!(told, "the stream broke: connecting again");
+    follower.kill().unwrap();
+    follower.wait().unwrap();
     assert_eq!(code(&data, &["agent", "list"]), 5, "a stopped server is unreachable");
 
     let again = Dev::start(&data, ports);

@@ -162,13 +162,16 @@ impl Follower {
             if let Stop::Enough = self.read(&mut stream).await? {
                 return Ok(());
             }
-            tracing::warn!(cursor = self.cursor, "the stream broke: connecting again");
+            self.out.aside("the stream broke: connecting again");
             let mut wait = RETRY_MIN;
             stream = loop {
                 tokio::time::sleep(wait).await;
                 match self.connect().await {
-                    Ok(stream) => break stream,
-                    Err(error) => tracing::warn!(%error, "not yet"),
+                    Ok(stream) => {
+                        self.out.aside("connected again");
+                        break stream;
+                    }
+                    Err(error) => self.out.aside(&format!("not yet: {error}")),
                 }
                 wait = (wait * 2).min(RETRY_MAX);
             };

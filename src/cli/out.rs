@@ -36,6 +36,12 @@ impl Out {
         writeln!(std::io::stdout().lock(), "{text}").map_err(CliError::Output)
     }
 
+    /// One line beside the output, on standard error: of what goes on, for whoever watches.
+    pub(crate) fn aside(&self, text: &str) {
+        // The output is what was asked for; that this can't be told does not stop it.
+        let _ = writeln!(std::io::stderr().lock(), "{}", clean(text));
+    }
+
     /// A value as JSON, indented when somebody looks at it.
     pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), CliError> {
         let text = if self.columns.is_some() {
