@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use super::error::CliError;
-use super::out::Out;
+use super::out::{Out, counted};
 use super::session::{Connection, Session};
 use zap::host::native::fetch::install_tls_provider;
 use zap::limits::FIREHOSE_FRAME_BYTES_MAX;
@@ -83,7 +83,7 @@ pub(crate) enum FirehoseError {
         message: String,
     },
     /// The stream broke rules.
-    #[error("{0} violations of the protocol")]
+    #[error("{} of the protocol", counted(*.0, "violation"))]
     Violations(u64),
 }
 
@@ -271,10 +271,10 @@ impl Follower {
         }
         let kinds: Vec<_> = self.tally.kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         let Tally { events, violations, warnings, .. } = &self.tally;
-        let verdict = format!("{violations} violations, {warnings} warnings");
+        let verdict = format!("{}, {}", counted(*violations, "violation"), counted(*warnings, "warning"));
         let verdict = if *violations == 0 { self.out.good(&verdict) } else { self.out.bold(&verdict) };
         let kinds = if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) };
-        self.out.line(&format!("{events} events{kinds}: {verdict}"))
+        self.out.line(&format!("{}{kinds}: {verdict}", counted(*events, "event")))
     }
 }
 

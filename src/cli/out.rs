@@ -107,6 +107,11 @@ pub(crate) fn clean(text: &str) -> String {
     clean
 }
 
+/// `1 node`, `2 nodes`.
+pub(crate) fn counted(count: u64, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+}
+
 /// The first `limit` characters as people count them, with an ellipsis for the rest.
 pub(crate) fn shortened(text: &str, limit: usize) -> String {
     if text.graphemes(true).count() <= limit {
@@ -175,6 +180,11 @@ mod tests {
     #[test]
     fn a_memory_can_not_drive_the_terminal() {
         assert_eq!(clean("a\x1b[2Jb\nc\u{202e}d\u{7}"), "a\u{fffd}[2Jb c\u{fffd}d\u{fffd}");
+    }
+
+    #[test]
+    fn one_thing_is_no_things() {
+        assert_eq!((counted(1, "node"), counted(0, "node")), ("1 node".to_owned(), "0 nodes".to_owned()));
     }
 
     #[test]
