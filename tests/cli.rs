@@ -177,6 +177,7 @@ fn client_commands(data: &Path) {
 fn exit_codes(data: &Path, plc_port: u16) {
     assert_eq!(code(data, &["memories"]), 2);
     assert_eq!(code(data, &["remember", "carol", "not a fact", "--type", "fact"]), 2);
+    assert_eq!(code(data, &["agent", "create", "dan", "--recovery-key", "did:web:dan.test"]), 2);
     assert_eq!(code(data, &["agent", "delete", "carol"]), 2, "deleting needs --yes");
     assert_eq!(code(data, &["memories", "carol", "--limit", "0"]), 2, "not: there are none");
     assert_eq!(code(data, &["recall", "carol", ""]), 2);
