@@ -92,7 +92,10 @@ enum Command {
 /// Runs the command that this process was started with.
 #[must_use]
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error, std::env::args_os().any(|arg| arg == "--json")),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = match runtime {
         Ok(runtime) => runtime.block_on(run(&cli)),
@@ -102,6 +105,18 @@ pub(crate) fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error.report(cli.json),
     }
+}
+
+/// Prints what is wrong with a command line, or the help that it asks for.
+fn refuse(error: &clap::Error, json: bool) -> ExitCode {
+    if !json || !error.use_stderr() {
+        // Nobody is left to tell if this fails.
+        let _ = error.print();
+        return ExitCode::from(if error.use_stderr() { error::code::USAGE } else { 0 });
+    }
+    let text = error.to_string();
+    let text = text.split("\n\nUsage:").next().unwrap_or_default().trim_start_matches("error: ");
+    CliError::Usage(text.split_whitespace().collect::<Vec<_>>().join(" ")).report(json)
 }
 
 async fn run(cli: &Cli) -> Result<(), CliError> {

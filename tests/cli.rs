@@ -97,7 +97,7 @@ fn the_first_minute_and_the_second_start() {
     assert_eq!(agents[1]["handle"], "bob.test");
 
     client_commands(&data);
-    exit_codes(&data);
+    exit_codes(&data, ports.1);
     private_files(&data);
 
     let second = Command::new(ZAP)
@@ -108,7 +108,26 @@ fn the_first_minute_and_the_second_start() {
     assert_eq!(second.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&second.stderr).contains("in use by another process"));
 
+    // An address for documentation is no machine's own.
+    let elsewhere = run(&folder.path().join("elsewhere"), &["serve", "--listen", "192.0.2.1:2583"]);
+    assert_eq!(elsewhere.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&elsewhere.stderr).contains("with --listen"));
+
+    let mut follower = zap(&data)
+        .args(["firehose", "--cursor", "0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut events = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let first = events.next().unwrap().unwrap();
+    assert!(first.contains("identity"), "{first}");
+
     assert_eq!(dev.interrupt(), 0);
+    let told = BufReader::new(follower.stderr.take().unwrap()).lines().next().unwrap().unwrap();
+    assert_eq!(told, "the stream broke: connecting again");
+    follower.kill().unwrap();
+    follower.wait().unwrap();
     assert_eq!(code(&data, &["agent", "list"]), 5, "a stopped server is unreachable");
 
     let again = Dev::start(&data, ports);
@@ -140,6 +159,10 @@ fn client_commands(data: &Path) {
     let forgotten = json(data, &["forget", "carol", fact["uri"].as_str().unwrap()]);
     assert_eq!((&forgotten["forgotten"], &forgotten["shredded"]), (&Value::from(1), &Value::from(1)));
 
+    let kettle = json(data, &["remember", "carol", "the kettle is red"]);
+    let partly = run(data, &["forget", "carol", kettle["uri"].as_str().unwrap(), "aaaaaaaaaaaaaaaa"]);
+    assert_eq!(String::from_utf8(partly.stdout).unwrap(), "forgotten: 1, keys destroyed: 1, not there: 1\n");
+
     let repo = json(data, &["repo", "show", "carol"]);
     assert_eq!(repo["collections"]["agent.vault.sealed"], 1);
     let verified = json(data, &["repo", "verify", "carol"]);
@@ -151,17 +174,31 @@ fn client_commands(data: &Path) {
     );
 }
 
-fn exit_codes(data: &Path) {
+fn exit_codes(data: &Path, plc_port: u16) {
     assert_eq!(code(data, &["memories"]), 2);
     assert_eq!(code(data, &["remember", "carol", "not a fact", "--type", "fact"]), 2);
+    assert_eq!(code(data, &["agent", "create", "dan", "--recovery-key", "did:web:dan.test"]), 2);
     assert_eq!(code(data, &["agent", "delete", "carol"]), 2, "deleting needs --yes");
+    assert_eq!(code(data, &["memories", "carol", "--limit", "0"]), 2, "not: there are none");
+    assert_eq!(code(data, &["recall", "carol", ""]), 2);
+    assert_eq!(code(data, &["agent", "delete", "nobody"]), 3, "whatever is said about --yes");
     assert_eq!(code(data, &["agent", "show", "nobody"]), 3);
     assert_eq!(code(data, &["repo", "verify", "nobody"]), 3);
     assert_eq!(code(data, &["forget", "carol", "aaaaaaaaaaaaaaaa"]), 3);
     assert_eq!(code(data, &["memories", "nobody"]), 4, "there is no token of nobody");
     assert_eq!(code(data, &["memories", "carol", "--token", "zap_wrong"]), 4);
     assert_eq!(code(data, &["agent", "list", "--token", "wrong"]), 4);
+    let carols = std::fs::read_to_string(data.join("tokens/carol")).unwrap();
+    let carols = ["--token", carols.trim()];
+    assert_eq!(code(data, &[&["memories", "carol.test"], &carols[..]].concat()), 0);
+    assert_eq!(code(data, &[&["remember", "alice", "not hers"], &carols[..]].concat()), 4, "carol's token");
     assert_eq!(code(data, &["agent", "list", "--url", "http://127.0.0.1:1"]), 5);
+    let directory = format!("http://127.0.0.1:{plc_port}");
+    assert_eq!(code(data, &["memories", "carol", "--url", &directory]), 1, "a PLC directory has no agents");
+    let usage = run(data, &["recall", "carol", "--json"]);
+    let told: Value = serde_json::from_slice(&usage.stderr).unwrap();
+    assert_eq!((usage.status.code(), &told["error"]), (Some(2), &Value::from("Usage")));
+    assert!(told["message"].as_str().unwrap().contains("<QUERY>"), "{told}");
     let error = run(data, &["agent", "show", "nobody", "--json"]);
     let error: Value = serde_json::from_slice(&error.stderr).unwrap();
     assert!(error["message"].is_string() && error["hint"].is_string(), "{error}");

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::error::CliError;
 use super::out::{Out, short_time};
 use super::session::{As, Connection, Session};
+use zap::crypto::VerifyingKey;
 
 /// `zap agent`.
 #[derive(Debug, clap::Args)]
@@ -33,7 +34,7 @@ enum AgentCommand {
         #[arg(long)]
         model: Option<String>,
         /// A did:key that may later take over the DID
-        #[arg(long, value_name = "DID_KEY")]
+        #[arg(long, value_name = "DID_KEY", value_parser = did_key)]
         recovery_key: Option<String>,
     },
     /// List all agents
@@ -51,6 +52,13 @@ enum AgentCommand {
         #[arg(long)]
         yes: bool,
     },
+}
+
+fn did_key(text: &str) -> Result<String, String> {
+    match VerifyingKey::from_did_key(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("{error}; a key is written as did:key:zQ3sh...")),
+    }
 }
 
 /// An agent as it was created.
@@ -192,10 +200,9 @@ async fn show(session: &Session, agent: &str, out: Out) -> Result<(), CliError> 
 async fn delete(session: &Session, agent: &str, yes: bool, out: Out) -> Result<(), CliError> {
     let handle = session.handle(agent).await?;
     if !yes {
-        let text = format!(
-            "deleting {handle} destroys its keys and memories for good; repeat with --yes if that is meant"
-        );
-        return Err(CliError::Usage(text));
+        // A wrong name is to be seen now, not after it was confirmed.
+        let found: View = session.query(As::Admin, "agent.admin.getAgent", &[("agent", &handle)]).await?;
+        return Err(CliError::Unconfirmed(found.handle));
     }
     let deleted: Value =
         session.procedure(As::Admin, "agent.admin.deleteAgent", &json!({"agent": handle})).await?;

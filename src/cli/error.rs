@@ -36,6 +36,9 @@ pub(crate) enum CliError {
     /// What was asked for can't be, and why.
     #[error("{0}")]
     Usage(String),
+    /// It can't be undone, and nobody said that it is meant.
+    #[error("deleting {0} destroys its keys and memories for good")]
+    Unconfirmed(String),
     /// The server can't be reached.
     #[error("the server at {url} can't be reached: {reason}")]
     Unreachable {
@@ -53,6 +56,14 @@ pub(crate) enum CliError {
         name: String,
         /// Its message.
         message: String,
+    },
+    /// What answered is no server of XRPC methods.
+    #[error("what runs at {url} answered {status}, and not as an XRPC server does")]
+    NotXrpc {
+        /// Where.
+        url: String,
+        /// The HTTP status.
+        status: String,
     },
     /// The server answered something else than the method promises.
     #[error("the server's answer to {nsid} can't be read: {reason}")]
@@ -89,6 +100,14 @@ pub(crate) enum CliError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// The token that was given is somebody else's.
+    #[error("the token is of {owner}, not of {agent}")]
+    OtherToken {
+        /// The agent, as it was named.
+        agent: String,
+        /// Whose it is.
+        owner: String,
+    },
     /// The repo is not what it should be.
     #[error("the repo does not verify: {0}")]
     Verify(#[from] VerifyError),
@@ -116,6 +135,8 @@ pub(crate) enum CliError {
     Listen {
         /// What was to be served on.
         address: String,
+        /// The setting that says so.
+        flag: &'static str,
         /// Why not.
         source: std::io::Error,
     },
@@ -157,13 +178,16 @@ impl CliError {
     fn code(&self) -> u8 {
         match self {
             Self::Config(ConfigError::Folder { .. }) => code::FAILED,
-            Self::Usage(_) | Self::Config(_) | Self::Firehose(FirehoseError::Address(_)) => code::USAGE,
+            Self::Usage(_)
+            | Self::Unconfirmed(_)
+            | Self::Config(_)
+            | Self::Firehose(FirehoseError::Address(_)) => code::USAGE,
             Self::Firehose(FirehoseError::Connect { .. }) => code::UNREACHABLE,
             Self::NoAgent(_) | Self::NoMemory { .. } | Self::NoDocument { missing: true, .. } => {
                 code::NOT_FOUND
             }
             Self::NoDocument { .. } => code::UNREACHABLE,
-            Self::NoToken { .. } => code::NOT_AUTHORIZED,
+            Self::NoToken { .. } | Self::OtherToken { .. } => code::NOT_AUTHORIZED,
             Self::Unreachable { .. } => code::UNREACHABLE,
             Self::Refused { status, name, .. } if is_about_tokens(*status, name) => code::NOT_AUTHORIZED,
             Self::Refused { status, name, .. } if *status == 404 || name.ends_with("NotFound") => {
@@ -190,8 +214,12 @@ impl CliError {
     /// The next step.
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Unreachable { .. } | Self::Firehose(FirehoseError::Connect { .. }) => {
+            Self::Unreachable { .. } => {
                 "start it with `zap dev`, or say where it is with --url or ZAP_URL".to_owned()
+            }
+            Self::Firehose(FirehoseError::Connect { .. }) => {
+                "start a server with `zap dev`, or name a host that runs, as bsky.network or http://localhost:2583"
+                    .to_owned()
             }
             Self::NoToken { who, .. } if who == "the administrator" => {
                 "say where the server's data folder is with --data, or give --token or ZAP_TOKEN; \
@@ -203,11 +231,18 @@ impl CliError {
                  `zap agent create` keeps the token of a new agent there"
                     .to_owned()
             }
+            Self::OtherToken { agent, owner } => {
+                format!("name {owner}, or leave out --token and ZAP_TOKEN to use the token kept of {agent}")
+            }
+            Self::Listen { flag, .. } => {
+                format!("choose an address of this machine, and a port that you may use, with {flag}")
+            }
             Self::PortInUse { flag, .. } => format!("stop that one, or choose another port with {flag}"),
             Self::Config(ConfigError::Folder { .. }) => return None,
             Self::Config(_) => "`zap config` shows every setting and where it came from".to_owned(),
             Self::Refused { status, name, .. } if is_about_tokens(*status, name) => {
-                "the token does not open this; see --token and --data in `zap --help`".to_owned()
+                "the token does not open this; the one of --token or ZAP_TOKEN is used, else that kept in --data"
+                    .to_owned()
             }
             Self::Refused { name, .. } if name == "HandleNotAvailable" => {
                 "choose another name; `zap agent list` shows those there are".to_owned()
@@ -219,6 +254,8 @@ impl CliError {
                 "the server does not have this method; is it a zap server?".to_owned()
             }
             Self::Refused { status: 500.., .. } => "the server's log says more".to_owned(),
+            Self::NotXrpc { .. } => "say where the server is with --url or ZAP_URL".to_owned(),
+            Self::Unconfirmed(_) => "repeat it with --yes if that is meant".to_owned(),
             Self::NoMemory { agent } => format!("`zap memories {agent}` shows those there are"),
             Self::NoDocument { .. } => {
                 "say which PLC directory knows the DID with --plc-url or ZAP_PLC_URL".to_owned()

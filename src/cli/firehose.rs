@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use super::error::CliError;
-use super::out::Out;
+use super::out::{Out, counted};
 use super::session::{Connection, Session};
 use zap::host::native::fetch::install_tls_provider;
 use zap::limits::FIREHOSE_FRAME_BYTES_MAX;
@@ -67,7 +67,7 @@ pub(crate) enum FirehoseError {
     #[error("`{0}` is not the address of a host")]
     Address(String),
     /// The host can't be reached, or does not answer as a stream does.
-    #[error("{url}: {reason}")]
+    #[error("the stream at {url} can't be followed: {reason}")]
     Connect {
         /// Where.
         url: String,
@@ -83,7 +83,7 @@ pub(crate) enum FirehoseError {
         message: String,
     },
     /// The stream broke rules.
-    #[error("{0} violations of the protocol")]
+    #[error("{} of the protocol", counted(*.0, "violation"))]
     Violations(u64),
 }
 
@@ -110,7 +110,9 @@ pub(crate) async fn run(args: &FirehoseArgs, session: &Session, out: Out) -> Res
 /// The WebSocket address of a host's stream: of a name, an HTTP or WebSocket URL, or the whole address.
 fn stream_url(host: &str) -> Result<String, FirehoseError> {
     let bad = || FirehoseError::Address(host.to_owned());
-    let (scheme, rest) = host.split_once("://").unwrap_or(("https", host));
+    let name = host.split(['/', ':']).next().unwrap_or_default();
+    let usual = if matches!(name, "localhost" | "127.0.0.1") { "http" } else { "https" };
+    let (scheme, rest) = host.split_once("://").unwrap_or((usual, host));
     let scheme = match scheme {
         "http" | "ws" => "ws",
         "https" | "wss" => "wss",
@@ -160,13 +162,16 @@ impl Follower {
             if let Stop::Enough = self.read(&mut stream).await? {
                 return Ok(());
             }
-            tracing::warn!(cursor = self.cursor, "the stream broke: connecting again");
+            self.out.aside("the stream broke: connecting again");
             let mut wait = RETRY_MIN;
             stream = loop {
                 tokio::time::sleep(wait).await;
                 match self.connect().await {
-                    Ok(stream) => break stream,
-                    Err(error) => tracing::warn!(%error, "not yet"),
+                    Ok(stream) => {
+                        self.out.aside("connected again");
+                        break stream;
+                    }
+                    Err(error) => self.out.aside(&format!("not yet: {error}")),
                 }
                 wait = (wait * 2).min(RETRY_MAX);
             };
@@ -266,10 +271,10 @@ impl Follower {
         }
         let kinds: Vec<_> = self.tally.kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         let Tally { events, violations, warnings, .. } = &self.tally;
-        let verdict = format!("{violations} violations, {warnings} warnings");
+        let verdict = format!("{}, {}", counted(*violations, "violation"), counted(*warnings, "warning"));
         let verdict = if *violations == 0 { self.out.good(&verdict) } else { self.out.bold(&verdict) };
         let kinds = if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) };
-        self.out.line(&format!("{events} events{kinds}: {verdict}"))
+        self.out.line(&format!("{}{kinds}: {verdict}", counted(*events, "event")))
     }
 }
 

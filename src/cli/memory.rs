@@ -11,6 +11,8 @@ use zap::syntax::format_datetime_ms;
 
 /// Characters of a note's summary; a longer text is kept whole beside it.
 const SUMMARY_GRAPHEMES_MAX: usize = 300;
+/// Characters of what can be looked for.
+const QUERY_GRAPHEMES_MAX: usize = 500;
 /// Most that is listed at once.
 const LIMIT_MAX: u32 = 100;
 
@@ -58,7 +60,7 @@ pub(crate) struct MemoriesArgs {
     #[command(flatten)]
     which: Which,
     /// How many at most
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
 }
 
@@ -142,7 +144,7 @@ struct Page {
 }
 
 pub(crate) async fn remember(args: &RememberArgs, session: &Session, out: Out) -> Result<(), CliError> {
-    let token = session.agent_token(&args.agent)?;
+    let token = session.token_of(&args.agent).await?;
     let memory = memory_of(args, &now())?;
     let answer = keep(session, &token, &memory).await?;
     if out.json {
@@ -166,7 +168,7 @@ pub(crate) fn note(summary: &str, tags: &[&str]) -> Value {
 }
 
 pub(crate) async fn memories(args: &MemoriesArgs, session: &Session, out: Out) -> Result<(), CliError> {
-    let token = session.agent_token(&args.agent)?;
+    let token = session.token_of(&args.agent).await?;
     let mut memories: Vec<View> = Vec::new();
     let mut cursor: Option<String> = None;
     while let Some(wanted) = remaining(args.limit, memories.len()) {
@@ -197,10 +199,11 @@ pub(crate) async fn memories(args: &MemoriesArgs, session: &Session, out: Out) -
 }
 
 pub(crate) async fn recall(args: &RecallArgs, session: &Session, out: Out) -> Result<(), CliError> {
-    let token = session.agent_token(&args.agent)?;
+    let query = query_of(&args.query)?;
+    let token = session.token_of(&args.agent).await?;
     let limit = args.limit.to_string();
     let mut params = args.which.params();
-    params.extend([("q", args.query.as_str()), ("limit", &limit)]);
+    params.extend([("q", query), ("limit", &limit)]);
     let answer: Value = session.query(As::Token(&token), "agent.memory.recall", &params).await?;
     if out.json {
         return out.json(&answer);
@@ -224,7 +227,7 @@ pub(crate) async fn recall(args: &RecallArgs, session: &Session, out: Out) -> Re
 }
 
 pub(crate) async fn forget(args: &ForgetArgs, session: &Session, out: Out) -> Result<(), CliError> {
-    let token = session.agent_token(&args.agent)?;
+    let token = session.token_of(&args.agent).await?;
     let mut uris = args.uris.clone();
     if uris.iter().any(|uri| !uri.starts_with("at://")) {
         let did = session.did(&args.agent).await?;
@@ -243,7 +246,9 @@ pub(crate) async fn forget(args: &ForgetArgs, session: &Session, out: Out) -> Re
     if out.json {
         out.json(&json!({"forgotten": forgotten, "shredded": shredded}))?;
     } else if forgotten > 0 {
-        out.line(&format!("forgotten: {forgotten}, keys destroyed: {shredded}"))?;
+        let missing = (uris.len() as u64).saturating_sub(forgotten);
+        let missing = if missing > 0 { format!(", not there: {missing}") } else { String::new() };
+        out.line(&format!("forgotten: {forgotten}, keys destroyed: {shredded}{missing}"))?;
     }
     if forgotten == 0 {
         return Err(CliError::NoMemory { agent: args.agent.clone() });
@@ -267,6 +272,13 @@ fn memory_of(args: &RememberArgs, now: &str) -> Result<Value, CliError> {
     let text = args.text.trim();
     if text.is_empty() {
         return Err(CliError::Usage("there is nothing to remember: the text is empty".to_owned()));
+    }
+    let takes_context = matches!(args.kind, Kind::Decision | Kind::Learning);
+    if args.context.is_some() && !takes_context {
+        return Err(CliError::Usage("--context is for --type decision and learning".to_owned()));
+    }
+    if args.rationale.is_some() && args.kind != Kind::Decision {
+        return Err(CliError::Usage("--rationale is for --type decision".to_owned()));
     }
     let mut memory = match args.kind {
         Kind::Note if text.graphemes(true).count() > SUMMARY_GRAPHEMES_MAX => {
@@ -302,6 +314,18 @@ fn memory_of(args: &RememberArgs, now: &str) -> Result<Value, CliError> {
         }
     }
     Ok(memory)
+}
+
+/// What to look for, as the server takes it.
+fn query_of(text: &str) -> Result<&str, CliError> {
+    let text = text.trim();
+    match text.graphemes(true).count() {
+        0 => Err(CliError::Usage("there is nothing to look for: the query is empty".to_owned())),
+        1..=QUERY_GRAPHEMES_MAX => Ok(text),
+        count => Err(CliError::Usage(format!(
+            "the query has {count} characters; it may have {QUERY_GRAPHEMES_MAX}"
+        ))),
+    }
 }
 
 /// What a memory says, on one line.
@@ -357,6 +381,23 @@ mod tests {
         }
         assert!(memory(&["tea is green", "--type", "fact"]).is_err());
         assert!(memory(&["  "]).is_err());
+    }
+
+    #[test]
+    fn what_a_kind_has_no_place_for_is_refused() {
+        let decision =
+            memory(&["tea", "--type", "decision", "--context", "four", "--rationale", "thirst"]).unwrap();
+        assert_eq!((&decision["context"], &decision["rationale"]), (&json!("four"), &json!("thirst")));
+        assert!(memory(&["tea", "--context", "four"]).is_err());
+        assert!(memory(&["tea", "--type", "learning", "--rationale", "thirst"]).is_err());
+    }
+
+    #[test]
+    fn a_query_is_measured_before_it_is_sent() {
+        assert_eq!(query_of(" tea ").unwrap(), "tea");
+        assert!(query_of("").is_err() && query_of("  ").is_err());
+        assert!(query_of(&"é".repeat(QUERY_GRAPHEMES_MAX)).is_ok());
+        assert!(query_of(&"é".repeat(QUERY_GRAPHEMES_MAX + 1)).is_err());
     }
 
     #[test]

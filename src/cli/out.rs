@@ -36,6 +36,12 @@ impl Out {
         writeln!(std::io::stdout().lock(), "{text}").map_err(CliError::Output)
     }
 
+    /// One line beside the output, on standard error: of what goes on, for whoever watches.
+    pub(crate) fn aside(&self, text: &str) {
+        // The output is what was asked for; that this can't be told does not stop it.
+        let _ = writeln!(std::io::stderr().lock(), "{}", clean(text));
+    }
+
     /// A value as JSON, indented when somebody looks at it.
     pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), CliError> {
         let text = if self.columns.is_some() {
@@ -99,6 +105,11 @@ pub(crate) fn clean(text: &str) -> String {
         }
     }
     clean
+}
+
+/// `1 node`, `2 nodes`.
+pub(crate) fn counted(count: u64, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
 /// The first `limit` characters as people count them, with an ellipsis for the rest.
@@ -169,6 +180,11 @@ mod tests {
     #[test]
     fn a_memory_can_not_drive_the_terminal() {
         assert_eq!(clean("a\x1b[2Jb\nc\u{202e}d\u{7}"), "a\u{fffd}[2Jb c\u{fffd}d\u{fffd}");
+    }
+
+    #[test]
+    fn one_thing_is_no_things() {
+        assert_eq!((counted(1, "node"), counted(0, "node")), ("1 node".to_owned(), "0 nodes".to_owned()));
     }
 
     #[test]

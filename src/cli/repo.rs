@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::error::CliError;
-use super::out::Out;
+use super::out::{Out, counted};
 use super::session::{As, Connection, Session, text_field};
 use super::verify::{Import, Repo, signing_key};
 
@@ -55,7 +55,7 @@ async fn show(session: &Session, agent: &str, out: Out) -> Result<(), CliError> 
         ("commit", contents.commit),
         ("root", contents.root),
         ("records", contents.records.to_string()),
-        ("tree", format!("{} nodes, height {}", contents.nodes, contents.height)),
+        ("tree", format!("{}, height {}", counted(contents.nodes, "node"), contents.height)),
         ("size", format!("{} bytes", contents.bytes)),
     ])?;
     if contents.collections.is_empty() {
@@ -79,7 +79,10 @@ async fn verify(session: &Session, agent: &str, plc_url: Option<&str>, out: Out)
     repo.verify_signature(&did, &key)?;
     checks.passed("signature", &format!("by {} from {place}", key.did_key()))?;
     let contents = repo.verify_contents()?;
-    checks.passed("tree", &format!("{} nodes, height {}, canonical", contents.nodes, contents.height))?;
+    checks.passed(
+        "tree",
+        &format!("{}, height {}, canonical", counted(contents.nodes, "node"), contents.height),
+    )?;
     checks.passed(
         "records",
         &format!("{}, each there, decoded and of its collection's type", contents.records),

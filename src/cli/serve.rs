@@ -16,6 +16,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+mod unread;
+
 use super::error::CliError;
 use super::session::ServerFile;
 use super::settings::SettingFlags;
@@ -79,6 +81,7 @@ impl Server {
             Arc::new(xrpc::endpoints().iter().map(|endpoint| endpoint.nsid).collect::<HashSet<_>>());
         let router = xrpc::router(host.app())
             .route("/metrics", get(render_metrics).with_state(metrics.clone()))
+            .layer(axum::middleware::from_fn(unread::read))
             .layer(axum::middleware::from_fn_with_state(known, telemetry::observe));
         let serving = Serving::start(listener, router);
         let written = ServerFile { url: url.clone(), plc_url: plc_url.clone() }.write(&file);
@@ -181,7 +184,7 @@ impl Serving {
 async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, CliError> {
     TcpListener::bind(address).await.map_err(|source| match source.kind() {
         std::io::ErrorKind::AddrInUse => CliError::PortInUse { address: address.to_string(), flag },
-        _ => CliError::Listen { address: address.to_string(), source },
+        _ => CliError::Listen { address: address.to_string(), flag, source },
     })
 }
 

@@ -82,7 +82,8 @@ impl Session {
     pub(crate) fn new(connection: &Connection, data: &Path) -> Result<Self, CliError> {
         let running = ServerFile::read(data);
         let plc_url = running.as_ref().filter(|_| connection.url.is_none()).map(|file| file.plc_url.clone());
-        let url = connection.url.clone().or(running.map(|file| file.url));
+        let given = connection.url.as_deref().map(server_url).transpose()?;
+        let url = given.or(running.map(|file| file.url));
         let url = url.unwrap_or_else(|| "http://localhost:2583".to_owned());
         let http = fetch::client(|builder| builder.connect_timeout(Duration::from_secs(CONNECT_SECONDS)))?;
         Ok(Self {
@@ -182,6 +183,20 @@ impl Session {
         }
     }
 
+    /// The token to act as an agent with, by a command's name for the agent. One that was given, instead of found under
+    /// that name, must be that agent's: whoever says `bob` is not to write into alice's memory.
+    pub(crate) async fn token_of(&self, agent: &str) -> Result<String, CliError> {
+        let token = self.agent_token(agent)?;
+        if self.token.is_some() {
+            let owner: Value = self.query(As::Token(&token), "com.atproto.server.getSession", &[]).await?;
+            if text_field(&owner, "did") != Some(self.did(agent).await?.as_str()) {
+                let owner = text_field(&owner, "handle").unwrap_or("another account").to_owned();
+                return Err(CliError::OtherToken { agent: agent.to_owned(), owner });
+            }
+        }
+        Ok(token)
+    }
+
     /// Keeps an agent's token where [`Session::agent_token`] finds it, by its handle's first label and by its DID.
     pub(crate) fn keep_token(&self, agent: &str, did: &str, token: &str) -> Result<PathBuf, CliError> {
         let path = self.token_file(agent)?;
@@ -277,12 +292,14 @@ impl Session {
             return Ok(answer);
         }
         let body: Value = answer.json().await.unwrap_or_default();
+        // Every XRPC error has a name. What answers without one is something else: a proxy, a PLC directory.
+        let Some(name) = text_field(&body, "error") else {
+            return Err(CliError::NotXrpc { url: self.url.clone(), status: status.to_string() });
+        };
         Err(CliError::Refused {
             status: status.as_u16(),
-            name: text_field(&body, "error").unwrap_or("UnknownError").to_owned(),
-            message: text_field(&body, "message")
-                .or_else(|| text_field(&body, "error"))
-                .map_or_else(|| format!("the server answered {status}"), str::to_owned),
+            name: name.to_owned(),
+            message: text_field(&body, "message").unwrap_or(name).to_owned(),
         })
     }
 }
@@ -290,6 +307,17 @@ impl Session {
 /// A text of an object.
 pub(crate) fn text_field<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
     value.get(name).and_then(Value::as_str)
+}
+
+/// A server's URL as somebody typed it; what lacks its scheme would be refused later, by other words.
+fn server_url(text: &str) -> Result<String, CliError> {
+    let parsed = reqwest::Url::parse(text).ok();
+    match parsed.filter(|url| matches!(url.scheme(), "http" | "https")) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(CliError::Usage(format!(
+            "--url: `{text}` is not a server's URL; write it as http://localhost:2583"
+        ))),
+    }
 }
 
 fn unreachable(url: &str, error: &reqwest::Error) -> CliError {
@@ -334,5 +362,13 @@ mod tests {
         );
         let given = session(folder.path(), Some("https://example.com/"));
         assert_eq!((given.url.as_str(), given.plc_url), ("https://example.com", None));
+    }
+
+    #[test]
+    fn a_url_without_its_scheme_is_refused() {
+        for bad in ["localhost:2583", "localhost", "", "ftp://localhost", "http://"] {
+            assert!(matches!(server_url(bad), Err(CliError::Usage(_))), "{bad}");
+        }
+        assert!(server_url("http://[::1]:2583").is_ok());
     }
 }

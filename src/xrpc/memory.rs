@@ -194,7 +194,10 @@ fn hit_view(did: &Did, hit: &Recalled) -> Result<recall::Hit, XrpcError> {
         cid: Some(cid(&hit.memory.cid)?),
         score: i64::from(hit.score),
         memory: Data(open(&hit.memory)?),
-        why: format!("has the words {}", hit.why.join(", ")),
+        why: match hit.why.as_slice() {
+            [word] => format!("has the word {word}"),
+            words => format!("has the words {}", words.join(", ")),
+        },
     })
 }
 

@@ -18,6 +18,8 @@ fn a_stream_is_found_by_name_url_and_whole_address() {
     let found = |host| stream_url(host).unwrap();
     assert_eq!(found("bsky.network"), "wss://bsky.network/xrpc/com.atproto.sync.subscribeRepos");
     assert_eq!(found("http://localhost:2583/"), "ws://localhost:2583/xrpc/com.atproto.sync.subscribeRepos");
+    assert_eq!(found("localhost:2583"), "ws://localhost:2583/xrpc/com.atproto.sync.subscribeRepos");
+    assert_eq!(found("127.0.0.1:2583"), "ws://127.0.0.1:2583/xrpc/com.atproto.sync.subscribeRepos");
     assert_eq!(found("wss://a.test/stream"), "wss://a.test/stream");
     for bad in ["", "ftp://a.test", "https://", "a.test?cursor=1"] {
         assert!(stream_url(bad).is_err(), "{bad}");
