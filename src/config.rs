@@ -170,7 +170,7 @@ impl Config {
             allow_loopback: read.required("allow-loopback", parse::switch)?,
             backfill_window: read.required("backfill-window", parse::duration)?,
             blob_bytes_max: read.required("blob-limit", parse::bytes)?,
-            log: read.required("log", parse::log_filter)?,
+            log: read.required("log", |text| Ok(text.to_owned()))?,
             log_format: read.required("log-format", log_format)?,
             admin_token: read.optional("admin-token", admin_token)?.map(Zeroizing::new),
             master_key: read.optional("master-key", parse::key)?,

@@ -20,13 +20,14 @@
 //! | [`lexicon`] | the `agent.*` contract as types and the validator of all records (generated from `lexicons/`) |
 //! | [`syntax`] [`data_model`] [`limits`] | the protocol's strings, its values, and every bound with its reason |
 //! | [`mod@seam`] [`store`] [`mod@env`] | what goes between edge and cell, cell and database, world and cell |
-//! | [`mod@host`] | the only modules that do IO; `host/native/` is the server on one machine |
-//! | `cli/`, `config/` | the `zap` command, and its settings in three equal forms |
+//! | [`mod@host`] | the only modules that do IO; `host/native/` is the server on one machine, `host/worker/` the one on Cloudflare |
+//! | [`config`], `main.rs`, `cli/` | settings in three equal forms; the `zap` command, which belongs to the binary alone |
 //!
 //! Beside `src/`: `repo-mst/` (tree, commits, CAR), `codegen/` (`lexicons/` into `src/lexicon/generated/` and
-//! `docs/lexicons.md`), `migrations/` (by cell), `tests/process/` (the real binary: kill -9, canaries, real clients),
-//! `tests/interop/` (the clients' suites), `harness/` (what those tests and the bench share), `xtask/` (`cargo xtask
-//! bench`), `benches/`, `fuzz/`, `.ci/run`.
+//! `docs/lexicons.md`), `migrations/` (by cell), `tests/process/` (a real server on either host: kill -9, canaries, real
+//! clients), `tests/worker/` (the two hosts side by side), `tests/interop/` (the clients' suites), `harness/` (what those
+//! tests and the bench share), `worker/` (what `workerd` loads, and its configuration), `xtask/` (`cargo xtask bench`,
+//! `cargo xtask worker`), `benches/`, `fuzz/`, `.ci/run`.
 //!
 //! A protocol word leads to its file: commits are planned in `repo/plan.rs`, `com.atproto.sync.*` is served in
 //! `xrpc/sync.rs`, `#commit` frames are encoded in `sequencer/frame/`.

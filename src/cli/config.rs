@@ -18,7 +18,7 @@ pub(crate) struct ConfigArgs {
 pub(crate) fn run(args: &ConfigArgs, out: Out) -> Result<(), CliError> {
     let effective = args.settings.effective(zap::config::Texts::new())?;
     // What is printed is what `zap serve` would take; one that it would refuse is refused here as well.
-    let config = Config::new(&effective)?;
+    let config = super::settings::config(&effective)?;
     if out.json {
         return out.json(&as_json(&effective, &config));
     }

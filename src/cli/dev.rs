@@ -12,7 +12,7 @@ use super::error::CliError;
 use super::out::Out;
 use super::serve::{Server, StopSignal};
 use super::session::{As, Connection, Session, text_field};
-use super::settings::SettingFlags;
+use super::settings::{self, SettingFlags};
 use super::{agent, memory};
 use zap::config::{Config, Texts, admin_token_file};
 use zap::host::native::telemetry;
@@ -83,12 +83,12 @@ fn config(settings: &SettingFlags) -> Result<Config, CliError> {
         ("handle-domain", one(".test")),
         ("log", one("warn")),
     ]);
-    let config = Config::new(&settings.effective(dev.clone())?)?;
+    let config = settings::config(&settings.effective(dev.clone())?)?;
     // The directory's URL follows its port, unless another directory was asked for.
     if let Some(address) = config.plc_listen {
         dev.insert("plc-url", vec![format!("http://localhost:{}", address.port())]);
     }
-    Ok(Config::new(&settings.effective(dev)?)?)
+    Ok(settings::config(&settings.effective(dev)?)?)
 }
 
 /// What is known of one agent.

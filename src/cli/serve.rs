@@ -20,7 +20,7 @@ mod unread;
 
 use super::error::CliError;
 use super::session::ServerFile;
-use super::settings::SettingFlags;
+use super::settings::{SettingFlags, config};
 use zap::config::{Config, FolderLock, Texts};
 use zap::host::native::telemetry::{self, Known, Metrics};
 use zap::host::native::{NativeHost, plc};
@@ -37,7 +37,7 @@ pub(crate) struct ServeArgs {
 }
 
 pub(crate) async fn run(args: &ServeArgs) -> Result<(), CliError> {
-    let config = Config::new(&args.settings.effective(Texts::new())?)?;
+    let config = config(&args.settings.effective(Texts::new())?)?;
     telemetry::start_log(&config.log, config.log_format)?;
     let mut stop = StopSignal::new()?;
     let server = Server::start(config).await?;

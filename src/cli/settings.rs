@@ -7,7 +7,8 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use super::error::CliError;
 use zap::config::settings::{Kind, SETTINGS, Setting};
-use zap::config::{Effective, Layers, Texts};
+use zap::config::{Config, ConfigError, Effective, Layers, Texts};
+use zap::host::native::telemetry;
 
 /// The flags that were given, and the file's name.
 #[derive(Debug, Clone, Default)]
@@ -87,5 +88,14 @@ impl FromArgMatches for SettingFlags {
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
+    }
+}
+
+/// The configuration of these values, the log's filter included, which only this host knows to read.
+pub(crate) fn config(effective: &Effective) -> Result<Config, ConfigError> {
+    let config = Config::new(effective)?;
+    match telemetry::check_filter(&config.log) {
+        Ok(()) => Ok(config),
+        Err(error) => Err(ConfigError::Invalid { name: "log", reason: format!("`{}`: {error}", config.log) }),
     }
 }

@@ -90,14 +90,6 @@ pub(super) fn handle_domain(text: &str) -> Result<String, String> {
     Ok(domain)
 }
 
-/// What tracing-subscriber takes as a filter.
-pub(super) fn log_filter(text: &str) -> Result<String, String> {
-    match tracing_subscriber::EnvFilter::try_new(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(format!("`{text}` is not a filter ({error}); write it as info or zap=debug")),
-    }
-}
-
 /// 64 hex digits. The message never shows the text: it is a key, if a wrong one.
 pub(super) fn key(text: &str) -> Result<MasterKey, String> {
     MasterKey::from_hex(text).map_err(|_| {

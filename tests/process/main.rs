@@ -22,7 +22,7 @@ use tempfile::TempDir;
 /// folder of a built Worker, it is that: one suite for both hosts.
 async fn start(log_filter: &str) -> (TempDir, Zap) {
     let host = match std::env::var_os("ZAP_TEST_WORKER") {
-        Some(folder) => Host::Worker(folder.into()),
+        Some(folder) => Host::Worker(Path::new(&folder).join("wrangler.toml")),
         None => Host::Native(log_filter.to_owned()),
     };
     let folder = tempfile::tempdir().unwrap();

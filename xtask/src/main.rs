@@ -1,7 +1,9 @@
-//! Developer tasks. `cargo xtask bench` loads servers over HTTP and compares what they cost.
+//! Developer tasks. `cargo xtask bench` loads servers over HTTP and compares what they cost; `cargo xtask worker` builds,
+//! runs and tests the host on Cloudflare.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a developer's tool talks to a terminal")]
 
 mod bench;
+mod worker;
 
 use anyhow::Result;
 use clap::Parser;
@@ -12,10 +14,14 @@ use clap::Parser;
 enum Task {
     /// Loads servers over HTTP and prints a table of what they cost.
     Bench(bench::Options),
+    /// Builds, runs and tests the Worker.
+    #[command(subcommand)]
+    Worker(worker::Task),
 }
 
 fn main() -> Result<()> {
     match Task::parse() {
         Task::Bench(options) => bench::run(&options),
+        Task::Worker(task) => worker::run(&task),
     }
 }

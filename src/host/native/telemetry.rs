@@ -38,7 +38,7 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(10);
 #[non_exhaustive]
 pub enum TelemetryError {
     /// The filter can't be read.
-    #[error("--log: {0}; write it as info or zap=debug")]
+    #[error("{0}; write it as info or zap=debug")]
     Filter(#[from] ParseError),
     /// Something in this process logs already.
     #[error("logging is set up already")]
@@ -46,6 +46,15 @@ pub enum TelemetryError {
     /// Something in this process counts already, or the buckets can't be.
     #[error("metrics can't be set up: {0}")]
     Metrics(#[from] BuildError),
+}
+
+/// Whether a text is a filter.
+///
+/// # Errors
+/// [`TelemetryError`] saying why not.
+pub fn check_filter(filter: &str) -> Result<(), TelemetryError> {
+    EnvFilter::try_new(directives(filter))?;
+    Ok(())
 }
 
 /// Starts logging to stderr.

@@ -4,6 +4,7 @@
 //! The outbox is drained right after a command, beside the answer; an alarm that is set with the same durable write
 //! drains again what a crash, an eviction or the sequencer's absence left. When it finds nothing to send, it removes
 //! the rows that are safe, so that an object at rest has an empty outbox and nothing to do when it wakes.
+#![allow(missing_docs, reason = "of what the macro durable_object makes")]
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -27,7 +28,6 @@ const OUTBOX_ALARM_US: i64 = 10_000_000;
 const BLOBS_PAGE: u32 = 100;
 
 /// The Durable Object.
-#[allow(missing_docs, reason = "of what the macro makes")]
 #[durable_object(alarm)]
 pub struct AgentObject {
     inner: Rc<Inner>,

@@ -2,6 +2,7 @@
 //!
 //! A Worker has no state, so it can't see to it that notices are carried in order: it asks this object to. An alarm
 //! carries what was left behind, and ends signups that a crash cut short.
+#![allow(missing_docs, reason = "of what the macro durable_object makes")]
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -26,7 +27,6 @@ pub(super) const CARRY: &str = "/carry";
 const CARRY_ALARM_US: i64 = 30_000_000;
 
 /// The Durable Object.
-#[allow(missing_docs, reason = "of what the macro makes")]
 #[durable_object(alarm)]
 pub struct DirectoryObject {
     state: State,

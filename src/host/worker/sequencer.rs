@@ -8,6 +8,7 @@
 //!
 //! The runtime tells nobody how much a socket still has to send, so a slow consumer is not told `ConsumerTooSlow`
 //! here; the runtime closes it when it takes too much.
+#![allow(missing_docs, reason = "of what the macro durable_object makes")]
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -50,7 +51,6 @@ const BACKFILL_ALARM_US: i64 = 30_000_000;
 const CLOSE_POLICY: u16 = 1008;
 
 /// The Durable Object.
-#[allow(missing_docs, reason = "of what the macro makes")]
 #[durable_object]
 pub struct SequencerObject {
     inner: Rc<Inner>,

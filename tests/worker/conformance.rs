@@ -1,0 +1,315 @@
+//! The same steps on both storage adapters: every answer and, at the end, every row of every table must be equal.
+
+use std::fmt::Debug;
+
+use harness::{Client, Zap};
+use hyper::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_bytes::ByteBuf;
+use serde_json::json;
+use zap::agent::{self, *};
+use zap::crypto::SigningKey;
+use zap::data_model::{encode_record, record_from_json};
+use zap::host::native::sql::{Database, Durability};
+use zap::memory::Filter;
+use zap::seam::Request;
+use zap::sequencer::{self, OutboxEvent};
+use zap::testing::{Driven, Kind, Step};
+
+use crate::directory_script;
+
+const DID: &str = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
+const POST: &str = "app.bsky.feed.post";
+const START_US: i64 = 1_790_000_000_000_000;
+
+/// A cell here and its double in the Worker.
+pub(crate) struct Both {
+    kind: Kind,
+    database: Database,
+    here: Driven,
+    there: Client,
+    path: String,
+    pub(crate) now_us: i64,
+    steps: u64,
+    _folder: tempfile::TempDir,
+}
+
+impl Both {
+    pub(crate) fn new(zap: &Zap, kind: Kind, name: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            kind,
+            database: Database::open(&folder.path().join("cell.sqlite"), Durability::Full).unwrap(),
+            here: Driven::new(kind),
+            there: zap.client(),
+            path: format!("/testing/{name}"),
+            now_us: START_US,
+            steps: 0,
+            _folder: folder,
+        }
+    }
+
+    /// Runs a step on both; what they answer is the same.
+    pub(crate) async fn run(&mut self, what: &str, step: Step) -> Vec<u8> {
+        let here = self.here.run(&self.database, &step).unwrap();
+        let there = self.there(&step).await;
+        assert!(
+            here == there,
+            "{what}, step {}: here\n{}\nthere\n{}",
+            self.steps,
+            difference(&here, &there),
+            difference(&there, &here)
+        );
+        here
+    }
+
+    async fn there(&mut self, step: &Step) -> Vec<u8> {
+        let body = serde_ipld_dagcbor::to_vec(&(self.kind, step)).unwrap();
+        let answer = self.there.send(Method::POST, &self.path, None, None, body.into()).await.unwrap();
+        answer.success().unwrap();
+        answer.body.to_vec()
+    }
+
+    /// Asks both cells; a refusal is an answer.
+    pub(crate) async fn ask<R, E>(&mut self, request: R) -> Result<R::Reply, E>
+    where
+        R: Request,
+        R::Command: Serialize + Debug,
+        R::Answer: DeserializeOwned,
+        E: DeserializeOwned,
+    {
+        self.now_us += 1_000;
+        self.steps += 1;
+        let command = request.into_command();
+        let what = format!("{command:?}").chars().take(120).collect::<String>();
+        let bytes = ByteBuf::from(serde_ipld_dagcbor::to_vec(&command).unwrap());
+        let answer = self.run(&what, Step::Ask(self.now_us, self.steps, bytes)).await;
+        let answer: Result<R::Answer, E> = serde_ipld_dagcbor::from_slice(&answer).unwrap();
+        answer.map(|answer| R::from_answer(answer).unwrap())
+    }
+
+    async fn rows(&mut self) -> (f64, f64) {
+        let text = String::from_utf8(self.there(&Step::Rows).await).unwrap();
+        let (read, written) = text.split_once(' ').unwrap();
+        (read.parse().unwrap(), written.parse().unwrap())
+    }
+}
+
+/// The first line that differs, or the bytes around the first that do.
+fn difference(of: &[u8], from: &[u8]) -> String {
+    let (of_text, from_text) = (String::from_utf8_lossy(of), String::from_utf8_lossy(from));
+    let mut lines = of_text.lines().zip(from_text.lines().chain(std::iter::repeat("")));
+    let line = lines.find(|(of, from)| of != from).map_or(String::new(), |(of, _)| of.to_owned());
+    line.chars().take(2_000).collect()
+}
+
+type Agents = agent::Error;
+
+fn create(rkey: &str, text: &str) -> Write {
+    let record = json!({ "$type": POST, "text": text, "createdAt": "2026-01-01T00:00:00.000Z" });
+    Write {
+        action: WriteAction::Create,
+        collection: POST.to_owned(),
+        rkey: (!rkey.is_empty()).then(|| rkey.to_owned()),
+        record: Some(ByteBuf::from(cbor(&record))),
+        blobs: Vec::new(),
+        swap_record: Swap::Any,
+    }
+}
+
+fn cbor(record: &serde_json::Value) -> Vec<u8> {
+    encode_record(&record_from_json(record.to_string().as_bytes()).unwrap()).unwrap()
+}
+
+fn one(write: Write) -> ApplyWrites {
+    ApplyWrites { writes: vec![write], swap_commit: None }
+}
+
+fn memory(number: usize) -> Remember {
+    let memory = json!({
+        "$type": "agent.memory.note",
+        "summary": format!("memory {number} of the heron and the river"),
+        "tags": [format!("tag{}", number % 3)],
+        "createdAt": "2026-01-01T00:00:00.000Z",
+    });
+    Remember { memory: ByteBuf::from(cbor(&memory)), dedupe: true }
+}
+
+/// What breaks: an agent that moves between hosts finds other data, or is answered otherwise.
+#[tokio::test]
+async fn an_agents_cell_is_the_same_on_both_hosts() {
+    let Some((_folder, zap)) = super::start("wrangler.testing.toml").await else { return };
+    let mut both = Both::new(&zap, Kind::Agent, "agent");
+    assert!(both.ask::<_, Agents>(GetHead {}).await.is_err(), "there is no repo yet");
+    let signing_key = ByteBuf::from(SigningKey::from_bytes(&[5; 32]).unwrap().to_bytes().to_vec());
+    let new = CreateRepo { did: DID.to_owned(), handle: "alice.test".to_owned(), signing_key, active: true };
+    both.ask::<_, Agents>(new.clone()).await.unwrap();
+    both.ask::<_, Agents>(new).await.unwrap();
+
+    for number in 0..40 {
+        let writes =
+            (0..25).map(|part| create(&format!("k{:04}", (number * 25 + part) * 7919 % 1000), "text"));
+        both.ask::<_, Agents>(ApplyWrites { writes: writes.collect(), swap_commit: None }).await.unwrap();
+    }
+    let made = both.ask::<_, Agents>(one(create("", "with a key of the cell's"))).await.unwrap();
+    let cid = made.results[0].cid.clone().unwrap();
+    for swap in [Swap::Any, Swap::Nothing, Swap::Record("bafynonsense".to_owned()), Swap::Record(cid)] {
+        for action in [WriteAction::Create, WriteAction::Update, WriteAction::Put] {
+            let write = Write { action, swap_record: swap.clone(), ..create(&made.results[0].rkey, "other") };
+            let _ = both.ask::<_, Agents>(one(write)).await;
+        }
+    }
+    for (action, rkey) in [
+        (WriteAction::Delete, "k0007"),
+        (WriteAction::Delete, "k0007"),
+        (WriteAction::DeleteIfPresent, "k0007"),
+        (WriteAction::DeleteIfPresent, "k0008"),
+    ] {
+        let _ = both.ask::<_, Agents>(one(Write { action, record: None, ..create(rkey, "") })).await;
+    }
+    let many = (0..201).map(|number| create(&format!("m{number}"), "text")).collect();
+    assert!(both.ask::<_, Agents>(ApplyWrites { writes: many, swap_commit: None }).await.is_err());
+    let large = "x".repeat(1_000_001);
+    assert!(both.ask::<_, Agents>(one(create("large", &large))).await.is_err());
+
+    both.run("reopen", Step::Reopen).await;
+    both.ask::<_, Agents>(GetRecord { path: format!("{POST}/k0009"), cid: None }).await.unwrap().unwrap();
+    for reverse in [true, false] {
+        let cursor = Some("k0500".to_owned());
+        let list = ListRecords { collection: POST.to_owned(), limit: 50, cursor, reverse };
+        assert_eq!(both.ask::<_, Agents>(list).await.unwrap().len(), 50);
+    }
+    both.ask::<_, Agents>(DescribeRepo {}).await.unwrap();
+    both.ask::<_, Agents>(GetRecordProof { path: format!("{POST}/k0500") }).await.unwrap();
+    both.ask::<_, Agents>(GetRecordProof { path: format!("{POST}/nothing") }).await.unwrap();
+    let head = both.ask::<_, Agents>(GetHead {}).await.unwrap();
+    both.ask::<_, Agents>(GetBlocks { cids: vec![head.commit, head.data] }).await.unwrap();
+    assert!(both.ask::<_, Agents>(GetBlocks { cids: vec!["bafynonsense".to_owned()] }).await.is_err());
+
+    memories(&mut both).await;
+    blobs(&mut both).await;
+
+    let exp = 1_900_000_000;
+    let sign = SignServiceAuth { aud: "did:web:example.com".to_owned(), lxm: None, exp };
+    both.ask::<_, Agents>(sign).await.unwrap();
+    both.ask::<_, Agents>(EmitIdentity { handle: Some("other.test".to_owned()) }).await.unwrap();
+    for status in ["deactivated", "active"] {
+        let set = agent::SetStatus { status: status.to_owned(), handle: None };
+        both.ask::<_, Agents>(set).await.unwrap();
+    }
+    both.ask::<_, Agents>(Counts {}).await.unwrap();
+    events(&zap, &mut both).await;
+    both.run("dump", Step::Dump).await;
+}
+
+async fn memories(both: &mut Both) {
+    let mut rkeys = Vec::new();
+    for number in 0..30 {
+        rkeys.push(both.ask::<_, Agents>(memory(number)).await.unwrap().rkey);
+    }
+    both.ask::<_, Agents>(memory(3)).await.unwrap();
+    both.ask::<_, Agents>(GetMemory { rkey: rkeys[4].clone() }).await.unwrap();
+    let filter = Filter { tags: vec!["tag1".to_owned()], ..Filter::default() };
+    let list = ListMemories { filter: filter.clone(), cursor: None, limit: 4 };
+    let page = both.ask::<_, Agents>(list.clone()).await.unwrap();
+    both.ask::<_, Agents>(ListMemories { cursor: page.cursor, ..list }).await.unwrap();
+    both.run("reopen", Step::Reopen).await;
+    let recall = Recall { query: "heron 7".to_owned(), filter: Filter::default(), limit: 10, min_score: 0 };
+    assert!(!both.ask::<_, Agents>(recall).await.unwrap().is_empty());
+    let forget = Forget { rkeys: rkeys[..3].to_vec(), filter: None, dry_run: false };
+    assert_eq!(both.ask::<_, Agents>(forget).await.unwrap().shredded, 3);
+    both.ask::<_, Agents>(Forget { rkeys: Vec::new(), filter: Some(filter), dry_run: true }).await.unwrap();
+    assert!(both.ask::<_, Agents>(GetMemory { rkey: rkeys[0].clone() }).await.is_err());
+}
+
+async fn blobs(both: &mut Both) {
+    let cids = ["bafkreiabltrd5zm73pvi7plq25pef3hm7jxhbi3kv4hapegrkfpkqtkbme", "bafkreia"];
+    for cid in cids {
+        let add = AddBlob { cid: cid.to_owned(), mime: "image/png".to_owned(), bytes: 5 };
+        both.ask::<_, Agents>(add).await.unwrap();
+    }
+    let claim = |mime: &str| BlobClaim { cid: cids[0].to_owned(), mime: mime.to_owned(), bytes: 5 };
+    assert!(
+        both.ask::<_, Agents>(one(Write { blobs: vec![claim("text/plain")], ..create("b", "") }))
+            .await
+            .is_err()
+    );
+    both.ask::<_, Agents>(one(Write { blobs: vec![claim("image/png")], ..create("b", "") })).await.unwrap();
+    both.ask::<_, Agents>(GetBlobMeta { cid: cids[0].to_owned() }).await.unwrap();
+    both.ask::<_, Agents>(ListBlobs { since: None, cursor: None, limit: 10 }).await.unwrap();
+    both.ask::<_, Agents>(ListMissingBlobs { cursor: None, limit: 10 }).await.unwrap();
+    let expire = ExpireBlobs { before_us: both.now_us + 1, limit: 10 };
+    assert_eq!(both.ask::<_, Agents>(expire).await.unwrap(), [cids[1]]);
+}
+
+/// The agent's events, into the sequencer.
+async fn events(zap: &Zap, agent: &mut Both) {
+    let mut sequencer = Both::new(zap, Kind::Sequencer, "sequencer");
+    let rows = agent.ask::<_, Agents>(PendingOutbox { after: 0, limit: 500 }).await.unwrap();
+    assert!(rows.len() > 50, "{} events", rows.len());
+    let events: Vec<OutboxEvent> = rows
+        .into_iter()
+        .map(|row| OutboxEvent { did: DID.to_owned(), outbox_id: row.id, kind: row.kind, frame: row.frame })
+        .collect();
+    type Events = sequencer::Error;
+    for _ in 0..2 {
+        for part in events.chunks(20) {
+            sequencer.ask::<_, Events>(sequencer::Append { events: part.to_vec() }).await.unwrap();
+        }
+        sequencer.run("reopen", Step::Reopen).await;
+    }
+    let head = sequencer.ask::<_, Events>(sequencer::GetHead {}).await.unwrap();
+    let read = sequencer::Read { cursor: 0, limit: 30, bytes_max: 40_000 };
+    assert!(!sequencer.ask::<_, Events>(read).await.unwrap().events.is_empty());
+    let expire = sequencer::Expire { before_us: head.last_seq, limit: 30 };
+    assert_eq!(sequencer.ask::<_, Events>(expire).await.unwrap(), 30);
+    sequencer.ask::<_, Events>(sequencer::GetHead {}).await.unwrap();
+    sequencer.run("dump", Step::Dump).await;
+}
+
+/// What breaks: a statement at the edge does one thing here and another there.
+#[tokio::test]
+async fn odd_statements_are_answered_alike() {
+    let Some((_folder, zap)) = super::start("wrangler.testing.toml").await else { return };
+    let mut both = Both::new(&zap, Kind::Agent, "odd");
+    let answer = both.run("odd statements", Step::Sql).await;
+    eprintln!("{}", String::from_utf8_lossy(&answer));
+}
+
+/// What breaks: the network's directory after a move of the whole network.
+#[tokio::test]
+async fn the_directorys_cell_is_the_same_on_both_hosts() {
+    let Some((_folder, zap)) = super::start("wrangler.testing.toml").await else { return };
+    let mut both = Both::new(&zap, Kind::Directory, "directory");
+    directory_script::run(&mut both).await;
+    both.run("dump", Step::Dump).await;
+}
+
+/// What breaks: the bill. The rows of one createRecord grow with the height of the tree, not with the repo.
+#[tokio::test]
+async fn a_record_costs_few_rows() {
+    let Some((_folder, zap)) = super::start("wrangler.testing.toml").await else { return };
+    let mut both = Both::new(&zap, Kind::Agent, "rows");
+    let signing_key = ByteBuf::from(vec![5; 32]);
+    let new = CreateRepo { did: DID.to_owned(), handle: "alice.test".to_owned(), signing_key, active: true };
+    both.ask::<_, Agents>(new).await.unwrap();
+    let mut costs = Vec::new();
+    for size in [100, 1_000, 4_000] {
+        while both.ask::<_, Agents>(Counts {}).await.unwrap().records < size {
+            let writes = (0..100).map(|_| create("", "text")).collect();
+            both.ask::<_, Agents>(ApplyWrites { writes, swap_commit: None }).await.unwrap();
+        }
+        let before = both.rows().await;
+        for _ in 0..20 {
+            both.ask::<_, Agents>(one(create("", "text"))).await.unwrap();
+        }
+        let after = both.rows().await;
+        let (read, written) = ((after.0 - before.0) / 20.0, (after.1 - before.1) / 20.0);
+        eprintln!("createRecord in a repo of {size}: {read:.1} rows read, {written:.1} written");
+        costs.push((read, written));
+    }
+    let (first, last) = (costs[0], costs[costs.len() - 1]);
+    // Forty times the records are about three levels more, of three rows each.
+    assert!(last.0 < first.0 + 60.0 && last.1 < first.1 + 40.0, "{costs:?}");
+}

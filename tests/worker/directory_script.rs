@@ -1,0 +1,130 @@
+//! Every command of the directory, in an order that makes sense, with refusals in between.
+
+use serde_bytes::ByteBuf;
+use zap::directory::{self, *};
+use zap::seam::Hidden;
+use zap::syntax::{Did, Handle};
+
+use crate::conformance::Both;
+
+type Refused = directory::Error;
+
+fn did(number: u32) -> Did {
+    Did::try_from(format!("did:plc:test{number:020}")).unwrap()
+}
+
+fn handle(name: &str) -> Handle {
+    Handle::try_from(format!("{name}.test")).unwrap()
+}
+
+fn signup(number: u32, name: &str, kind: Kind) -> ReserveAccount {
+    ReserveAccount {
+        did: did(number),
+        plc_operation: None,
+        signing_key: Hidden::new([1; 32]),
+        handle: handle(name),
+        handle_verified: false,
+        allow_reserved: false,
+        email: (kind == Kind::Person).then(|| format!("{name}@example.com")),
+        password_hash: Some(Hidden::new("$argon2id$hash".to_owned())),
+        invite_code: None,
+        invite_exempt: true,
+        kind,
+        display_name: Some(format!("{name} \u{1f426}")),
+        model: None,
+        config: Some("{}".to_owned()),
+    }
+}
+
+pub(crate) async fn run(both: &mut Both) {
+    let alice = did(1);
+    for (number, name, kind) in [
+        (1, "alice", Kind::Person),
+        (2, "bob", Kind::Agent),
+        (3, "carol", Kind::Person),
+        (4, "dora", Kind::Agent),
+    ] {
+        both.ask::<_, Refused>(signup(number, name, kind)).await.unwrap();
+        if number != 4 {
+            both.ask::<_, Refused>(CompleteAccount { did: did(number) }).await.unwrap();
+        }
+    }
+    assert!(both.ask::<_, Refused>(signup(5, "alice", Kind::Person)).await.is_err(), "the handle is taken");
+    both.ask::<_, Refused>(ListReservations { limit: 10 }).await.unwrap();
+    both.ask::<_, Refused>(ReleaseReservation { did: did(4) }).await.unwrap();
+    assert!(both.ask::<_, Refused>(CompleteAccount { did: did(4) }).await.is_err());
+
+    for who in
+        [Who::Did(alice.clone()), Who::Handle(handle("Bob")), Who::Email("CAROL@example.com".to_owned())]
+    {
+        both.ask::<_, Refused>(GetAccount { who: who.clone() }).await.unwrap();
+        both.ask::<_, Refused>(GetCredentials { who, digest: [1; 32] }).await.unwrap();
+    }
+    both.ask::<_, Refused>(GetStatus { did: alice.clone() }).await.unwrap();
+    let first = both.ask::<_, Refused>(ListAccounts { kind: None, cursor: None, limit: 2 }).await.unwrap();
+    both.ask::<_, Refused>(ListAccounts { kind: Some(Kind::Person), cursor: first.cursor, limit: 2 })
+        .await
+        .unwrap();
+    for cursor in ["nonsense", "99999999999999999999~x", "9999999999999999~did:plc:x"] {
+        let list = ListAccounts { kind: None, cursor: Some(cursor.to_owned()), limit: 2 };
+        let _ = both.ask::<_, Refused>(list).await;
+    }
+    both.ask::<_, Refused>(GetCounts {}).await.unwrap();
+
+    for name in ["free", "alice"] {
+        let check = CheckHandle { handle: handle(name), did: None, allow_reserved: false };
+        let _ = both.ask::<_, Refused>(check).await;
+    }
+    let rename =
+        UpdateHandle { did: alice.clone(), handle: handle("alicia"), verified: false, allow_reserved: false };
+    both.ask::<_, Refused>(rename).await.unwrap();
+    for change in [
+        StatusChange::Deactivate { delete_after_us: Some(both.now_us + 5) },
+        StatusChange::Activate,
+        StatusChange::Suspend { reference: Some("why".to_owned()) },
+        StatusChange::Activate,
+        StatusChange::TakeDown { reference: None },
+        StatusChange::Restore,
+    ] {
+        let _ = both.ask::<_, Refused>(SetStatus { did: did(3), change }).await;
+    }
+    sessions(both, &alice).await;
+    let key = both.ask::<_, Refused>(GetRotationKey {}).await.unwrap();
+    both.run("reopen", zap::testing::Step::Reopen).await;
+    assert_eq!(both.ask::<_, Refused>(GetRotationKey {}).await.unwrap(), key);
+    both.ask::<_, Refused>(SignPlcOperation { unsigned: ByteBuf::from(*b"operation") }).await.unwrap();
+    let code = IssueMailCode { did: did(3), purpose: MailPurpose::DeleteAccount };
+    let code = both.ask::<_, Refused>(code).await.unwrap();
+    assert!(
+        both.ask::<_, Refused>(DeleteAccount { did: did(3), code: Some(Hidden::new("wrong".to_owned())) })
+            .await
+            .is_err()
+    );
+    both.ask::<_, Refused>(DeleteAccount { did: did(3), code: Some(code) }).await.unwrap();
+    let notices = both.ask::<_, Refused>(ReadOutbox { limit: 100 }).await.unwrap();
+    assert!(notices.len() > 3, "{notices:?}");
+    both.ask::<_, Refused>(ClearOutbox { up_to: notices[1].id }).await.unwrap();
+}
+
+async fn sessions(both: &mut Both, alice: &Did) {
+    let open = OpenSession { did: alice.clone(), app_password: None };
+    let session = both.ask::<_, Refused>(open).await.unwrap();
+    let rotated = both.ask::<_, Refused>(RotateSession { id: session.id.clone() }).await.unwrap();
+    both.now_us += 3 * 3_600 * 1_000_000;
+    assert!(both.ask::<_, Refused>(RotateSession { id: session.id }).await.is_err(), "used long ago");
+    both.ask::<_, Refused>(CloseSession { id: rotated.id }).await.unwrap();
+    for kind in [AppPasswordKind::Plain, AppPasswordKind::Vault, AppPasswordKind::Vault] {
+        let make = CreateAppPassword { did: alice.clone(), name: format!("{kind:?}"), kind };
+        let _ = both.ask::<_, Refused>(make).await;
+    }
+    both.ask::<_, Refused>(ListAppPasswords { did: alice.clone() }).await.unwrap();
+    both.ask::<_, Refused>(RevokeAppPassword { did: alice.clone(), name: "Plain".to_owned() }).await.unwrap();
+    both.ask::<_, Refused>(IssueAgentToken { did: did(2) }).await.unwrap();
+    both.ask::<_, Refused>(FindAgentToken { digest: [9; 32] }).await.unwrap();
+    both.ask::<_, Refused>(RevokeAgentTokens { did: did(2) }).await.unwrap();
+    for uses in [2, 0, i64::MAX] {
+        let make = CreateInviteCodes { count: 2, uses, for_accounts: vec![alice.clone()] };
+        let _ = both.ask::<_, Refused>(make).await;
+    }
+    both.ask::<_, Refused>(ListInviteCodes { did: alice.clone(), include_used: true }).await.unwrap();
+}

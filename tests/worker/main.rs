@@ -1,0 +1,36 @@
+//! What only the Worker's host has to show: its storage against the native one, hibernation, moving between hosts.
+//! Skipped without `ZAP_TEST_WORKER`, the folder of a built Worker: `cargo xtask worker test` sets it. The suite that
+//! both hosts have in common is tests/process.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "tests"
+)]
+
+mod conformance;
+mod directory_script;
+mod hibernation;
+
+use std::path::{Path, PathBuf};
+
+use harness::{Host, Zap};
+use tempfile::TempDir;
+
+/// The Worker with this configuration, on a folder of its own; `None` where there is none to test.
+async fn start(configuration: &str) -> Option<(TempDir, Zap)> {
+    let Some(worker) = std::env::var_os("ZAP_TEST_WORKER") else {
+        eprintln!("SKIPPED: `cargo xtask worker test` runs this");
+        return None;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::Worker(PathBuf::from(worker).join(configuration));
+    let zap = Zap::start(Path::new(env!("CARGO_BIN_EXE_zap")), folder.path(), host).await;
+    let zap = zap.unwrap_or_else(|error| {
+        let log = std::fs::read_to_string(folder.path().join("server.log")).unwrap_or_default();
+        panic!("{error:#}\n{log}")
+    });
+    Some((folder, zap))
+}

@@ -1,0 +1,206 @@
+//! The Worker: built, run and tested without an account and without network.
+//!
+//! What is missing is installed: the wasm target by rustup, `worker-build` and `wasm-bindgen` by cargo under
+//! `target/tools`, the tools of `worker/package.json` by npm. Versions are pinned here and there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Subcommand;
+
+const TARGET: &str = "wasm32-unknown-unknown";
+const WORKER_BUILD: &str = "0.8.7";
+/// That of Cargo.lock: the two must be the same.
+const WASM_BINDGEN: &str = "0.2.130";
+/// Compressed bytes that the Worker may have: half of what a free account takes.
+const COMPRESSED_BYTES_MAX: u64 = 1_500_000;
+
+/// What to do with it.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Builds worker/build, which `wrangler deploy` uploads, and checks its size.
+    Build {
+        /// Builds worker/build/testing, with what the conformance tests need.
+        #[arg(long)]
+        testing: bool,
+    },
+    /// Builds it and serves it on loopback, with a PLC directory beside it and two agents' worth of hints.
+    Dev {
+        /// Port to serve on.
+        #[arg(long, default_value_t = 8787)]
+        port: u16,
+    },
+    /// Builds both forms and runs the suites: the one of the native server, and the Worker's own.
+    Test {
+        /// Takes the builds that are there.
+        #[arg(long)]
+        no_build: bool,
+    },
+}
+
+pub(crate) fn run(task: &Task) -> Result<()> {
+    let places = Places::find()?;
+    match task {
+        Task::Build { testing } => places.build(*testing),
+        Task::Dev { port } => {
+            places.build(false)?;
+            places.dev(*port)
+        }
+        Task::Test { no_build } => {
+            if !no_build {
+                places.build(false)?;
+                places.build(true)?;
+            }
+            places.test()
+        }
+    }
+}
+
+struct Places {
+    root: PathBuf,
+    worker: PathBuf,
+    target: PathBuf,
+    tools: PathBuf,
+}
+
+impl Places {
+    fn find() -> Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has a parent")?.to_owned();
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        let target = std::path::absolute(target)?;
+        Ok(Self { worker: root.join("worker"), tools: target.join("tools"), root, target })
+    }
+
+    fn build(&self, testing: bool) -> Result<()> {
+        self.install()?;
+        let bin = self.worker.join("node_modules/.bin");
+        let mut path = std::ffi::OsString::from(&bin);
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        let out = if testing { "build/testing" } else { "build" };
+        let mut build = Command::new(self.tools.join("bin/worker-build"));
+        build.current_dir(&self.worker).args(["--profile", "worker", "--out-dir", out]);
+        if testing {
+            build.args(["--no-opt", "--features", "testing"]);
+        }
+        build
+            .env("PATH", path)
+            // Another compiler target must not disturb the fingerprints of the first.
+            .env("CARGO_TARGET_DIR", self.target.join("wasm"))
+            .env("WASM_BINDGEN_BIN", self.tools.join("bin/wasm-bindgen"))
+            .env("WASM_OPT_BIN", bin.join("wasm-opt"))
+            .env("ESBUILD_BIN", bin.join("esbuild"));
+        succeed(&mut build)?;
+        if testing { Ok(()) } else { self.check_size() }
+    }
+
+    /// As Cloudflare counts: all modules, compressed together.
+    fn check_size(&self) -> Result<()> {
+        let build = self.worker.join("build");
+        let (module, glue) = (build.join("index_bg.wasm"), build.join("index.js"));
+        let packed = Command::new("gzip").arg("-9c").args([&module, &glue]).output()?;
+        ensure!(packed.status.success(), "gzip failed");
+        let (bytes, packed) = (fs::metadata(&module)?.len(), packed.stdout.len() as u64);
+        println!("the Worker has {bytes} bytes, {packed} compressed; {COMPRESSED_BYTES_MAX} are allowed");
+        ensure!(packed <= COMPRESSED_BYTES_MAX, "the Worker is too large");
+        Ok(())
+    }
+
+    fn install(&self) -> Result<()> {
+        let targets = Command::new("rustup").args(["target", "list", "--installed"]).output();
+        let there = targets.is_ok_and(|list| String::from_utf8_lossy(&list.stdout).contains(TARGET));
+        if !there {
+            succeed(Command::new("rustup").args(["target", "add", TARGET]))?;
+        }
+        let lock = fs::read_to_string(self.root.join("Cargo.lock"))?;
+        let locked = format!("name = \"wasm-bindgen\"\nversion = \"{WASM_BINDGEN}\"");
+        ensure!(
+            lock.contains(&locked),
+            "wasm-bindgen in Cargo.lock is not {WASM_BINDGEN}: change xtask/src/worker.rs"
+        );
+        // Not --locked: its lock file names a version that has been withdrawn.
+        self.tool("wasm-bindgen", "wasm-bindgen-cli", WASM_BINDGEN, "1", &["--no-default-features"])?;
+        self.tool("worker-build", "worker-build", WORKER_BUILD, "0", &["--locked"])?;
+        if !self.worker.join("node_modules/.package-lock.json").exists() {
+            succeed(Command::new("npm").current_dir(&self.worker).args(["ci", "--no-audit", "--no-fund"]))?;
+        }
+        Ok(())
+    }
+
+    /// Installs a program of this version, hardly optimised: it is compiled once and runs for seconds.
+    fn tool(
+        &self,
+        program: &str,
+        package: &str,
+        version: &str,
+        optimise: &str,
+        flags: &[&str],
+    ) -> Result<()> {
+        let installed = Command::new(self.tools.join("bin").join(program)).arg("--version").output();
+        if installed.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).contains(version)) {
+            return Ok(());
+        }
+        eprintln!("installing {package} {version}");
+        let built = self.tools.join("build");
+        let mut install = Command::new("cargo");
+        install.args(["install", "--quiet", "--root"]).arg(&self.tools);
+        install.args([&format!("{package}@{version}"), "--bin", program]).args(flags);
+        install.env("CARGO_TARGET_DIR", &built).env("CARGO_PROFILE_RELEASE_OPT_LEVEL", optimise);
+        install.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+        succeed(&mut install).context("worker-build needs OpenSSL's headers (libssl-dev) and pkg-config")?;
+        Ok(fs::remove_dir_all(built)?)
+    }
+
+    fn dev(&self, port: u16) -> Result<()> {
+        succeed(Command::new("cargo").current_dir(&self.root).args(["build", "--release", "--bin", "zap"]))?;
+        let data = self.target.join("worker-dev");
+        fs::create_dir_all(&data)?;
+        let binary = self.target.join("release/zap");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let host = harness::Host::Worker(self.worker.join("wrangler.toml"));
+        let address = ([127, 0, 0, 1], port).into();
+        let server = runtime.block_on(harness::Zap::start_at(&binary, &data, host, address))?;
+        println!(
+            "The Worker serves http://localhost:{port}; what it keeps is in {}.\n\
+             The admin token is {token}. Try, in another terminal:\n\n  \
+             export ZAP_URL=http://localhost:{port} ZAP_ADMIN_TOKEN={token}\n  \
+             zap agent create alice\n  zap remember alice \"Tea is at four\"\n  zap recall alice \"when is tea\"\n  \
+             zap firehose --cursor 0\n\nPress Enter to stop.",
+            data.display(),
+            token = harness::zap::ADMIN_TOKEN,
+        );
+        std::io::stdin().read_line(&mut String::new())?;
+        drop(server);
+        Ok(())
+    }
+
+    fn test(&self) -> Result<()> {
+        for built in ["build/index_bg.wasm", "build/testing/index_bg.wasm"] {
+            if !self.worker.join(built).exists() {
+                bail!("worker/{built} is not there: run `cargo xtask worker test` without --no-build");
+            }
+        }
+        let mut suites = Command::new("cargo");
+        suites.current_dir(&self.root).args([
+            "test",
+            "--package",
+            "zap",
+            "--test",
+            "process",
+            "--test",
+            "worker",
+        ]);
+        // Each test starts a runtime of its own: one after another, so that none waits for the machine too long.
+        suites.args(["--", "--test-threads=1", "--nocapture"]);
+        succeed(suites.env("ZAP_TEST_WORKER", &self.worker).env("CRASH_ROUNDS", "5"))
+    }
+}
+
+fn succeed(command: &mut Command) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().with_context(|| format!("starting {name}"))?;
+    ensure!(status.success(), "{name} failed: {status}");
+    Ok(())
+}
