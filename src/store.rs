@@ -7,7 +7,8 @@
 //! - Statements are constant text with bound parameters; nothing is ever spliced into one.
 //! - At most [`crate::limits::SQL_PARAMETERS_MAX`] parameters and [`crate::limits::SQL_VALUE_BYTES_MAX`] bytes a value,
 //!   on every host, so that a cell moves between hosts unchanged.
-//! - Integers stay below 2^53 (they pass through JavaScript numbers on one host); a `rev` is text.
+//! - Integers stay below 2^53 (they pass through JavaScript numbers on one host); a `rev` is text. A parameter may reach
+//!   SQLite as a floating point number: store it in an INTEGER column, compare it, count with it, never print it in SQL.
 //! - [`Sql::transaction`] nests. The host opens the outer one around a batch of commands; each command's own is then
 //!   a savepoint.
 

@@ -35,6 +35,8 @@ pub enum Step {
     Reopen,
     /// All rows of all tables.
     Dump,
+    /// One row into a table of nothing else: what any write costs on this host.
+    Insert,
     /// The rows read and written so far, on a host that bills them.
     Rows,
     /// What the SQL adapter does with odd statements.
@@ -46,6 +48,7 @@ pub struct Driven {
     kind: Kind,
     cell: Option<Cell>,
     network: Network,
+    has_table: bool,
 }
 
 enum Cell {
@@ -57,7 +60,7 @@ enum Cell {
 impl Driven {
     /// A cell that is opened by its first command.
     pub fn new(kind: Kind) -> Self {
-        Self { kind, cell: None, network: network() }
+        Self { kind, cell: None, network: network(), has_table: false }
     }
 
     /// Runs a step; answers bytes to compare.
@@ -72,9 +75,20 @@ impl Driven {
                 Ok(Vec::new())
             }
             Step::Dump => dump(sql).map(String::into_bytes).map_err(|error| error.to_string()),
+            Step::Insert => self.insert(sql).map(|()| Vec::new()).map_err(text),
             Step::Rows => Ok(Vec::new()),
             Step::Sql => Ok(odd_statements(sql).into_bytes()),
         }
+    }
+
+    fn insert(&mut self, sql: &dyn Sql) -> Result<(), SqlError> {
+        if !self.has_table {
+            sql.script(
+                "CREATE TABLE IF NOT EXISTS plain (id INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT",
+            )?;
+            self.has_table = true;
+        }
+        sql.execute("INSERT INTO plain (text) VALUES (?)", &[Value::Text("a row")]).map(|_| ())
     }
 
     fn ask(&mut self, sql: &dyn Sql, now_us: i64, seed: u64, command: &[u8]) -> Result<Vec<u8>, String> {
@@ -129,7 +143,7 @@ pub fn network() -> Network {
 /// [`SqlError`].
 pub fn dump(sql: &dyn Sql) -> Result<String, SqlError> {
     let tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' \
-                  AND name NOT LIKE '\\_cf%' ESCAPE '\\' ORDER BY name";
+                  AND name NOT LIKE '\\_%' ESCAPE '\\' ORDER BY name";
     let tables = query_all(sql, tables, &[], |row| Ok(row.text(0)?.to_owned()))?;
     let mut dumped = String::new();
     for table in tables {
@@ -214,7 +228,7 @@ fn odd_statements(sql: &dyn Sql) -> String {
     };
     read("rows", "SELECT a, b, length(c) FROM odd ORDER BY a", &[]);
     read("a limit", "SELECT a FROM odd ORDER BY a LIMIT ?", &[Value::Integer(2)]);
-    read("numbered parameters", "SELECT ?1 + 1, ?1 || 'x', max(?1, 3)", &[Value::Integer(5)]);
+    read("numbered parameters", "SELECT ?1 + 1, ?1 = 5, max(?1, 3)", &[Value::Integer(5)]);
     read("booleans and nulls", "SELECT 1 = 1, NULL, EXISTS (SELECT 1 FROM odd)", &[]);
     read("a floating point number", "SELECT 1.5", &[]);
     lines.push(format!("end: {}", sql.script("DROP TABLE odd").is_ok()));

@@ -44,6 +44,19 @@ impl Process {
         self.child.id()
     }
 
+    /// The process of this name among those it started.
+    pub fn member(&self, name: &str) -> Option<u32> {
+        let processes = std::fs::read_dir("/proc").ok()?;
+        let ids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        ids.into_iter().find(|id: &u32| {
+            let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+            // `id (name) state parent group`, and a name may hold anything.
+            let Some((head, tail)) = stat.rsplit_once(')') else { return false };
+            let group = tail.split_whitespace().nth(2).and_then(|group| group.parse().ok());
+            head.ends_with(&format!("({name}")) && group == Some(self.id())
+        })
+    }
+
     /// Waits until `path` at `address` answers with success.
     ///
     /// # Errors

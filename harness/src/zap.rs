@@ -120,9 +120,12 @@ impl Zap {
         self.ready().await
     }
 
-    /// The server's process id.
+    /// The server's process id; of the Worker, that of `workerd`.
     pub fn id(&self) -> u32 {
-        self.server.id()
+        match self.host {
+            Host::Native(_) => self.server.id(),
+            Host::Worker(_) => self.server.member("workerd").unwrap_or_else(|| self.server.id()),
+        }
     }
 
     /// What the server has used.

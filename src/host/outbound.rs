@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 
+use serde::Deserialize;
 use url::Url;
 
 use super::HostError;
+use crate::limits::DNS_TXT_RECORDS_MAX;
 
 pub mod address;
 
@@ -54,4 +56,68 @@ fn check_url(url: &Url, allow_loopback: bool) -> Result<(), HostError> {
 pub fn is_localhost(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     host == "localhost" || host.ends_with(".localhost")
+}
+
+/// The number of TXT records in the DNS.
+const TYPE_TXT: u16 = 16;
+
+#[derive(Deserialize)]
+struct DnsAnswer {
+    #[serde(default, rename = "Answer")]
+    answer: Vec<DnsRecord>,
+}
+
+#[derive(Deserialize)]
+struct DnsRecord {
+    #[serde(rename = "type")]
+    kind: u16,
+    data: String,
+}
+
+/// The TXT records of an answer in `application/dns-json`, the parts of each put together.
+///
+/// # Errors
+/// When it is no such answer.
+pub fn txt_records_of_json(body: &[u8]) -> Result<Vec<String>, serde_json::Error> {
+    let answer: DnsAnswer = serde_json::from_slice(body)?;
+    let texts = answer.answer.iter().filter(|record| record.kind == TYPE_TXT);
+    Ok(texts.map(|record| unquote(&record.data)).take(DNS_TXT_RECORDS_MAX).collect())
+}
+
+/// `"one" "two"` as `onetwo`: resolvers write records as zone files do.
+fn unquote(data: &str) -> String {
+    if !data.starts_with('"') {
+        return data.to_owned();
+    }
+    let (mut text, mut quoted, mut escaped) = (String::new(), false, false);
+    for character in data.chars() {
+        match character {
+            _ if escaped => {
+                text.push(character);
+                escaped = false;
+            }
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ if quoted => text.push(character),
+            _ => {}
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_come_out_of_dns_answers() {
+        let body = br#"{"Status":0,"Answer":[
+            {"name":"_atproto.example.com","type":5,"TTL":300,"data":"elsewhere.example.com."},
+            {"name":"_atproto.example.com","type":16,"TTL":300,"data":"\"did=did:plc:\" \"abc\""},
+            {"name":"_atproto.example.com","type":16,"TTL":300,"data":"\"a \\\" quote\""},
+            {"name":"_atproto.example.com","type":16,"TTL":300,"data":"bare"}]}"#;
+        assert_eq!(txt_records_of_json(body).unwrap(), ["did=did:plc:abc", "a \" quote", "bare"]);
+        assert_eq!(txt_records_of_json(br#"{"Status":3}"#).unwrap(), [""; 0]);
+        assert!(txt_records_of_json(b"<html>").is_err());
+    }
 }

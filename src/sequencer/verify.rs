@@ -212,7 +212,13 @@ impl Check<'_> {
 }
 
 #[cfg(any(test, feature = "testing"))]
-#[allow(missing_docs, reason = "for tests")]
+#[allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::new_without_default,
+    reason = "for tests"
+)]
 pub mod testing;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use serde_bytes::ByteBuf;
 use serde_json::json;
 use zap::agent::{self, *};
 use zap::crypto::SigningKey;
-use zap::data_model::{encode_record, record_from_json};
+use zap::data_model::{encode, record_from_json};
 use zap::host::native::sql::{Database, Durability};
 use zap::memory::Filter;
 use zap::seam::Request;
@@ -119,7 +119,7 @@ fn create(rkey: &str, text: &str) -> Write {
 }
 
 fn cbor(record: &serde_json::Value) -> Vec<u8> {
-    encode_record(&record_from_json(record.to_string().as_bytes()).unwrap()).unwrap()
+    encode(&record_from_json(record.to_string().as_bytes()).unwrap()).unwrap()
 }
 
 fn one(write: Write) -> ApplyWrites {
@@ -309,6 +309,19 @@ async fn a_record_costs_few_rows() {
         eprintln!("createRecord in a repo of {size}: {read:.1} rows read, {written:.1} written");
         costs.push((read, written));
     }
+    let rows = both.ask::<_, Agents>(PendingOutbox { after: 0, limit: 100 }).await.unwrap();
+    let mut sequencer = Both::new(&zap, Kind::Sequencer, "rows-of-events");
+    sequencer.ask::<_, sequencer::Error>(sequencer::GetHead {}).await.unwrap();
+    let before = sequencer.rows().await;
+    for row in rows.iter().cloned() {
+        let (kind, frame) = (row.kind, row.frame);
+        let events = vec![OutboxEvent { did: DID.to_owned(), outbox_id: row.id, kind, frame }];
+        sequencer.ask::<_, sequencer::Error>(sequencer::Append { events }).await.unwrap();
+    }
+    let after = sequencer.rows().await;
+    let events = rows.len() as f64;
+    let (read, written) = ((after.0 - before.0) / events, (after.1 - before.1) / events);
+    eprintln!("its event in the log: {read:.1} rows read, {written:.1} written");
     let (first, last) = (costs[0], costs[costs.len() - 1]);
     // Forty times the records are about three levels more, of three rows each.
     assert!(last.0 < first.0 + 60.0 && last.1 < first.1 + 40.0, "{costs:?}");

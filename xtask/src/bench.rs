@@ -32,6 +32,9 @@ pub(crate) struct Options {
     /// The process to measure with `--url`.
     #[arg(long)]
     pid: Option<u32>,
+    /// Measure ours in workerd as well, as `cargo xtask worker build --testing` made it.
+    #[arg(long)]
+    worker: bool,
     /// Do not measure ours.
     #[arg(long)]
     without_zap: bool,
@@ -54,6 +57,8 @@ pub(crate) struct Options {
 enum Scenario {
     /// createRecord, 16 in flight over 8 accounts.
     Create,
+    /// One row into an otherwise empty object, 16 in flight over 8 objects. On the Worker alone: what a write costs there.
+    Insert,
     /// getRecord, 32 in flight.
     Get,
     /// listRecords of 100 records, 4 in flight.
@@ -91,6 +96,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         if options.reference {
             measure(Target::reference().await?, options, &mut table).await?;
         }
+        if options.worker {
+            measure(Target::worker().await?, options, &mut table).await?;
+        }
         if let (Some(address), Some(pid)) = (&options.url, options.pid) {
             measure(Target::running(address, pid)?, options, &mut table).await?;
         } else if !options.without_zap {
@@ -115,6 +123,7 @@ async fn measure(target: Target, options: &Options, table: &mut Table) -> Result
     }
     for scenario in Scenario::value_variants() {
         let asked = options.scenarios.is_empty() || options.scenarios.contains(scenario);
+        let asked = asked && (*scenario != Scenario::Insert || bench.target.name == "worker");
         if asked && (bench.target.is_ours || !matches!(scenario, Scenario::Flat | Scenario::Agents)) {
             bench.scenario(*scenario).await?;
         }
@@ -127,6 +136,7 @@ impl Bench<'_> {
         eprintln!("-- {scenario:?}");
         match scenario {
             Scenario::Create => self.create().await,
+            Scenario::Insert => self.insert().await,
             Scenario::Get => self.get().await,
             Scenario::List => self.list().await,
             Scenario::Repo => self.repo().await,

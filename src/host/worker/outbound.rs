@@ -8,18 +8,14 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::future::{Either, select};
 use futures::{StreamExt, pin_mut};
-use serde::Deserialize;
 use worker::{AbortController, Delay, Fetch, Headers, Method, RequestInit, RequestRedirect};
 
 use crate::host::HostError;
-use crate::host::outbound::FetchPolicy;
-use crate::limits::{DNS_TXT_RECORDS_MAX, FETCH_BODY_BYTES_MAX, FETCH_TIMEOUT_SECONDS};
+use crate::host::outbound::{FetchPolicy, txt_records_of_json};
+use crate::limits::{FETCH_BODY_BYTES_MAX, FETCH_TIMEOUT_SECONDS};
 
 /// A resolver that answers in JSON; Cloudflare's own.
 const RESOLVER: &str = "https://cloudflare-dns.com/dns-query";
-
-/// The number of TXT records.
-const TYPE_TXT: u16 = 16;
 
 pub(super) struct Outbound {
     policy: FetchPolicy,
@@ -63,45 +59,9 @@ impl Outbound {
             .body(Bytes::new())
             .map_err(super::upstream)?;
         let response = self.fetch(request).await?;
-        let answer: DnsAnswer = serde_json::from_slice(response.body())
-            .map_err(|error| HostError::Upstream(format!("DNS of {name}: {error}")))?;
-        let texts = answer.answer.into_iter().filter(|record| record.kind == TYPE_TXT);
-        Ok(texts.map(|record| unquote(&record.data)).take(DNS_TXT_RECORDS_MAX).collect())
+        txt_records_of_json(response.body())
+            .map_err(|error| HostError::Upstream(format!("DNS of {name}: {error}")))
     }
-}
-
-#[derive(Deserialize)]
-struct DnsAnswer {
-    #[serde(default, rename = "Answer")]
-    answer: Vec<DnsRecord>,
-}
-
-#[derive(Deserialize)]
-struct DnsRecord {
-    #[serde(rename = "type")]
-    kind: u16,
-    data: String,
-}
-
-/// `"one" "two"` as `onetwo`: the resolver writes records as zone files do.
-fn unquote(data: &str) -> String {
-    if !data.starts_with('"') {
-        return data.to_owned();
-    }
-    let (mut text, mut quoted, mut escaped) = (String::new(), false, false);
-    for character in data.chars() {
-        match character {
-            _ if escaped => {
-                text.push(character);
-                escaped = false;
-            }
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            _ if quoted => text.push(character),
-            _ => {}
-        }
-    }
-    text
 }
 
 async fn exchange(

@@ -6,15 +6,20 @@
 //! as well; messages leave only when what was written before them is durable. So nothing is missed and nothing comes
 //! twice, whenever the object is put to sleep.
 //!
+//! All agents of the network come here, and an object's transactions are one after the other, each as slow as a disk far
+//! away. So there is a pause between two appends, and what comes in it is appended together; who comes alone waits for
+//! nothing.
+//!
 //! The runtime tells nobody how much a socket still has to send, so a slow consumer is not told `ConsumerTooSlow`
 //! here; the runtime closes it when it takes too much.
 #![allow(missing_docs, reason = "of what the macro durable_object makes")]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures::channel::oneshot;
 use serde::{Deserialize, Serialize};
 use worker::{
     Delay, DurableObject, Env, Request, Response, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
@@ -27,7 +32,7 @@ use super::settings::Settings;
 use super::sql::ObjectSql;
 use crate::limits::{FIREHOSE_SUBSCRIBERS_MAX, FIREHOSE_WRITE_BYTES_MAX};
 use crate::sequencer::{
-    Append, Command, Error, Expire, Reply, Sequencer, Start, for_each_event, frame, head,
+    Append, Command, Error, Expire, OutboxEvent, Reply, Sequencer, Start, for_each_event, frame, head,
 };
 use crate::store::SqlError;
 
@@ -35,6 +40,8 @@ use crate::store::SqlError;
 pub(super) const NAME: &str = "sequencer";
 /// The path that takes a subscriber.
 pub(super) const SUBSCRIBE: &str = "/subscribe";
+/// At least this long between two appends.
+const PAUSE_US: i64 = 20_000;
 /// How often old events are looked for while there are any.
 const EXPIRY_ALARM_US: i64 = 600_000_000;
 /// How soon those of a deleted account go, and the rest of a long expiry.
@@ -62,8 +69,17 @@ struct Inner {
     sql: ObjectSql,
     alarm: Alarm,
     cell: RefCell<Option<Sequencer>>,
+    appended_us: Cell<i64>,
+    /// Events that gather, and who waits for them.
+    gathered: RefCell<Vec<Gathered>>,
     /// Numbers of the sockets that a task of this life of the object reads for.
     backfilling: RefCell<HashSet<u64>>,
+}
+
+/// One drain.
+struct Gathered {
+    events: Vec<OutboxEvent>,
+    answer: oneshot::Sender<Result<Reply, Error>>,
 }
 
 /// Where a subscriber stands.
@@ -83,6 +99,8 @@ impl DurableObject for SequencerObject {
             state,
             alarm: Alarm::new(),
             cell: RefCell::new(None),
+            appended_us: Cell::new(0),
+            gathered: RefCell::default(),
             backfilling: RefCell::default(),
         });
         inner.resume_backfills();
@@ -92,8 +110,11 @@ impl DurableObject for SequencerObject {
     async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
         match request.path().as_str() {
             object::COMMAND => {
-                let command = object::read_command(&mut request).await?;
-                object::answer(&self.inner.handle(command))
+                let answer = match object::read_command(&mut request).await? {
+                    Command::Append(Append { events }) => self.inner.gather(events).await,
+                    command => self.inner.handle(command),
+                };
+                object::answer(&answer)
             }
             SUBSCRIBE => {
                 let url = request.url()?;
@@ -129,6 +150,48 @@ impl DurableObject for SequencerObject {
 }
 
 impl Inner {
+    /// Appends events with all others that come now.
+    async fn gather(self: &Rc<Self>, events: Vec<OutboxEvent>) -> Result<Reply, Error> {
+        let (answer, answered) = oneshot::channel();
+        let is_first = {
+            let mut gathered = self.gathered.borrow_mut();
+            gathered.push(Gathered { events, answer });
+            gathered.len() == 1
+        };
+        if is_first {
+            let object = Rc::clone(self);
+            let pause_us = (self.appended_us.get() + PAUSE_US - now_us()).clamp(0, PAUSE_US);
+            self.state.wait_until(async move {
+                if pause_us > 0 {
+                    Delay::from(Duration::from_micros(pause_us.unsigned_abs())).await;
+                }
+                object.append_gathered();
+            });
+        }
+        answered.await.unwrap_or(Err(Error::Stopped))
+    }
+
+    fn append_gathered(&self) {
+        let gathered = self.gathered.take();
+        self.appended_us.set(now_us());
+        let counts: Vec<usize> = gathered.iter().map(|drain| drain.events.len()).collect();
+        let (events, waiting): (Vec<_>, Vec<_>) =
+            gathered.into_iter().map(|drain| (drain.events, drain.answer)).unzip();
+        let mut appended = match self.handle(Command::Append(Append { events: events.concat() })) {
+            Ok(Reply::Append(seqs)) => Ok(seqs.into_iter()),
+            Ok(_) => Err(Error::Mismatch),
+            Err(error) => Err(error),
+        };
+        for (count, waiting) in counts.into_iter().zip(waiting) {
+            let answer = match &mut appended {
+                Ok(seqs) => Ok(Reply::Append(seqs.by_ref().take(count).collect())),
+                Err(error) => Err(error.clone()),
+            };
+            // An error means that the agent has gone; it will drain again.
+            let _ = waiting.send(answer);
+        }
+    }
+
     fn handle(&self, command: Command) -> Result<Reply, Error> {
         let mut opened = self.cell.borrow_mut();
         let cell = match opened.as_mut() {
@@ -154,7 +217,7 @@ impl Inner {
 
     fn send_to_live(&self, frames: &[&[u8]]) {
         for socket in self.state.get_websockets() {
-            if !subscriber(&socket).is_some_and(|subscriber| subscriber.behind.is_none()) {
+            if subscriber(&socket).is_none_or(|subscriber| subscriber.behind.is_some()) {
                 continue;
             }
             for frame in frames {

@@ -76,6 +76,20 @@ impl Target {
         Ok(Self { name: "reference", address, is_ours: false, id, _server: Server::Reference([plc, server]) })
     }
 
+    /// Ours in `workerd`, with the object that takes plain inserts (`cargo xtask worker build --testing`).
+    pub(crate) async fn worker() -> Result<Self> {
+        let host = Host::Worker(std::path::absolute(root().join("worker/wrangler.testing.toml"))?);
+        let binary = target_folder()?.join("release/zap");
+        let zap = Zap::start(&binary, &fresh_folder("worker")?, host).await?;
+        Ok(Self {
+            name: "worker",
+            address: zap.address,
+            is_ours: false,
+            id: zap.id(),
+            _server: Server::Zap(zap),
+        })
+    }
+
     /// One that somebody else started. It counts as ours: scenarios of the agent methods run on it.
     pub(crate) fn running(address: &str, id: u32) -> Result<Self> {
         let address = address.trim_start_matches("http://").replace("localhost", "127.0.0.1");

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use harness::{Account, Client};
+use hyper::Method;
 use serde_json::{Value, json};
 
 use super::load::{Load, Until, load};
@@ -12,6 +13,9 @@ pub(super) const COLLECTION: &str = "app.bsky.feed.post";
 
 /// Writes of one applyWrites: the protocol's limit of operations in a commit.
 const BATCH: usize = 200;
+
+/// `["Agent", "Insert"]` as CBOR: a step of `src/testing.rs`.
+const INSERT: &[u8] = b"\x82\x65Agent\x66Insert";
 
 /// A post of usual length.
 pub(super) fn post(number: usize) -> Value {
@@ -58,6 +62,20 @@ impl Bench<'_> {
             create_record(client, account, number).await
         })
         .await
+    }
+
+    /// 16 connections insert into 8 objects.
+    pub(super) async fn insert(&mut self) -> Result<()> {
+        let done =
+            load(&self.target, 2 * ACCOUNTS, Until::Elapsed(self.duration()), async |client, worker, _| {
+                let path = format!("/testing/insert{}", worker % ACCOUNTS);
+                client.send(Method::POST, &path, None, None, INSERT.into()).await?.success()
+            })
+            .await?;
+        self.row("one row, 16 in flight over 8 objects, 1/s", done.rate());
+        self.row("one row, CPU ms", done.cpu_ms());
+        self.row("one row, p50 ms", done.latency_ms(0.5));
+        Ok(())
     }
 
     pub(super) async fn create(&mut self) -> Result<()> {
