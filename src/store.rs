@@ -174,11 +174,17 @@ impl dyn Row + '_ {
 
 /// A cell's database.
 pub trait Sql {
-    /// Runs one statement and returns how many rows it changed.
+    /// Runs one statement.
     ///
     /// # Errors
     /// [`SqlError`]; the enclosing transaction, if any, stays open.
-    fn execute(&self, statement: &str, params: &[Value<'_>]) -> Result<u64, SqlError>;
+    fn execute(&self, statement: &str, params: &[Value<'_>]) -> Result<(), SqlError>;
+
+    /// As [`Sql::execute`]; answers how many rows it changed, which costs one host a statement more.
+    ///
+    /// # Errors
+    /// As there.
+    fn execute_counted(&self, statement: &str, params: &[Value<'_>]) -> Result<u64, SqlError>;
 
     /// Runs one query and hands each row to `each`, which may stop it with an error.
     ///

@@ -190,7 +190,7 @@ fn odd_statements(sql: &dyn Sql) -> String {
         "CREATE TABLE IF NOT EXISTS odd (a INTEGER PRIMARY KEY, b TEXT, c BLOB) STRICT; DELETE FROM odd;";
     note("script", sql.script(create).map(|()| 0));
     let insert = "INSERT INTO odd (a, b, c) VALUES (?, ?, ?)";
-    let row = |a, b, c| sql.execute(insert, &[Value::Integer(a), b, c]);
+    let row = |a, b, c| sql.execute_counted(insert, &[Value::Integer(a), b, c]);
     note("insert", row(1, Value::Text("one"), Value::Blob(b"\x00\xff")));
     note("the largest integer", row((1 << 53) - 1, Value::Null, Value::Null));
     note("an integer too large", row(1 << 53, Value::Null, Value::Null));
@@ -202,10 +202,10 @@ fn odd_statements(sql: &dyn Sql) -> String {
     note("a large value", row(4, Value::Null, Value::Blob(&fits)));
     note("a value too large", row(5, Value::Null, Value::Blob(&over)));
     let many = vec![Value::Null; SQL_PARAMETERS_MAX + 1];
-    note("too many parameters", sql.execute("SELECT 1", &many));
-    note("an update of two", sql.execute("UPDATE odd SET b = 'x' WHERE a < ?", &[Value::Integer(4)]));
-    note("a delete of none", sql.execute("DELETE FROM odd WHERE a = ?", &[Value::Integer(99)]));
-    note("nonsense", sql.execute("SELEKT 1", &[]));
+    note("too many parameters", sql.execute_counted("SELECT 1", &many));
+    note("an update of two", sql.execute_counted("UPDATE odd SET b = 'x' WHERE a < ?", &[Value::Integer(4)]));
+    note("a delete of none", sql.execute_counted("DELETE FROM odd WHERE a = ?", &[Value::Integer(99)]));
+    note("nonsense", sql.execute_counted("SELEKT 1", &[]));
     let undone = in_transaction(sql, || {
         row(10, Value::Null, Value::Null)?;
         let inner = in_transaction(sql, || {

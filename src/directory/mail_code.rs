@@ -64,7 +64,7 @@ pub(super) fn take(
 ) -> Result<(), Error> {
     let oldest_us = env.now_us.saturating_sub(MAIL_CODE_SECONDS.saturating_mul(1_000_000));
     let digest = sha256(code.trim().to_ascii_uppercase().as_bytes());
-    let taken = sql.execute(
+    let taken = sql.execute_counted(
         "DELETE FROM mail_code WHERE did = ? AND purpose = ? AND digest = ? AND created_us > ?",
         &[did.as_str().into(), purpose.as_str().into(), Value::Blob(&digest), oldest_us.into()],
     )?;

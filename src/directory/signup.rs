@@ -184,13 +184,15 @@ pub(super) fn complete(sql: &dyn Sql, did: &Did) -> Result<Account, Error> {
         "UPDATE account SET status = ?, deactivated_us = CASE WHEN ? THEN created_us END WHERE did = ?",
         &[status.as_str().into(), i64::from(brought).into(), did.as_str().into()],
     )?;
-    sql.execute("DELETE FROM reservation WHERE did = ?", &[did.as_str().into()])?;
+    sql.execute_counted("DELETE FROM reservation WHERE did = ?", &[did.as_str().into()])?;
     account::require(sql, did)
 }
 
 pub(super) fn release(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
-    let removed =
-        sql.execute("DELETE FROM account WHERE did = ? AND status = 'pending'", &[did.as_str().into()])?;
+    let removed = sql.execute_counted(
+        "DELETE FROM account WHERE did = ? AND status = 'pending'",
+        &[did.as_str().into()],
+    )?;
     if removed == 0 {
         return Ok(());
     }

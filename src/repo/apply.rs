@@ -32,7 +32,8 @@ pub fn apply(sql: &dyn Sql, plan: &CommitPlan, new_nodes: u64) -> Result<u64, Re
     let mut new_nodes = new_nodes + plan.nodes_added.len() as u64;
     for cid in &plan.nodes_removed {
         let cid = cid.to_bytes();
-        let removed = sql.execute("DELETE FROM node WHERE cid = ? AND settled = 0", &[Value::Blob(&cid)])?;
+        let removed =
+            sql.execute_counted("DELETE FROM node WHERE cid = ? AND settled = 0", &[Value::Blob(&cid)])?;
         new_nodes = new_nodes.saturating_sub(removed);
         if removed == 0 {
             sql.execute("DELETE FROM node WHERE cid = ? AND settled = 1", &[Value::Blob(&cid)])?;

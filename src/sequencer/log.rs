@@ -183,7 +183,7 @@ fn remove_of_deleted(sql: &dyn Sql, limit: u64) -> Result<u64, SqlError> {
     let mut removed = 0;
     for (source, before) in sources {
         let left = limit.saturating_sub(removed);
-        removed += sql.execute(
+        removed += sql.execute_counted(
             "DELETE FROM event WHERE seq IN (SELECT seq FROM event WHERE source = ? AND seq < ? LIMIT ?)",
             &[Value::Integer(source), Value::Integer(before), Value::Integer(left.cast_signed())],
         )?;
@@ -209,7 +209,7 @@ fn remove_expired(sql: &dyn Sql, before_us: i64, limit: u64) -> Result<u64, SqlE
         "UPDATE head SET expired_seq = max(expired_seq, ?), last_seq = max(last_seq, ?) WHERE id = 1",
         &[Value::Integer(through), Value::Integer(through)],
     )?;
-    sql.execute("DELETE FROM event WHERE seq <= ?", &[Value::Integer(through)])
+    sql.execute_counted("DELETE FROM event WHERE seq <= ?", &[Value::Integer(through)])
 }
 
 #[cfg(test)]

@@ -289,7 +289,7 @@ impl Keyring {
     /// # Errors
     /// [`Error::Sql`].
     pub fn forget(sql: &dyn Sql, rkey: &str) -> Result<bool, Error> {
-        Ok(sql.execute("DELETE FROM keyring WHERE rkey = ?", &[Value::Text(rkey)])? > 0)
+        Ok(sql.execute_counted("DELETE FROM keyring WHERE rkey = ?", &[Value::Text(rkey)])? > 0)
     }
 
     /// Destroys every key of the agent, for good. Drop all its Keyrings after this.

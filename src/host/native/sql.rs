@@ -132,7 +132,11 @@ impl Database {
 }
 
 impl Sql for Database {
-    fn execute(&self, statement: &str, params: &[Value<'_>]) -> Result<u64, SqlError> {
+    fn execute(&self, statement: &str, params: &[Value<'_>]) -> Result<(), SqlError> {
+        self.execute_counted(statement, params).map(|_| ())
+    }
+
+    fn execute_counted(&self, statement: &str, params: &[Value<'_>]) -> Result<u64, SqlError> {
         check_params(params)?;
         let mut prepared = self.connection.prepare_cached(statement).map_err(error)?;
         let changed =

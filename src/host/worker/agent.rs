@@ -43,6 +43,9 @@ struct Inner {
     cell: RefCell<Option<Agent>>,
     /// Exports on their way; a writer tells them what it replaces.
     exports: RefCell<Vec<Weak<RefCell<Running>>>>,
+    /// Known to have a database.
+    is_there: Cell<bool>,
+    did: RefCell<Option<String>>,
     draining: Cell<bool>,
     /// The newest outbox id that the sequencer has.
     sent: Cell<i64>,
@@ -63,6 +66,8 @@ impl DurableObject for AgentObject {
                 alarm: Alarm::new(),
                 cell: RefCell::new(None),
                 exports: RefCell::default(),
+                is_there: Cell::new(false),
+                did: RefCell::default(),
                 draining: Cell::new(false),
                 sent: Cell::new(0),
             }),
@@ -110,8 +115,21 @@ pub(super) const DESTROY: &str = "/destroy";
 impl Inner {
     /// Whether there is a database: naming an object makes none.
     fn exists(&self) -> Result<bool, Error> {
-        let statement = "SELECT count(*) FROM sqlite_master WHERE name = 'schema_migration'";
-        Ok(query_first(&self.sql, statement, &[], |row| row.integer(0))?.unwrap_or(0) > 0)
+        if !self.is_there.get() {
+            let statement = "SELECT count(*) FROM sqlite_master WHERE name = 'schema_migration'";
+            let tables = query_first(&self.sql, statement, &[], |row| row.integer(0))?;
+            self.is_there.set(tables.unwrap_or(0) > 0);
+        }
+        Ok(self.is_there.get())
+    }
+
+    /// Whose object this is, once it has an account.
+    fn did(&self) -> Result<Option<String>, Error> {
+        let mut did = self.did.borrow_mut();
+        if did.is_none() {
+            *did = agent::did(&self.sql)?;
+        }
+        Ok(did.clone())
     }
 
     fn handle(&self, command: Command) -> Result<Reply, Error> {
@@ -238,7 +256,7 @@ impl Inner {
         if !self.exists()? {
             return Ok(None);
         }
-        let did = agent::did(&self.sql)?;
+        let did = self.did()?;
         let ask = PendingOutbox { after: self.sent.get(), limit: OUTBOX_BATCH_MAX };
         let Reply::PendingOutbox(rows) = agent::read(&self.sql, Command::PendingOutbox(ask))? else {
             return Err(Error::Mismatch);
@@ -263,7 +281,7 @@ impl Inner {
         loop {
             let command = Command::ExpireBlobs(ExpireBlobs { before_us, limit: BLOBS_PAGE });
             let Ok(Reply::ExpireBlobs(expired)) = self.handle(command) else { return };
-            let Ok(Some(did)) = agent::did(&self.sql) else { return };
+            let Ok(Some(did)) = self.did() else { return };
             for cid in &expired {
                 if let Err(error) = blobs::delete(&self.env, &did, cid).await {
                     tracing::warn!(%cid, %error, "a blob that nothing refers to stays in the bucket");
@@ -292,6 +310,8 @@ impl Inner {
         self.state.storage().delete_alarm().await?;
         self.state.storage().delete_all().await?;
         self.sent.set(0);
+        self.is_there.set(false);
+        *self.did.borrow_mut() = None;
         self.alarm.rang();
         Ok(())
     }

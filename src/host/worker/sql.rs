@@ -70,8 +70,13 @@ impl ObjectSql {
 }
 
 impl Sql for ObjectSql {
-    fn execute(&self, statement: &str, params: &[Value<'_>]) -> Result<u64, SqlError> {
+    fn execute(&self, statement: &str, params: &[Value<'_>]) -> Result<(), SqlError> {
         self.count(&self.exec(statement, params)?);
+        Ok(())
+    }
+
+    fn execute_counted(&self, statement: &str, params: &[Value<'_>]) -> Result<u64, SqlError> {
+        self.execute(statement, params)?;
         let mut changed = 0;
         self.query("SELECT changes()", &[], &mut |row| {
             changed = row.integer(0)?.unsigned_abs();

@@ -81,6 +81,7 @@ impl Target {
         let host = Host::Worker(std::path::absolute(root().join("worker/wrangler.testing.toml"))?);
         let binary = target_folder()?.join("release/zap");
         let zap = Zap::start(&binary, &fresh_folder("worker")?, host).await?;
+        eprintln!("   from its start to its first answer: {} ms", zap.started_in.as_millis());
         Ok(Self {
             name: "worker",
             address: zap.address,
