@@ -1,6 +1,7 @@
 //! Commands that only read. They need the database and nothing of the cell in memory, so that any connection beside
 //! the writer's may answer them.
 
+use super::transfer::move_key;
 use super::{
     BlobMeta, Command, Error, ListBlobs, ListMissingBlobs, MissingBlob, OutboxRow, PendingOutbox, Reply,
     RepoCounts, RepoHead,
@@ -26,7 +27,13 @@ impl Command {
                 | Command::ListMissingBlobs(_)
                 | Command::PendingOutbox(_)
                 | Command::Counts(_)
+                | Command::GetMoveKey(_)
         )
+    }
+
+    /// Whether it makes the cell: others find none where none is.
+    pub fn creates(&self) -> bool {
+        matches!(self, Command::CreateRepo(_) | Command::BeginImport(_))
     }
 }
 
@@ -47,6 +54,7 @@ pub fn read(sql: &dyn Sql, command: Command) -> Result<Reply, Error> {
         Command::ListMissingBlobs(list) => Reply::ListMissingBlobs(missing_blobs(sql, &list)?),
         Command::PendingOutbox(pending) => Reply::PendingOutbox(pending_outbox(sql, &pending)?),
         Command::Counts(_) => Reply::Counts(counts(sql)?),
+        Command::GetMoveKey(get) => Reply::GetMoveKey(move_key(sql, &get)?),
         _ => return Err(Error::Mismatch),
     })
 }

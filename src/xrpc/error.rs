@@ -168,6 +168,9 @@ impl From<agent::Error> for XrpcError {
             E::MemoryTooLarge(_) => Self::named("MemoryTooLarge", text),
             E::InvalidCursor => Self::named("InvalidCursor", text),
             E::InvalidFilter(_) => Self::named("InvalidFilter", text),
+            E::InvalidArchive(_) => Self::named("InvalidArchive", text),
+            E::ArchiveTooLarge(_) => Self::named("ArchiveTooLarge", text),
+            E::WrongPassphrase => Self::named("WrongPassphrase", text),
             E::SealBroken(_) => Self::named("SealBroken", text),
             E::Vault(detail) => {
                 tracing::error!(%detail, "a vault does not open");

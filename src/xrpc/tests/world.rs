@@ -223,7 +223,7 @@ impl Memory {
         let mut env = Env { now_us: self.now_us(), rng: &mut Rng(&self.counter), network: &self.network };
         let cell = match cells.entry(did) {
             Entry::Occupied(cell) => cell.into_mut(),
-            Entry::Vacant(place) if matches!(command, Command::CreateRepo(_)) => {
+            Entry::Vacant(place) if command.creates() => {
                 let database = Database::in_memory().unwrap();
                 let agent = Agent::load(&database, &mut env)?;
                 place.insert(Cell { database, agent, heard: Vec::new() })
@@ -275,6 +275,7 @@ impl Host for Memory {
 
     fn destroy_agent(&self, did: Did) -> BoxFuture<'_, Result<(), HostError>> {
         self.cells.lock().unwrap().remove(&did);
+        self.blobs.lock().unwrap().retain(|(owner, _), _| *owner != did);
         async { Ok(()) }.boxed()
     }
 
