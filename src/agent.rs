@@ -146,6 +146,8 @@ impl Agent {
             Command::Recall(command) => Reply::Recall(self.recall(sql, &command)?),
             Command::Forget(command) => Reply::Forget(self.forget(sql, env, &command)?),
             Command::SealManifest(command) => Reply::SealManifest(self.seal_manifest(sql, env, &command)?),
+            // Not a read beside the writer: the database of an agent that slept long has no such table yet.
+            Command::GetMoveKey(command) => Reply::GetMoveKey(transfer::move_key(sql, &command)?),
             Command::SignMove(command) => Reply::SignMove(self.sign_move(sql, env, &command)?.into()),
             Command::DropMoveKey(command) => Reply::DropMoveKey(self.drop_move_key(sql, &command)?),
             Command::BeginImport(command) => Reply::BeginImport(self.begin_import(sql, env, &command)?),

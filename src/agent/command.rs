@@ -343,7 +343,7 @@ pub struct OutboxRow {
 pub struct Counts {}
 
 /// Sizes, for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepoCounts {
     /// Records in the repo.
     pub records: u64,

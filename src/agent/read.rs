@@ -1,7 +1,6 @@
 //! Commands that only read. They need the database and nothing of the cell in memory, so that any connection beside
 //! the writer's may answer them.
 
-use super::transfer::move_key;
 use super::{
     BlobMeta, Command, Error, ListBlobs, ListMissingBlobs, MissingBlob, OutboxRow, PendingOutbox, Reply,
     RepoCounts, RepoHead,
@@ -27,7 +26,6 @@ impl Command {
                 | Command::ListMissingBlobs(_)
                 | Command::PendingOutbox(_)
                 | Command::Counts(_)
-                | Command::GetMoveKey(_)
         )
     }
 
@@ -54,7 +52,6 @@ pub fn read(sql: &dyn Sql, command: Command) -> Result<Reply, Error> {
         Command::ListMissingBlobs(list) => Reply::ListMissingBlobs(missing_blobs(sql, &list)?),
         Command::PendingOutbox(pending) => Reply::PendingOutbox(pending_outbox(sql, &pending)?),
         Command::Counts(_) => Reply::Counts(counts(sql)?),
-        Command::GetMoveKey(get) => Reply::GetMoveKey(move_key(sql, &get)?),
         _ => return Err(Error::Mismatch),
     })
 }
