@@ -16,9 +16,11 @@ mod account;
 mod blobs;
 mod command;
 mod error;
+mod import;
 mod memories;
 mod outbox;
 mod read;
+mod transfer;
 mod writes;
 
 #[cfg(test)]
@@ -43,7 +45,7 @@ use crate::syntax::Tid;
 
 /// The cell's schema.
 pub const MIGRATIONS: &[Migration] =
-    crate::migrations!("agent", 1 "0001_init", 2 "0002_vault", 3 "0003_settled_nodes");
+    crate::migrations!("agent", 1 "0001_init", 2 "0002_vault", 3 "0003_settled_nodes", 4 "0004_move");
 
 /// What the host has to do after the transaction is on disk.
 #[derive(Debug, Default)]
@@ -143,6 +145,14 @@ impl Agent {
             Command::ListMemories(command) => Reply::ListMemories(self.list_memories(sql, &command)?),
             Command::Recall(command) => Reply::Recall(self.recall(sql, &command)?),
             Command::Forget(command) => Reply::Forget(self.forget(sql, env, &command)?),
+            Command::SealManifest(command) => Reply::SealManifest(self.seal_manifest(sql, env, &command)?),
+            // Not a read beside the writer: the database of an agent that slept long has no such table yet.
+            Command::GetMoveKey(command) => Reply::GetMoveKey(transfer::move_key(sql, &command)?),
+            Command::SignMove(command) => Reply::SignMove(self.sign_move(sql, env, &command)?.into()),
+            Command::DropMoveKey(command) => Reply::DropMoveKey(self.drop_move_key(sql, &command)?),
+            Command::BeginImport(command) => Reply::BeginImport(self.begin_import(sql, env, &command)?),
+            Command::ImportRecords(command) => Reply::ImportRecords(self.import_records(sql, &command)?),
+            Command::FinishImport(command) => Reply::FinishImport(self.finish_import(sql, env, &command)?),
             reading => read(sql, reading)?,
         })
     }

@@ -6,6 +6,7 @@
 //! | [`serve`], [`dev`], [`config`] | running the server; running a whole network; what it is set to |
 //! | [`session`] | where the server is and which token opens what; the calls |
 //! | [`agent`], [`memory`], [`repo`] | the client commands |
+//! | [`export`], [`import`] | agents as files: [`archive`], [`passphrase`] |
 //! | [`firehose`] | a server's event stream, decoded and verified |
 //! | [`verify`] | proving a repo from its CAR |
 //! | [`out`], [`error`] | what is printed, and the exit codes |
@@ -18,12 +19,16 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod agent;
+mod archive;
 mod config;
 mod dev;
 mod error;
+mod export;
 mod firehose;
+mod import;
 mod memory;
 mod out;
+mod passphrase;
 mod repo;
 mod serve;
 mod session;
@@ -45,6 +50,7 @@ Examples:
   zap memories carol --json | jq .memories       what programs read
   zap firehose --verify                          follow what happens, and check it
   zap repo verify carol                          prove signature, tree and every record
+  zap export carol --out carol.car --move        take her to another server, where `zap import carol.car` goes on
 
 Exit codes:
   0  done             3  no such agent, memory or repo
@@ -87,6 +93,10 @@ enum Command {
     Firehose(firehose::FirehoseArgs),
     /// Look into repos and prove them
     Repo(repo::RepoArgs),
+    /// Write an agent with all its keys into one file, to keep it or to move it
+    Export(export::ExportArgs),
+    /// Take an agent in from such a file
+    Import(import::ImportArgs),
 }
 
 /// Runs the command that this process was started with.
@@ -134,6 +144,8 @@ async fn run(cli: &Cli) -> Result<(), CliError> {
         Command::Forget(args) => memory::forget(args, &session(&args.connection)?, out).await,
         Command::Firehose(args) => firehose::run(args, &session(&args.connection)?, out).await,
         Command::Repo(args) => repo::run(args, &session(&args.connection)?, out).await,
+        Command::Export(args) => export::run(args, &session(&args.connection)?, out).await,
+        Command::Import(args) => import::run(args, &session(&args.connection)?, out).await,
     }
 }
 

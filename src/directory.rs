@@ -15,6 +15,7 @@
 mod account;
 mod app_password;
 mod handle_rules;
+mod import;
 mod invite;
 pub mod limits;
 mod mail_code;
@@ -35,6 +36,7 @@ pub use app_password::{
     AppPassword, AppPasswordKind, CreateAppPassword, CreatedAppPassword, ListAppPasswords, RevokeAppPassword,
 };
 pub use handle_rules::Placement;
+pub use import::ImportAccount;
 pub use invite::{AccountInviteCodes, CreateInviteCodes, InviteCode, InviteUse, ListInviteCodes};
 pub use mail_code::{IssueMailCode, MailPurpose};
 pub use outbox::{ClearOutbox, Notice, OutboxEntry, ReadOutbox, has_work};
@@ -70,6 +72,7 @@ crate::seam! {
     CompleteAccount => Account,
     ReleaseReservation => (),
     ListReservations => Vec<Reservation>,
+    ImportAccount => Account,
 
     CheckHandle => Placement,
     UpdateHandle => Account,
@@ -201,6 +204,7 @@ impl Directory {
             Command::CompleteAccount(ask) => Reply::CompleteAccount(signup::complete(sql, &ask.did)?),
             Command::ReleaseReservation(ask) => Reply::ReleaseReservation(signup::release(sql, &ask.did)?),
             Command::ListReservations(ask) => Reply::ListReservations(signup::list(sql, env, ask.limit)?),
+            Command::ImportAccount(ask) => Reply::ImportAccount(import::import(sql, env, &ask)?),
 
             Command::CheckHandle(ask) => Reply::CheckHandle(status::check_handle(sql, env, &ask)?),
             Command::UpdateHandle(ask) => Reply::UpdateHandle(status::update_handle(sql, env, &ask)?),

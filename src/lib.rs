@@ -17,6 +17,7 @@
 //! | [`vault`] [`memory`] | sealed records and their keys; remembering, finding, forgetting |
 //! | [`identity`] [`plc`] | did:plc, did:web, handles, documents; a PLC directory to embed |
 //! | [`auth`] [`crypto`] | who a caller is and what for; signatures, tokens, password hashes |
+//! | [`archive`] | an agent on its way to another host, or kept as a copy: its manifest and what is sealed in it |
 //! | [`lexicon`] | the `agent.*` contract as types and the validator of all records (generated from `lexicons/`) |
 //! | [`syntax`] [`data_model`] [`limits`] | the protocol's strings, its values, and every bound with its reason |
 //! | [`mod@seam`] [`store`] [`mod@env`] | what goes between edge and cell, cell and database, world and cell |
@@ -50,6 +51,7 @@
 //! `tests/tidy.rs` checks what of this a test can see.
 
 pub mod agent;
+pub mod archive;
 pub mod auth;
 pub mod config;
 pub mod crypto;

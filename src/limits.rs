@@ -131,3 +131,24 @@ pub const GET_BLOCKS_MAX: usize = 200;
 
 /// Commits that one `agent.memory.forget` makes, of a hundred memories each, before it stops and says how far it got.
 pub const FORGET_COMMITS_MAX: usize = 1_000;
+
+/// Bytes of an archive's manifest: it passes through a Worker's 128 MB some times over, as text too.
+pub const MANIFEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Data keys in one archive, of some hundred bytes each: what fits into a manifest beside a list of blobs.
+pub const ARCHIVE_KEYS_MAX: u64 = 120_000;
+
+/// Memory that opening an archive may take, in KiB: what a Worker has to spare.
+pub const ARCHIVE_KDF_KIB_MAX: u32 = 64 * 1024;
+
+/// Passes that opening an archive may take over that memory: some seconds' work.
+pub const ARCHIVE_KDF_PASSES_MAX: u32 = 16;
+
+/// Bytes of a passphrase at least: an archive can be guessed at without anybody noticing.
+pub const PASSPHRASE_BYTES_MIN: usize = 8;
+
+/// Bytes of one body of records while a repo is rebuilt: a few records of the largest size, and little memory.
+pub const IMPORT_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Records in one such body: their tree's nodes are in memory at once.
+pub const IMPORT_RECORDS_MAX: usize = 5_000;

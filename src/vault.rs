@@ -30,6 +30,7 @@ mod padding;
 mod record;
 mod seal;
 mod stream;
+mod transfer;
 
 pub use keyring::{Keyring, KeyringRow, SealedWrite};
 pub use keys::{DataKey, EpochKey, MasterKey, RootKey, unwrap_secret, wrap_secret};
@@ -37,6 +38,7 @@ pub use padding::padded_len;
 pub use record::{Body, SealedBlob, SealedRecord, decode_record, encode_record, random_record_key};
 pub use seal::{Context, PLAINTEXT_INLINE_MAX, SUITE, Sealed, open, seal};
 pub use stream::{open_stream, seal_stream};
+pub use transfer::{EpochCopy, KeyringCopy, RowCopy};
 
 use crate::store::SqlError;
 

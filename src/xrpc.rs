@@ -23,6 +23,7 @@ mod subscribe_repos;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 use std::sync::Arc;
 
@@ -119,6 +120,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         sync::endpoints(),
         subscribe_repos::endpoints(),
         admin::endpoints(),
+        transfer::endpoints(),
         memory::endpoints(),
     ]
     .concat()

@@ -33,6 +33,8 @@ pub struct Zap {
     server: Process,
     /// The Worker's PLC directory.
     _directory: Option<Process>,
+    /// Whether the PLC directory is another server's.
+    is_guest: bool,
 }
 
 /// What the server runs on.
@@ -69,22 +71,45 @@ impl Zap {
     /// # Errors
     /// As there.
     pub async fn start_at(binary: &Path, root: &Path, host: Host, address: SocketAddr) -> Result<Self> {
-        let plc_address = free_address()?;
+        Self::launch(binary, root, host, address, None).await
+    }
+
+    /// Starts another network that registers its agents in this one's PLC directory.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_beside(&self, root: &Path, host: Host) -> Result<Self> {
+        Self::launch(&self.binary, root, host, free_address()?, Some(self.plc_address)).await
+    }
+
+    async fn launch(
+        binary: &Path,
+        root: &Path,
+        host: Host,
+        address: SocketAddr,
+        plc: Option<SocketAddr>,
+    ) -> Result<Self> {
+        let is_guest = plc.is_some();
+        let plc_address = plc.map_or_else(free_address, Ok)?;
         let (data, log) = (root.join("data"), root.join("server.log"));
         let directory = match &host {
+            _ if is_guest => None,
             Host::Native(_) => None,
             Host::Worker(_) => {
                 let address = free_address()?;
-                let mut command = serve(binary, &root.join("directory"), address, plc_address, "warn");
+                let folder = root.join("directory");
+                let mut command = serve(binary, &folder, address, plc_address, false, "warn");
                 let mut directory = Process::start(&mut command, &root.join("directory.log"))?;
                 directory.ready(address, "/xrpc/_health").await?;
                 Some(directory)
             }
         };
         let start = Instant::now();
-        let server = Process::start(&mut command(&host, binary, &data, address, plc_address), &log)?;
+        let server =
+            Process::start(&mut command(&host, binary, &data, address, plc_address, is_guest), &log)?;
         let (binary, _directory, started_in) = (binary.to_owned(), directory, Duration::ZERO);
-        let mut zap = Self { address, plc_address, data, log, started_in, binary, host, server, _directory };
+        let mut zap =
+            Self { address, plc_address, data, log, started_in, binary, host, server, _directory, is_guest };
         zap.ready().await?;
         zap.started_in = start.elapsed();
         Ok(zap)
@@ -120,7 +145,8 @@ impl Zap {
     /// # Errors
     /// When it does not come up.
     pub async fn restart(&mut self) -> Result<()> {
-        let mut command = command(&self.host, &self.binary, &self.data, self.address, self.plc_address);
+        let Self { host, binary, data, address, plc_address, is_guest, .. } = &*self;
+        let mut command = command(host, binary, data, *address, *plc_address, *is_guest);
         self.server = Process::start(&mut command, &self.log)?;
         self.ready().await
     }
@@ -167,9 +193,16 @@ impl Zap {
     }
 }
 
-fn command(host: &Host, binary: &Path, data: &Path, address: SocketAddr, plc: SocketAddr) -> Command {
+fn command(
+    host: &Host,
+    binary: &Path,
+    data: &Path,
+    address: SocketAddr,
+    plc: SocketAddr,
+    is_guest: bool,
+) -> Command {
     match host {
-        Host::Native(log_filter) => serve(binary, data, address, plc, log_filter),
+        Host::Native(log_filter) => serve(binary, data, address, plc, is_guest, log_filter),
         Host::Worker(configuration) => workerd(configuration, data, address, plc),
     }
 }
@@ -193,11 +226,22 @@ fn workerd(configuration: &Path, data: &Path, address: SocketAddr, plc: SocketAd
     command
 }
 
-fn serve(binary: &Path, data: &Path, address: SocketAddr, plc: SocketAddr, log_filter: &str) -> Command {
+/// A guest uses another server's PLC directory and serves none.
+fn serve(
+    binary: &Path,
+    data: &Path,
+    address: SocketAddr,
+    plc: SocketAddr,
+    is_guest: bool,
+    log_filter: &str,
+) -> Command {
     let mut command = Command::new(binary);
     command.args(["serve", "--listen", &address.to_string()]);
     command.args(["--public-url", &format!("http://localhost:{}", address.port())]);
-    command.args(["--plc-listen", &plc.to_string(), "--plc-url", &format!("http://{plc}")]);
+    if !is_guest {
+        command.args(["--plc-listen", &plc.to_string()]);
+    }
+    command.args(["--plc-url", &format!("http://{plc}")]);
     command.args(["--handle-domain", ".test", "--admin-token", ADMIN_TOKEN, "--rate-limits", "off"]);
     command.args(["--allow-loopback", "--log", log_filter, "--data"]).arg(data);
     command

@@ -26,9 +26,7 @@ pub(super) fn open(sql: &dyn Sql, env: &mut Env<'_>) -> Result<Option<Account>, 
         Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned(), row.blob(2)?.to_vec()))
     })?;
     let Some((did, status, wrapped)) = row else { return Ok(None) };
-    let wrapping = env.network.master_key.derive(LABEL_WRAP_SIGNING_KEY);
-    let key = unwrap_secret(&wrapping, did.as_bytes(), &wrapped, "signing key")?;
-    let key = signing_key(&key)?;
+    let key = unwrap_signing_key(env, &did, &wrapped)?;
     let head = Head::read(sql)?.ok_or_else(|| Error::Internal("an account without a commit".to_owned()))?;
     let last = "SELECT coalesce(max(id), 0) FROM outbox";
     Ok(Some(Account {
@@ -50,7 +48,19 @@ fn clock_id(env: &mut Env<'_>) -> u16 {
     u16::from_be_bytes(env.random()) & 0x3ff
 }
 
-fn signing_key(bytes: &[u8]) -> Result<SigningKey, Error> {
+/// Wraps a private signing key under the master key.
+pub(super) fn wrap_signing_key(env: &mut Env<'_>, did: &str, key: &[u8]) -> Result<Vec<u8>, Error> {
+    let wrapping = env.network.master_key.derive(LABEL_WRAP_SIGNING_KEY);
+    Ok(wrap_secret(&wrapping, did.as_bytes(), key, env.rng)?)
+}
+
+/// Unwraps what [`wrap_signing_key`] wrapped.
+pub(super) fn unwrap_signing_key(env: &Env<'_>, did: &str, wrapped: &[u8]) -> Result<SigningKey, Error> {
+    let wrapping = env.network.master_key.derive(LABEL_WRAP_SIGNING_KEY);
+    signing_key(&unwrap_secret(&wrapping, did.as_bytes(), wrapped, "signing key")?)
+}
+
+pub(super) fn signing_key(bytes: &[u8]) -> Result<SigningKey, Error> {
     let bytes: &[u8; 32] =
         bytes.try_into().map_err(|_| Error::Internal("a signing key has 32 bytes".to_owned()))?;
     SigningKey::from_bytes(bytes).map_err(|error| Error::Internal(error.to_string()))
@@ -73,8 +83,7 @@ impl Agent {
         }
         let key = signing_key(&command.signing_key)?;
         let status = if command.active { ACTIVE } else { "deactivated" };
-        let wrapping = env.network.master_key.derive(LABEL_WRAP_SIGNING_KEY);
-        let wrapped = wrap_secret(&wrapping, command.did.as_bytes(), &command.signing_key, env.rng)?;
+        let wrapped = wrap_signing_key(env, &command.did, &command.signing_key)?;
         sql.execute(
             "INSERT INTO account (id, did, status, signing_key, created_us) VALUES (1, ?, ?, ?, ?)",
             &[

@@ -1,5 +1,9 @@
 //! What an agent cell can be asked, and what it answers.
 
+mod transfer;
+
+pub use transfer::*;
+
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -31,6 +35,14 @@ seam! {
     ListMemories => MemoryPage,
     Recall => Vec<Recalled>,
     Forget => Forgotten,
+
+    SealManifest => SealedManifest,
+    GetMoveKey => Option<String>,
+    SignMove => ByteBuf,
+    DropMoveKey => (),
+    BeginImport => (),
+    ImportRecords => u64,
+    FinishImport => ImportFinished,
 }
 
 /// Makes the repo: keys, the first commit, the events of a new account.
@@ -331,7 +343,7 @@ pub struct OutboxRow {
 pub struct Counts {}
 
 /// Sizes, for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepoCounts {
     /// Records in the repo.
     pub records: u64,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::repo::RepoError;
 use crate::store::SqlError;
-use crate::{crypto, memory, vault};
+use crate::{archive, crypto, memory, vault};
 
 /// Why an agent cell refused.
 #[derive(Clone, Debug, thiserror::Error, Serialize, Deserialize, PartialEq, Eq)]
@@ -68,6 +68,15 @@ pub enum Error {
     /// The vault's keys do not open: another master key, or a damaged row.
     #[error("vault: {0}")]
     Vault(String),
+    /// An archive, or a part of one, that can't be taken.
+    #[error("{0}")]
+    InvalidArchive(String),
+    /// More than an archive holds.
+    #[error("the agent is too large for an archive: {0}")]
+    ArchiveTooLarge(String),
+    /// The archive's sealed part does not open.
+    #[error("the passphrase is wrong, or the archive was changed")]
+    WrongPassphrase,
     /// A promise of ours was broken: a bug, reported instead of a panic.
     #[error("{0}")]
     Internal(String),
@@ -127,5 +136,16 @@ impl From<vault::Error> for Error {
 impl From<crypto::jwt::Error> for Error {
     fn from(error: crypto::jwt::Error) -> Self {
         Error::Internal(error.to_string())
+    }
+}
+
+impl From<archive::Error> for Error {
+    fn from(error: archive::Error) -> Self {
+        match error {
+            archive::Error::Closed => Error::WrongPassphrase,
+            archive::Error::TooLarge(what) => Error::ArchiveTooLarge(what),
+            archive::Error::Primitive(_) => Error::Internal(error.to_string()),
+            other => Error::InvalidArchive(other.to_string()),
+        }
     }
 }

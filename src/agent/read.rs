@@ -28,6 +28,11 @@ impl Command {
                 | Command::Counts(_)
         )
     }
+
+    /// Whether it makes the cell: others find none where none is.
+    pub fn creates(&self) -> bool {
+        matches!(self, Command::CreateRepo(_) | Command::BeginImport(_))
+    }
 }
 
 /// Answers a reading command.

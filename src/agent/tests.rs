@@ -14,6 +14,8 @@ use crate::sequencer::frame::SEQ_MIN;
 use crate::sequencer::verify::Verifier;
 use crate::vault::MasterKey;
 
+mod transfer;
+
 const DID: &str = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
 const START_US: i64 = 1_790_000_000_000_000;
 const POST: &str = "app.bsky.feed.post";

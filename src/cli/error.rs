@@ -111,6 +111,12 @@ pub(crate) enum CliError {
     /// The repo is not what it should be.
     #[error("the repo does not verify: {0}")]
     Verify(#[from] VerifyError),
+    /// An archive does not open, or can't be made.
+    #[error(transparent)]
+    Manifest(#[from] zap::archive::Error),
+    /// An archive is not whole, or can't be made.
+    #[error("{0}")]
+    Archive(String),
     /// An event stream can't be followed, or broke rules.
     #[error(transparent)]
     Firehose(#[from] FirehoseError),
@@ -249,6 +255,12 @@ impl CliError {
             }
             Self::Refused { name, .. } if name == "InvalidName" => {
                 "a name has letters, digits and hyphens, as in alice or build-bot-2".to_owned()
+            }
+            Self::Refused { name, .. } if name == "AccountExists" => {
+                "an agent that is at work here is not replaced; `zap agent show` says more".to_owned()
+            }
+            Self::Refused { name, .. } if name == "NotMovable" => {
+                "`zap export --move` on the server where the agent lives makes an archive that moves it".to_owned()
             }
             Self::Refused { status: 501, .. } => {
                 "the server does not have this method; is it a zap server?".to_owned()

@@ -122,7 +122,7 @@ impl Checks {
 
 /// The repo as the server sends it, block by block.
 async fn fetch(session: &Session, did: &str) -> Result<Repo, CliError> {
-    let mut answer = session.download("com.atproto.sync.getRepo", &[("did", did)]).await?;
+    let mut answer = session.download(As::Anyone, "com.atproto.sync.getRepo", &[("did", did)]).await?;
     let mut import = Import::new();
     let broken = |error: reqwest::Error| CliError::Answer {
         nsid: "com.atproto.sync.getRepo".to_owned(),

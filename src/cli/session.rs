@@ -120,10 +120,25 @@ impl Session {
     /// Calls a query whose answer is not JSON; the body is still to be read.
     pub(crate) async fn download(
         &self,
+        r#as: As<'_>,
         nsid: &str,
         params: &[(&str, &str)],
     ) -> Result<reqwest::Response, CliError> {
-        self.send(self.http.request(Method::GET, self.method_url(nsid, params)?)).await
+        let request = self.http.request(Method::GET, self.method_url(nsid, params)?);
+        self.send(self.authorized(request, r#as)?).await
+    }
+
+    /// Calls a procedure whose input is not JSON, as the administrator.
+    pub(crate) async fn upload<T: DeserializeOwned>(
+        &self,
+        nsid: &str,
+        params: &[(&str, &str)],
+        content_type: &str,
+        body: bytes::Bytes,
+    ) -> Result<T, CliError> {
+        let request = self.http.request(Method::POST, self.method_url(nsid, params)?);
+        let request = request.header(reqwest::header::CONTENT_TYPE, content_type).body(body);
+        self.answer(nsid, self.authorized(request, As::Admin)?).await
     }
 
     /// Fetches a DID document from where its method keeps it.

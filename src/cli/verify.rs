@@ -118,35 +118,60 @@ impl Import {
         Self { reader: CarReader::new(limits), blocks: MemoryBlocks::new(), bytes: 0 }
     }
 
-    /// Takes the next bytes; every whole block is hashed.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), VerifyError> {
+    /// Takes the next bytes; every whole block is hashed. Gives those that are whole now.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<Vec<(Cid, Bytes)>, VerifyError> {
         self.bytes = self.bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         self.reader.push(bytes)?;
+        let mut whole = Vec::new();
         while let Some((cid, block)) = self.reader.next_block()? {
-            self.blocks.insert(cid, block);
+            self.blocks.insert(cid, block.clone());
+            whole.push((cid, block));
         }
-        Ok(())
+        Ok(whole)
     }
 
     /// All has arrived.
     pub(crate) fn finish(self) -> Result<Repo, VerifyError> {
         let roots = self.reader.finish()?;
         let [root] = roots.as_slice() else { return Err(VerifyError::Roots(roots.len())) };
-        let block = self.blocks.get(root).ok_or(VerifyError::Missing { what: "the commit", cid: *root })?;
-        let commit = Commit::decode(block)?;
-        Ok(Repo { cid: *root, commit, blocks: self.blocks, bytes: self.bytes })
+        Repo::new(*root, self.blocks, self.bytes)
     }
 }
 
 /// A repo that has arrived and is not yet trusted.
 pub(crate) struct Repo {
-    cid: Cid,
+    /// Of the commit.
+    pub(crate) cid: Cid,
     pub(crate) commit: Commit,
     blocks: MemoryBlocks,
     bytes: u64,
 }
 
 impl Repo {
+    /// The repo at a commit, from blocks that have the hashes of their CIDs.
+    pub(crate) fn new(cid: Cid, blocks: MemoryBlocks, bytes: u64) -> Result<Self, VerifyError> {
+        let block = blocks.get(&cid).ok_or(VerifyError::Missing { what: "the commit", cid })?;
+        let commit = Commit::decode(block)?;
+        Ok(Self { cid, commit, blocks, bytes })
+    }
+
+    /// The commit's block.
+    pub(crate) fn commit_block(&self) -> Result<&Bytes, VerifyError> {
+        self.blocks.get(&self.cid).ok_or(VerifyError::Missing { what: "the commit", cid: self.cid })
+    }
+
+    /// All records in the tree's order: path and block.
+    pub(crate) fn records(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<(String, Bytes), VerifyError>> + use<'_>, VerifyError> {
+        let walk = Walk::new(&self.blocks, &self.commit.data)?.records();
+        Ok(walk.map(|found| {
+            let (path, cid) = found?;
+            let block = self.blocks.get(&cid).ok_or(VerifyError::Missing { what: "record", cid })?;
+            Ok((path.to_string(), block.clone()))
+        }))
+    }
+
     /// Checks that the commit is of this DID and signed by this key.
     pub(crate) fn verify_signature(&self, did: &str, key: &VerifyingKey) -> Result<(), VerifyError> {
         if self.commit.did != did {

@@ -290,11 +290,13 @@ pub(super) fn credentials(sql: &dyn Sql, ask: &GetCredentials) -> Result<Option<
 }
 
 pub(super) fn status(sql: &dyn Sql, did: &Did) -> Result<Option<Status>, Error> {
-    let status =
-        query_first(sql, "SELECT status FROM account WHERE did = ?", &[did.as_str().into()], |row| {
-            read_status(row, 0)
-        })?;
-    Ok(status.filter(|status| *status != Status::Pending))
+    Ok(any_status(sql, did)?.filter(|status| *status != Status::Pending))
+}
+
+/// The status of a DID, pending ones too.
+pub(super) fn any_status(sql: &dyn Sql, did: &Did) -> Result<Option<Status>, Error> {
+    let statement = "SELECT status FROM account WHERE did = ?";
+    Ok(query_first(sql, statement, &[did.as_str().into()], |row| read_status(row, 0))?)
 }
 
 pub(super) fn list(sql: &dyn Sql, ask: &ListAccounts) -> Result<AccountPage, Error> {

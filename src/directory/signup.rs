@@ -99,7 +99,7 @@ pub struct ListReservations {
 
 pub(super) fn reserve(sql: &dyn Sql, env: &mut Env<'_>, ask: &ReserveAccount) -> Result<Reservation, Error> {
     release_stale(sql, env)?;
-    check_lengths(ask)?;
+    check_lengths(ask.display_name.as_ref(), ask.model.as_ref(), ask.config.as_ref())?;
     let handle = ask.handle.normalized();
     let placement = handle_rules::place(&handle, env.network, ask.allow_reserved)?;
     if placement == Placement::External && !ask.handle_verified {
@@ -242,15 +242,19 @@ fn require_unused(sql: &dyn Sql, statement: &str, text: &str, taken: Error) -> R
     }
 }
 
-fn check_lengths(ask: &ReserveAccount) -> Result<(), Error> {
-    let over = |text: &Option<String>, max| text.as_ref().is_some_and(|text| text.len() > max);
-    if over(&ask.display_name, DISPLAY_NAME_BYTES_MAX) {
+pub(super) fn check_lengths(
+    display_name: Option<&String>,
+    model: Option<&String>,
+    config: Option<&String>,
+) -> Result<(), Error> {
+    let over = |text: Option<&String>, max| text.is_some_and(|text| text.len() > max);
+    if over(display_name, DISPLAY_NAME_BYTES_MAX) {
         return Err(Error::OverLimit("the display name".into()));
     }
-    if over(&ask.model, MODEL_BYTES_MAX) {
+    if over(model, MODEL_BYTES_MAX) {
         return Err(Error::OverLimit("the model's name".into()));
     }
-    if over(&ask.config, AGENT_CONFIG_BYTES_MAX) {
+    if over(config, AGENT_CONFIG_BYTES_MAX) {
         return Err(Error::OverLimit("the agent's configuration".into()));
     }
     Ok(())

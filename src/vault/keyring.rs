@@ -22,11 +22,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use zeroize::Zeroizing;
 
-const PURPOSE_ROOT: &str = "agent.vault.root/1";
+pub(super) const PURPOSE_ROOT: &str = "agent.vault.root/1";
 const PURPOSE_EPOCH: &str = "agent.vault.epoch/1";
 const PURPOSE_DATA: &str = "agent.vault.dek/1";
 /// The master key itself encrypts nothing; the key derived under this label wraps root keys.
-const LABEL_WRAP_ROOT: &str = "wrap-root";
+pub(super) const LABEL_WRAP_ROOT: &str = "wrap-root";
 
 /// An agent's keys, opened.
 pub struct Keyring {

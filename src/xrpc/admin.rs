@@ -14,7 +14,7 @@ use super::endpoint::{Dispatcher, Empty, Json};
 use super::server::check_recovery_key;
 use super::signup::NewAccount;
 use super::{App, Context, Endpoint, XrpcError, plc};
-use crate::agent::Counts;
+use crate::agent::{self, Counts, RepoCounts};
 use crate::auth::Access;
 use crate::directory::{
     Account, DeleteAccount, GetAccount, IssueAgentToken, Kind, ListAccounts, RevokeAgentTokens, SetStatus,
@@ -163,7 +163,7 @@ async fn delete_account(context: Context, input: DeleteAccountInput) -> Result<E
     Ok(Empty)
 }
 
-async fn find(app: &App, agent: AtIdentifier) -> Result<Account, XrpcError> {
+pub(super) async fn find(app: &App, agent: AtIdentifier) -> Result<Account, XrpcError> {
     let who = match agent {
         AtIdentifier::Did(did) => Who::Did(did),
         AtIdentifier::Handle(handle) => Who::Handle(handle),
@@ -177,7 +177,11 @@ fn agent_not_found() -> XrpcError {
 }
 
 async fn view(app: &App, account: Account) -> Result<AgentView, XrpcError> {
-    let counts = app.agent(&account.did, Counts {}).await?;
+    let counts = match app.host_agent(&account.did, Counts {}).await {
+        // It is about to be taken in from an archive.
+        Err(agent::Error::NoRepo) => RepoCounts::default(),
+        counts => counts?,
+    };
     let time = |us| Datetime::try_from(format_datetime_ms(us)).map_err(XrpcError::internal);
     let name = account.handle.as_str().split('.').next().map(str::to_owned);
     Ok(AgentView {

@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
-use crate::agent;
 use crate::store::SqlError;
+use crate::{agent, archive};
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -168,6 +168,9 @@ impl From<agent::Error> for XrpcError {
             E::MemoryTooLarge(_) => Self::named("MemoryTooLarge", text),
             E::InvalidCursor => Self::named("InvalidCursor", text),
             E::InvalidFilter(_) => Self::named("InvalidFilter", text),
+            E::InvalidArchive(_) => Self::named("InvalidArchive", text),
+            E::ArchiveTooLarge(_) => Self::named("ArchiveTooLarge", text),
+            E::WrongPassphrase => Self::named("WrongPassphrase", text),
             E::SealBroken(_) => Self::named("SealBroken", text),
             E::Vault(detail) => {
                 tracing::error!(%detail, "a vault does not open");
@@ -181,6 +184,15 @@ impl From<agent::Error> for XrpcError {
                 Self::named("ServiceUnavailable", text).with_status(StatusCode::SERVICE_UNAVAILABLE)
             }
             _ => Self::internal(text),
+        }
+    }
+}
+
+impl From<archive::Error> for XrpcError {
+    fn from(error: archive::Error) -> Self {
+        match error {
+            archive::Error::Passphrase => Self::named("InvalidPassphrase", error.to_string()),
+            other => agent::Error::from(other).into(),
         }
     }
 }

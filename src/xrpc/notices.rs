@@ -95,7 +95,11 @@ impl App {
             }
             Notice::Deleted => {
                 host.forget_cached(did, None);
-                self.agent(did, SetStatus { status: "deleted".to_owned(), handle: None }).await?;
+                match self.agent(did, SetStatus { status: "deleted".to_owned(), handle: None }).await {
+                    // A repo that was still on its way in: nobody knew of it.
+                    Err(error) if error.name == "RepoNotFound" => {}
+                    told => told?,
+                }
                 Ok(host.destroy_agent(did.clone()).await?)
             }
             Notice::Abandoned => Ok(host.destroy_agent(did.clone()).await?),

@@ -6,6 +6,7 @@ use http::{Method, StatusCode, header};
 use serde_bytes::ByteBuf;
 
 use super::{App, XrpcError};
+use crate::agent::SignMove;
 use crate::crypto::SigningKey;
 use crate::directory::{GetRotationKey, SignPlcOperation};
 use crate::identity::{AtprotoData, Operation, PlcOperation, PlcTombstone};
@@ -41,10 +42,12 @@ pub(super) async fn set_handle(app: &App, did: &Did, handle: &Handle) -> Result<
     submit(app, did, &signed).await
 }
 
-/// Ends the DID. Nothing happens when it has ended already.
+/// Ends the DID. Nothing happens when it has ended already, or is another network's by now.
 pub(super) async fn tombstone(app: &App, did: &Did) -> Result<(), XrpcError> {
     let last = last_operation(app, did).await?;
-    if matches!(last, Operation::Tombstone(_)) {
+    let Some(state) = last.state() else { return Ok(()) };
+    if !state.rotation_keys.contains(&app.directory(GetRotationKey {}).await?) {
+        tracing::info!(%did, "the DID has moved away and stays");
         return Ok(());
     }
     let signed = sign(app, last.tombstone()?).await?;
@@ -65,6 +68,114 @@ pub(super) async fn submit(app: &App, did: &Did, operation: &Operation) -> Resul
     }
     tracing::warn!(%did, %status, answer = %excerpt(&body), "the PLC directory refused an operation");
     Err(XrpcError::upstream("the PLC directory refused the operation"))
+}
+
+/// Checks that this network may change the DID's document.
+pub(super) async fn require_ours(app: &App, did: &Did) -> Result<(), XrpcError> {
+    let ours = app.directory(GetRotationKey {}).await?;
+    let state = last_operation(app, did).await?.state();
+    match state.is_some_and(|state| state.rotation_keys.contains(&ours)) {
+        true => Ok(()),
+        false => Err(not_movable("the agent's DID document is not this network's to change")),
+    }
+}
+
+/// Lets a move key change the document. It ranks directly above this network's key, which so can't undo what it signs,
+/// and below keys of the owner's. Nothing happens when it is there already.
+pub(super) async fn admit(app: &App, did: &Did, move_key: &str) -> Result<(), XrpcError> {
+    let mut next = last_operation(app, did).await?.successor()?;
+    if next.rotation_keys.iter().any(|key| key == move_key) {
+        return Ok(());
+    }
+    let ours = app.directory(GetRotationKey {}).await?;
+    let place = next.rotation_keys.iter().position(|key| *key == ours);
+    let place = place.ok_or_else(|| not_movable("the DID document is not this network's to change"))?;
+    next.rotation_keys.insert(place, move_key.to_owned());
+    let signed = sign(app, Operation::Plc(next)).await?;
+    submit(app, did, &signed).await
+}
+
+/// Takes a move key out of the document again. Nothing happens when it is not there.
+pub(super) async fn expel(app: &App, did: &Did, move_key: &str) -> Result<(), XrpcError> {
+    let mut next = last_operation(app, did).await?.successor()?;
+    let before = next.rotation_keys.len();
+    next.rotation_keys.retain(|key| key != move_key);
+    if next.rotation_keys.len() == before {
+        return Ok(());
+    }
+    let signed = sign(app, Operation::Plc(next)).await?;
+    submit(app, did, &signed).await
+}
+
+/// Whether an agent may live here, by its DID.
+pub(super) enum Standing {
+    /// The document names this server and the signing key.
+    Here,
+    /// It can be made to: the move key has the power.
+    Movable,
+}
+
+/// Finds out where a DID stands. `signing_key` is a did:key, and so is `move_key`.
+///
+/// # Errors
+/// `NotMovable` when the agent has to stay elsewhere; `InvalidArchive` when its repo is signed with another key now.
+pub(super) async fn standing(
+    app: &App,
+    did: &Did,
+    signing_key: &str,
+    move_key: Option<&str>,
+) -> Result<Standing, XrpcError> {
+    if did.method() == "plc" {
+        let state = last_operation(app, did).await?.state();
+        let state = state.ok_or_else(|| not_movable("the DID was ended"))?;
+        if move_key.is_some_and(|move_key| state.rotation_keys.iter().any(|key| key == move_key)) {
+            return Ok(Standing::Movable);
+        }
+    }
+    let document = app.identities.did_document(&app.host, did, true).await?;
+    if document.pds_endpoint() != Some(&app.network.public_url) {
+        return Err(not_movable(
+            "the DID document names another server, and this archive has no key to change that: export the agent \
+             anew with --move from where it lives",
+        ));
+    }
+    if document.signing_key().is_none_or(|key| key.did_key() != signing_key) {
+        return Err(XrpcError::named("InvalidArchive", "the DID document names another signing key by now"));
+    }
+    Ok(Standing::Here)
+}
+
+/// Makes the document name this server, by the power of the move key, which has none from then on; nor has the network
+/// that let it in, whose key comes behind it.
+pub(super) async fn take_over(
+    app: &App,
+    did: &Did,
+    signing_key: &str,
+    move_key: &str,
+) -> Result<(), XrpcError> {
+    let mut next = last_operation(app, did).await?.successor()?;
+    let ours = app.directory(GetRotationKey {}).await?;
+    let place = next.rotation_keys.iter().position(|key| key == move_key);
+    let place = place.ok_or_else(|| not_movable("the move key has no power any more"))?;
+    let above = next.rotation_keys.iter().take(place).cloned();
+    let below = next.rotation_keys.iter().skip(place + 2).cloned();
+    let mut keys: Vec<String> = Vec::new();
+    for key in above.chain([ours]).chain(below) {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    next.rotation_keys = keys;
+    next.set_pds_endpoint(&app.network.public_url);
+    next.set_signing_key(signing_key);
+    let operation = Operation::Plc(next);
+    let unsigned = ByteBuf::from(operation.to_cbor()?);
+    let signature = app.agent(did, SignMove { unsigned }).await?;
+    submit(app, did, &signed(operation, &signature)?).await
+}
+
+fn not_movable(why: &'static str) -> XrpcError {
+    XrpcError::named("NotMovable", why)
 }
 
 async fn last_operation(app: &App, did: &Did) -> Result<Operation, XrpcError> {
@@ -96,7 +207,11 @@ async fn exchange(
 
 async fn sign(app: &App, operation: Operation) -> Result<Operation, XrpcError> {
     let unsigned = ByteBuf::from(operation.to_cbor()?);
-    let sig = BASE64URL_NOPAD.encode(&app.directory(SignPlcOperation { unsigned }).await?);
+    signed(operation, &app.directory(SignPlcOperation { unsigned }).await?)
+}
+
+fn signed(operation: Operation, signature: &[u8]) -> Result<Operation, XrpcError> {
+    let sig = BASE64URL_NOPAD.encode(signature);
     Ok(match operation {
         Operation::Plc(operation) => Operation::Plc(PlcOperation { sig, ..operation }),
         Operation::Tombstone(tombstone) => Operation::Tombstone(PlcTombstone { sig, ..tombstone }),

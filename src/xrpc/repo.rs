@@ -6,6 +6,8 @@ mod blob;
 mod read;
 mod write;
 
+pub(super) use blob::{MIME_BYTES_MAX, MIME_UNKNOWN, is_mime, store};
+
 use super::{App, Context, Endpoint, XrpcError};
 use crate::auth::Access;
 use crate::directory::AccountSummary;

@@ -2,6 +2,7 @@
 
 mod memories;
 mod records;
+mod transfer;
 pub(super) mod world;
 
 use std::sync::atomic::Ordering;

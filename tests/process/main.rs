@@ -12,6 +12,7 @@ mod canary;
 mod crash;
 mod firehose;
 mod interop;
+mod transfer;
 
 use std::path::Path;
 

@@ -20,6 +20,8 @@ struct Idle {
     connections: HashMap<Did, (u64, Vec<Database>)>,
     count: usize,
     turn: u64,
+    /// Counts removals of agents, so that a connection from before one is not used after it.
+    removals: u64,
 }
 
 impl Readers {
@@ -33,7 +35,8 @@ impl Readers {
         did: &Did,
         read: impl FnOnce(&Database) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let database = match self.take(did) {
+        let (taken, removals) = self.take(did);
+        let database = match taken {
             Some(database) => database,
             None => {
                 let path = files.agent(did);
@@ -44,30 +47,34 @@ impl Readers {
             }
         };
         let answer = read(&database);
-        self.put(did, database);
+        self.put(did, database, removals);
         answer
     }
 
     /// Closes the idle connections of an agent that is removed.
     pub(super) fn forget(&self, did: &Did) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.removals += 1;
         if let Some((_, connections)) = idle.connections.remove(did) {
             idle.count -= connections.len();
         }
     }
 
-    fn take(&self, did: &Did) -> Option<Database> {
+    /// An idle connection, if there is one, and how many agents were removed so far.
+    fn take(&self, did: &Did) -> (Option<Database>, u64) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, connections) = idle.connections.get_mut(did)?;
-        let taken = connections.pop()?;
-        idle.count -= 1;
-        Some(taken)
+        let taken = idle.connections.get_mut(did).and_then(|(_, connections)| connections.pop());
+        idle.count -= usize::from(taken.is_some());
+        (taken, idle.removals)
     }
 
-    fn put(&self, did: &Did, database: Database) {
+    fn put(&self, did: &Did, database: Database, removals: u64) {
         let mut closed = Vec::new();
         {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            if idle.removals != removals {
+                return; // It may be of a file that is gone, with another in its place.
+            }
             idle.turn += 1;
             let turn = idle.turn;
             let (used, connections) = idle.connections.entry(did.clone()).or_default();

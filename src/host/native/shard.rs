@@ -173,7 +173,7 @@ impl Shard {
 
     /// Runs commands of one agent in one transaction. An error undoes all of them.
     fn run_group(&mut self, did: &Did, commands: Vec<Command>) -> Result<Vec<Answer>, Error> {
-        let creating = commands.iter().any(|command| matches!(command, Command::CreateRepo(_)));
+        let creating = commands.iter().any(Command::creates);
         let shared = Arc::clone(&self.shared);
         let open = self.opened(did, creating)?;
         open.cell.outbox_synced(open.synced.load(Ordering::Acquire));

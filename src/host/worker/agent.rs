@@ -135,7 +135,7 @@ impl Inner {
     fn handle(&self, command: Command) -> Result<Reply, Error> {
         let mut opened = self.cell.borrow_mut();
         if opened.is_none() {
-            if !matches!(command, Command::CreateRepo(_)) && !self.exists()? {
+            if !command.creates() && !self.exists()? {
                 return Err(Error::NoRepo);
             }
             let network = self.settings.network().map_err(|error| Error::Internal(error.to_string()))?;

@@ -8,19 +8,35 @@ use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::{AddBlob, ListMissingBlobs};
-use crate::host::{HostError, PutBlobError};
+use crate::host::{HostError, PutBlobError, StoredBlob};
 use crate::syntax::Did;
 use crate::xrpc::endpoint::{IntoOutput as _, Json, check_limit};
 use crate::xrpc::{Context, XrpcError};
 
-const MIME_UNKNOWN: &str = "application/octet-stream";
+pub(in crate::xrpc) const MIME_UNKNOWN: &str = "application/octet-stream";
 /// RFC 6838 gives type and subtype 127 characters each.
-const MIME_BYTES_MAX: usize = 255;
+pub(in crate::xrpc) const MIME_BYTES_MAX: usize = 255;
 
 /// Streams the body into the blob store; the blob stays when a record refers to it within a day.
 pub(super) async fn upload(context: Context, request: Request) -> Result<Response, XrpcError> {
     let did = context.caller.did()?.clone();
     let declared = declared_mime(request.headers())?;
+    let stored = store(&context, &did, request).await?;
+    let mime = declared.unwrap_or_else(|| sniff(&stored.head).to_owned());
+    let add = AddBlob { cid: stored.cid.clone(), mime: mime.clone(), bytes: stored.bytes };
+    context.agent(&did, add).await?;
+    let blob = serde_json::json!({
+        "$type": "blob", "ref": {"$link": stored.cid}, "mimeType": mime, "size": stored.bytes,
+    });
+    Json(serde_json::json!({ "blob": blob })).into_output()
+}
+
+/// Streams a request's body into the blob store.
+pub(in crate::xrpc) async fn store(
+    context: &Context,
+    did: &Did,
+    request: Request,
+) -> Result<StoredBlob, XrpcError> {
     let bytes_max = context.blob_bytes_max;
     let too_large = || {
         XrpcError::named("BlobTooLarge", format!("the blob is over {bytes_max} bytes"))
@@ -35,19 +51,12 @@ pub(super) async fn upload(context: Context, request: Request) -> Result<Respons
     }
     let chunks = body.into_data_stream().map_err(|error| HostError::Upstream(error.to_string()));
     let stored = context.host.put_blob(did.clone(), chunks.boxed(), bytes_max).await;
-    let stored = stored.map_err(|error| match error {
+    stored.map_err(|error| match error {
         PutBlobError::TooLarge(_) => too_large(),
         // What fails upstream of an upload is its sender.
         PutBlobError::Host(HostError::Upstream(_)) => XrpcError::invalid("the request's body ended early"),
         PutBlobError::Host(error) => error.into(),
-    })?;
-    let mime = declared.unwrap_or_else(|| sniff(&stored.head).to_owned());
-    let add = AddBlob { cid: stored.cid.clone(), mime: mime.clone(), bytes: stored.bytes };
-    context.agent(&did, add).await?;
-    let blob = serde_json::json!({
-        "$type": "blob", "ref": {"$link": stored.cid}, "mimeType": mime, "size": stored.bytes,
-    });
-    Json(serde_json::json!({ "blob": blob })).into_output()
+    })
 }
 
 /// The MIME type that the sender gives, without parameters; `None` when it leaves that to us.
@@ -67,7 +76,7 @@ fn declared_mime(headers: &HeaderMap) -> Result<Option<String>, XrpcError> {
 }
 
 /// `type/subtype`, both tokens of RFC 9110.
-fn is_mime(text: &str) -> bool {
+pub(in crate::xrpc) fn is_mime(text: &str) -> bool {
     let is_token = |text: &str| {
         !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&b))
     };

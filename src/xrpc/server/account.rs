@@ -17,7 +17,7 @@ use crate::seam::Hidden;
 use crate::syntax::{Datetime, Did, Handle, parse_datetime_us};
 use crate::xrpc::endpoint::{Empty, Json};
 use crate::xrpc::signup::NewAccount;
-use crate::xrpc::{App, Context, XrpcError};
+use crate::xrpc::{App, Context, XrpcError, transfer};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -94,6 +94,9 @@ pub(super) async fn activate(context: Context, _: Nothing) -> Result<Empty, Xrpc
     if document.pds_endpoint() != Some(&context.network.public_url) {
         return Err(XrpcError::invalid("DID document pds endpoint does not match service endpoint"));
     }
+    // A repo that is still on its way in is none yet.
+    context.agent(&did, GetHead {}).await?;
+    transfer::cancel(&context, &did).await?;
     context.directory(SetStatus { did, change: StatusChange::Activate }).await?;
     context.carry_notices().await?;
     Ok(Empty)

@@ -61,6 +61,17 @@ impl World {
     }
 
     pub(in crate::xrpc) fn with(change: impl FnOnce(&mut Network)) -> Self {
+        let plc = Database::in_memory().unwrap();
+        plc::prepare(&plc).unwrap();
+        Self::over(change, Arc::new(Mutex::new(plc)), 0)
+    }
+
+    /// Another network, with the same did:plc directory.
+    pub(in crate::xrpc) fn beside(&self, change: impl FnOnce(&mut Network)) -> Self {
+        Self::over(change, Arc::clone(&self.host.plc), 1 << 32)
+    }
+
+    fn over(change: impl FnOnce(&mut Network), plc: Arc<Mutex<Database>>, seed: u64) -> Self {
         let mut network = Network {
             service_did: "did:web:localhost%3A2583".to_owned(),
             public_url: "http://localhost:2583".to_owned(),
@@ -71,7 +82,7 @@ impl World {
         };
         change(&mut network);
         let network = Arc::new(network);
-        let host = Arc::new(Memory::new(Arc::clone(&network)));
+        let host = Arc::new(Memory::new(Arc::clone(&network), plc, seed));
         let auth = Authority::new(&network.master_key, network.service_did.clone(), Some("letmein"));
         let app = Arc::new(App {
             host: host.clone(),
@@ -103,6 +114,13 @@ impl World {
         let nsid = "com.atproto.repo.uploadBlob";
         let request = http::Request::post(format!("/xrpc/{nsid}")).header(header::CONTENT_TYPE, mime);
         self.send(nsid, request, authorization, Body::from(blob.to_vec())).await
+    }
+
+    /// Posts bytes to a method, its parameters behind its name.
+    pub(in crate::xrpc) async fn bytes(&self, path: &str, authorization: &str, body: Vec<u8>) -> Answer {
+        let (nsid, _) = path.split_once('?').unwrap_or((path, ""));
+        let request = http::Request::post(format!("/xrpc/{path}"));
+        self.send(nsid, request, authorization, Body::from(body)).await
     }
 
     async fn send(
@@ -155,7 +173,7 @@ pub(in crate::xrpc) struct Memory {
     network: Arc<Network>,
     counter: AtomicU64,
     directory: Mutex<(Database, Directory)>,
-    plc: Mutex<Database>,
+    plc: Arc<Mutex<Database>>,
     pub(in crate::xrpc) cells: Mutex<HashMap<Did, Cell>>,
     blobs: Mutex<HashMap<(Did, String), Bytes>>,
     /// DNS: names and their TXT records.
@@ -163,14 +181,12 @@ pub(in crate::xrpc) struct Memory {
 }
 
 impl Memory {
-    fn new(network: Arc<Network>) -> Self {
+    fn new(network: Arc<Network>, plc: Arc<Mutex<Database>>, seed: u64) -> Self {
         let now_us = 1_700_000_000_000_000;
         let database = Database::in_memory().unwrap();
-        let counter = AtomicU64::new(0);
+        let counter = AtomicU64::new(seed);
         let mut env = Env { now_us, rng: &mut Rng(&counter), network: &network };
         let directory = Directory::load(&database, &mut env).unwrap();
-        let plc = Database::in_memory().unwrap();
-        plc::prepare(&plc).unwrap();
         Self {
             now_us: AtomicI64::new(now_us),
             plc_is_down: false.into(),
@@ -178,7 +194,7 @@ impl Memory {
             network,
             counter,
             directory: Mutex::new((database, directory)),
-            plc: Mutex::new(plc),
+            plc,
             cells: Mutex::default(),
             blobs: Mutex::default(),
             txt: Mutex::default(),
@@ -195,7 +211,12 @@ impl Memory {
     }
 
     pub(in crate::xrpc) fn document(&self, did: &str) -> Value {
-        let request = plc::Request { method: "GET", path: &format!("/{did}"), query: "", body: b"" };
+        self.ask_plc(&format!("/{did}"))
+    }
+
+    /// What the did:plc directory answers.
+    pub(in crate::xrpc) fn ask_plc(&self, path: &str) -> Value {
+        let request = plc::Request { method: "GET", path, query: "", body: b"" };
         let response = plc::handle(&*self.plc.lock().unwrap(), self.now_us(), &request);
         serde_json::from_slice(&response.body).unwrap()
     }
@@ -223,7 +244,7 @@ impl Memory {
         let mut env = Env { now_us: self.now_us(), rng: &mut Rng(&self.counter), network: &self.network };
         let cell = match cells.entry(did) {
             Entry::Occupied(cell) => cell.into_mut(),
-            Entry::Vacant(place) if matches!(command, Command::CreateRepo(_)) => {
+            Entry::Vacant(place) if command.creates() => {
                 let database = Database::in_memory().unwrap();
                 let agent = Agent::load(&database, &mut env)?;
                 place.insert(Cell { database, agent, heard: Vec::new() })
@@ -275,6 +296,7 @@ impl Host for Memory {
 
     fn destroy_agent(&self, did: Did) -> BoxFuture<'_, Result<(), HostError>> {
         self.cells.lock().unwrap().remove(&did);
+        self.blobs.lock().unwrap().retain(|(owner, _), _| *owner != did);
         async { Ok(()) }.boxed()
     }
 

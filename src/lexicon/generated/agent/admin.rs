@@ -5,5 +5,10 @@
 pub mod create_agent;
 pub mod defs;
 pub mod delete_agent;
+pub mod export_agent;
+pub mod finish_import;
 pub mod get_agent;
+pub mod import_agent;
+pub mod import_blob;
+pub mod import_records;
 pub mod list_agents;

@@ -1,0 +1,90 @@
+//! The passphrase of an archive: from a file, the environment, or asked for without showing it.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use zeroize::Zeroizing;
+
+use super::error::CliError;
+use zap::archive::check_passphrase;
+
+/// Where a passphrase comes from.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct PassphraseArgs {
+    /// File with the passphrase [default: ZAP_PASSPHRASE, else it is asked for]
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+impl PassphraseArgs {
+    /// The passphrase; a new one is asked for twice.
+    pub(crate) fn read(&self, new: bool) -> Result<Zeroizing<String>, CliError> {
+        let passphrase = match &self.passphrase_file {
+            Some(path) => first_line(&read_file(path)?),
+            None => match std::env::var("ZAP_PASSPHRASE") {
+                Ok(passphrase) if !passphrase.is_empty() => Zeroizing::new(passphrase),
+                _ => ask(new)?,
+            },
+        };
+        check_passphrase(&passphrase).map_err(|error| CliError::Usage(error.to_string()))?;
+        Ok(passphrase)
+    }
+}
+
+fn read_file(path: &Path) -> Result<Zeroizing<String>, CliError> {
+    let text = std::fs::read_to_string(path).map(Zeroizing::new);
+    text.map_err(|source| CliError::File { path: path.to_owned(), source })
+}
+
+/// Without its end: files end in one, passphrases don't.
+fn first_line(text: &str) -> Zeroizing<String> {
+    Zeroizing::new(text.lines().next().unwrap_or_default().to_owned())
+}
+
+fn ask(new: bool) -> Result<Zeroizing<String>, CliError> {
+    let terminal = File::options().read(true).write(true).open("/dev/tty").map_err(|_| {
+        CliError::Usage("the archive needs a passphrase: give --passphrase-file or ZAP_PASSPHRASE".to_owned())
+    })?;
+    let passphrase = prompt(&terminal, "Passphrase of the archive: ")?;
+    if new && *prompt(&terminal, "The same again: ")? != *passphrase {
+        return Err(CliError::Usage("that was not the same passphrase twice".to_owned()));
+    }
+    Ok(passphrase)
+}
+
+fn prompt(mut terminal: &File, text: &str) -> Result<Zeroizing<String>, CliError> {
+    let failed = |error: std::io::Error| CliError::System(format!("asking for the passphrase: {error}"));
+    terminal.write_all(text.as_bytes()).map_err(failed)?;
+    let mut line = Zeroizing::new(String::new());
+    {
+        let _silence = Silence::over(terminal).map_err(failed)?;
+        BufReader::new(terminal).read_line(&mut line).map_err(failed)?;
+    }
+    terminal.write_all(b"\n").map_err(failed)?;
+    Ok(first_line(&line))
+}
+
+/// A terminal that does not show what is typed, until this goes.
+struct Silence<'a> {
+    terminal: &'a File,
+    before: Termios,
+}
+
+impl<'a> Silence<'a> {
+    fn over(terminal: &'a File) -> std::io::Result<Self> {
+        let before = tcgetattr(terminal)?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(terminal, OptionalActions::Flush, &silent)?;
+        Ok(Self { terminal, before })
+    }
+}
+
+impl Drop for Silence<'_> {
+    fn drop(&mut self) {
+        // A terminal that is gone shows nothing anyway.
+        let _ = tcsetattr(self.terminal, OptionalActions::Now, &self.before);
+    }
+}

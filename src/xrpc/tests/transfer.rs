@@ -1,0 +1,270 @@
+//! Agents between two networks that share a did:plc directory.
+
+use futures::TryStreamExt as _;
+use repo_mst::car::{CarLimits, read_all};
+use repo_mst::commit::Commit;
+use repo_mst::{MemoryBlocks, Walk};
+use serde_json::{Value, json};
+
+use super::world::{ADMIN, Answer, World, bearer};
+use crate::agent::ImportedRecord;
+use crate::archive::Manifest;
+use crate::crypto::SigningKey;
+use crate::lexicon::Bytes;
+use crate::syntax::Did;
+use crate::vault::MasterKey;
+
+const PASSPHRASE: &str = "correct horse battery";
+const EXPORT: &str = "agent.admin.exportAgent";
+const IMPORT: &str = "agent.admin.importAgent";
+const FINISH: &str = "agent.admin.finishImport";
+
+/// Two networks; both give handles under `.test`.
+fn networks() -> (World, World) {
+    let old = World::new();
+    let new = old.beside(|network| {
+        network.public_url = "http://localhost:9583".to_owned();
+        network.service_did = "did:web:localhost%3A9583".to_owned();
+        network.master_key = MasterKey::from_bytes([9; 32]);
+    });
+    (old, new)
+}
+
+struct Alice {
+    did: String,
+    own: String,
+}
+
+/// An agent with a record, a blob and a memory.
+async fn alice(world: &World, recovery_key: Option<String>) -> Alice {
+    let input = json!({"name": "alice", "displayName": "Alice", "model": "m", "recoveryKey": recovery_key});
+    let made = world.post("agent.admin.createAgent", ADMIN, input).await.ok();
+    let alice = Alice { did: made["did"].as_str().unwrap().to_owned(), own: bearer(&made["token"]) };
+    let blob = world.upload(&alice.own, "image/png", b"a picture").await.ok()["blob"].clone();
+    let record = json!({"repo": alice.did, "collection": "test.zap.picture", "record": {"image": blob}});
+    world.post("com.atproto.repo.createRecord", &alice.own, record).await.ok();
+    let memory = json!({"memory": {"$type": "agent.memory.note", "summary": "the red lamp is broken"}});
+    world.post("agent.memory.remember", &alice.own, memory).await.ok();
+    alice
+}
+
+async fn export(world: &World, did: &str, moving: bool) -> Value {
+    let input = json!({"agent": did, "passphrase": PASSPHRASE, "move": moving});
+    world.post(EXPORT, ADMIN, input).await.ok()["manifest"].clone()
+}
+
+async fn import(world: &World, manifest: &Value, passphrase: &str) -> Answer {
+    world.post(IMPORT, ADMIN, json!({"manifest": manifest, "passphrase": passphrase})).await
+}
+
+/// The commit's block and all records, as the old host gives them.
+async fn repo(world: &World, did: &str) -> (Vec<u8>, Vec<ImportedRecord>) {
+    let chunks = world.app.host.export(Did::try_from(did).unwrap(), None).await.unwrap();
+    let car = chunks.map_ok(|chunk| chunk.to_vec()).try_concat().await.unwrap();
+    let limits = CarLimits { header_bytes: 999, section_bytes: 1 << 20, total_bytes: 1 << 30, blocks: 999 };
+    let car = read_all(&car, limits).unwrap();
+    let mut blocks = MemoryBlocks::new();
+    for (cid, block) in car.blocks {
+        blocks.insert(cid, block);
+    }
+    let commit = blocks.get(&car.roots[0]).unwrap().to_vec();
+    let data = Commit::decode(&commit).unwrap().data;
+    let walk = Walk::new(&blocks, &data).unwrap().records();
+    let record = |(path, cid): (std::sync::Arc<str>, _)| {
+        ImportedRecord(path.to_string(), blocks.get(&cid).unwrap().to_vec().into())
+    };
+    (commit, walk.map(|found| record(found.unwrap())).collect())
+}
+
+/// Brings records and blobs over, and finishes.
+async fn bring(from: &World, to: &World, did: &str, manifest: &Value) -> Answer {
+    import(to, manifest, PASSPHRASE).await.ok();
+    let (commit, records) = repo(from, did).await;
+    finish(from, to, did, manifest, commit, &records).await
+}
+
+async fn finish(
+    from: &World,
+    to: &World,
+    did: &str,
+    manifest: &Value,
+    commit: Vec<u8>,
+    records: &[ImportedRecord],
+) -> Answer {
+    let body = serde_ipld_dagcbor::to_vec(records).unwrap();
+    let path = format!("agent.admin.importRecords?did={did}");
+    assert_eq!(to.bytes(&path, ADMIN, body).await.ok()["imported"], records.len());
+    for blob in decoded(manifest).blobs {
+        let (owner, cid) = (Did::try_from(did).unwrap(), blob.cid.0.to_string());
+        let (_, chunks) = from.app.host.get_blob(owner, cid.clone()).await.unwrap().unwrap();
+        let bytes = chunks.map_ok(|chunk| chunk.to_vec()).try_concat().await.unwrap();
+        let path = format!("agent.admin.importBlob?did={did}&mime={}", blob.mime);
+        assert_eq!(to.bytes(&path, ADMIN, bytes).await.ok(), json!({"cid": cid, "size": blob.size}));
+    }
+    let commit = serde_json::to_value(Bytes(commit)).unwrap();
+    to.post(FINISH, ADMIN, json!({"did": did, "commit": commit})).await
+}
+
+fn decoded(manifest: &Value) -> Manifest {
+    let Bytes(block) = serde_json::from_value(manifest.clone()).unwrap();
+    Manifest::decode(&block).unwrap()
+}
+
+fn data(world: &World, did: &str) -> Value {
+    world.host.ask_plc(&format!("/{did}/data"))
+}
+
+fn rotation_keys(world: &World, did: &str) -> Vec<String> {
+    serde_json::from_value(data(world, did)["rotationKeys"].clone()).unwrap()
+}
+
+async fn latest(world: &World, did: &str) -> Value {
+    world.get(&format!("com.atproto.sync.getLatestCommit?did={did}"), ADMIN).await.ok()
+}
+
+async fn write(world: &World, alice: &Alice) -> Answer {
+    let record = json!({"repo": alice.did, "collection": "test.zap.note", "record": {"text": "hello"}});
+    world.post("com.atproto.repo.createRecord", &alice.own, record).await
+}
+
+#[tokio::test]
+async fn an_agent_moves_and_comes_back() {
+    let (old, new) = networks();
+    let recovery = SigningKey::from_bytes(&[4; 32]).unwrap().did_key();
+    let mut alice = alice(&old, Some(recovery.clone())).await;
+    let did = alice.did.clone();
+    let [first, old_key] = rotation_keys(&old, &did).try_into().unwrap();
+    assert_eq!(first, recovery);
+    let before = latest(&old, &did).await;
+
+    let manifest = export(&old, &did, true).await;
+    assert_eq!(write(&old, &alice).await.error(), (400, "AccountDeactivated"));
+    assert_eq!(rotation_keys(&old, &did)[2], old_key, "the move key ranks above the network's");
+    let again = export(&old, &did, true).await;
+    assert_ne!(again, manifest);
+    assert_eq!(rotation_keys(&old, &did).len(), 3, "a move has one key");
+
+    assert_eq!(import(&new, &manifest, "correct horse").await.error(), (400, "WrongPassphrase"));
+    assert!(!new.host.has_cell(&did));
+    import(&new, &manifest, PASSPHRASE).await.ok();
+    assert_eq!(new.get("agent.admin.listAgents", ADMIN).await.ok()["agents"][0]["status"], "deactivated");
+    let (commit, records) = repo(&old, &did).await;
+    let early = json!({"did": did, "commit": serde_json::to_value(Bytes(commit.clone())).unwrap()});
+    assert_eq!(new.post(FINISH, ADMIN, early.clone()).await.error(), (400, "InvalidArchive"));
+    // The directory fails in the middle; the step is repeated.
+    new.host.plc_is_down.store(true, std::sync::atomic::Ordering::Relaxed);
+    let failed = finish(&old, &new, &did, &manifest, commit, &records).await;
+    assert_eq!(failed.status.as_u16() / 100, 5);
+    new.host.plc_is_down.store(false, std::sync::atomic::Ordering::Relaxed);
+    let finished = new.post(FINISH, ADMIN, early.clone()).await.ok();
+    assert_eq!(finished["did"], did);
+    assert_eq!(new.host.heard(&did), ["status active"]);
+    alice.own = bearer(&finished["token"]);
+
+    let service = &data(&new, &did)["services"]["atproto_pds"]["endpoint"];
+    assert_eq!(service, "http://localhost:9583");
+    let keys = rotation_keys(&new, &did);
+    assert_eq!((keys.len(), &keys[0]), (2, &recovery), "only the owner's key has stayed");
+    assert_ne!(keys[1], old_key);
+    assert_eq!(latest(&new, &did).await, before);
+    let found = new.get("agent.memory.recall?q=lamp", &alice.own).await.ok();
+    assert_eq!(found["results"].as_array().unwrap().len(), 1);
+    let cid = decoded(&manifest).blobs[0].cid.0;
+    let blob = new.get(&format!("com.atproto.sync.getBlob?did={did}&cid={cid}"), "").await;
+    assert!(blob.status.is_success());
+    assert_eq!(import(&new, &manifest, PASSPHRASE).await.error(), (400, "AccountExists"));
+    let repeated = new.post(FINISH, ADMIN, early).await.ok();
+    assert_ne!(repeated["token"], finished["token"], "who lost the answer asks again");
+    write(&new, &alice).await.ok();
+    assert!(latest(&new, &did).await["rev"].as_str() > before["rev"].as_str());
+
+    // Back, over what was left there.
+    let manifest = export(&new, &did, true).await;
+    let finished = bring(&new, &old, &did, &manifest).await.ok();
+    alice.own = bearer(&finished["token"]);
+    assert_eq!(rotation_keys(&old, &did), [recovery, old_key]);
+    assert_eq!(latest(&old, &did).await, latest(&new, &did).await);
+    write(&old, &alice).await.ok();
+    let found = old.get("agent.memory.recall?q=lamp", &alice.own).await.ok();
+    assert_eq!(found["results"].as_array().unwrap().len(), 1);
+
+    // What is left on the other side goes without the DID.
+    new.post("agent.admin.deleteAgent", ADMIN, json!({"agent": did})).await.ok();
+    assert!(!new.host.has_cell(&did));
+    assert_eq!(data(&old, &did)["did"], did);
+}
+
+#[tokio::test]
+async fn a_copy_restores_where_the_agent_lives_and_nowhere_else() {
+    let (old, new) = networks();
+    let alice = alice(&old, None).await;
+    let before = (data(&old, &alice.did), latest(&old, &alice.did).await);
+    let manifest = export(&old, &alice.did, false).await;
+    assert_eq!((data(&old, &alice.did), latest(&old, &alice.did).await), before, "a copy changes nothing");
+    assert_eq!(import(&new, &manifest, PASSPHRASE).await.error(), (400, "NotMovable"));
+    assert_eq!(import(&old, &manifest, PASSPHRASE).await.error(), (400, "AccountExists"));
+    let (commit, records) = repo(&old, &alice.did).await;
+    write(&old, &alice).await.ok();
+    old.post("com.atproto.server.deactivateAccount", &alice.own, json!({})).await.ok();
+    import(&old, &manifest, PASSPHRASE).await.ok();
+    // The owner can't wake what is not whole.
+    assert_eq!(write(&old, &alice).await.status.as_u16(), 400, "the token went with the account");
+    let finished = finish(&new, &old, &alice.did, &no_blobs(), commit, &records).await.ok();
+    let alice = Alice { own: bearer(&finished["token"]), ..alice };
+    assert_eq!(latest(&old, &alice.did).await, before.1);
+    assert_eq!(data(&old, &alice.did), before.0);
+    write(&old, &alice).await.ok();
+}
+
+#[tokio::test]
+async fn a_move_that_is_called_off_leaves_its_archive_without_power() {
+    let (old, new) = networks();
+    let alice = alice(&old, None).await;
+    let before = rotation_keys(&old, &alice.did);
+    let manifest = export(&old, &alice.did, true).await;
+    old.post("com.atproto.server.activateAccount", &alice.own, Value::Null).await.ok();
+    assert_eq!(rotation_keys(&old, &alice.did), before);
+    assert_eq!(import(&new, &manifest, PASSPHRASE).await.error(), (400, "NotMovable"));
+    write(&old, &alice).await.ok();
+
+    // Or by taking the archive back.
+    let manifest = export(&old, &alice.did, true).await;
+    let kept = repo(&old, &alice.did).await;
+    import(&old, &manifest, PASSPHRASE).await.ok();
+    finish(&new, &old, &alice.did, &no_blobs(), kept.0, &kept.1).await.ok();
+    assert_eq!(rotation_keys(&old, &alice.did), before);
+}
+
+#[tokio::test]
+async fn exporting_asks_for_a_passphrase_and_the_operator() {
+    let (old, _) = networks();
+    let alice = alice(&old, None).await;
+    let input = json!({"agent": alice.did, "passphrase": "short", "move": true});
+    assert_eq!(old.post(EXPORT, ADMIN, input.clone()).await.error(), (400, "InvalidPassphrase"));
+    assert!(old.post(EXPORT, &alice.own, input).await.status.is_client_error());
+    write(&old, &alice).await.ok();
+    let input = json!({"agent": "bob.test", "passphrase": PASSPHRASE});
+    assert_eq!(old.post(EXPORT, ADMIN, input).await.error(), (400, "AgentNotFound"));
+    let junk = serde_json::to_value(Bytes(b"\xa0".to_vec())).unwrap();
+    assert_eq!(import(&old, &junk, PASSPHRASE).await.error(), (400, "InvalidArchive"));
+}
+
+/// A manifest that lists no blobs, for repos whose blobs went with their account.
+fn no_blobs() -> Value {
+    let mut manifest = Manifest {
+        v: 1,
+        did: Did::try_from("did:plc:ewvi7nxzyoun6zhxrhs64oiz").unwrap(),
+        handle: crate::syntax::Handle::try_from("alice.test").unwrap(),
+        kind: crate::directory::Kind::Agent,
+        display_name: None,
+        model: None,
+        config: None,
+        root: crate::lexicon::CidLink(Manifest::cid(b"")),
+        rev: crate::syntax::Tid::from_micros(1, 1),
+        blobs: Vec::new(),
+        kdf: crate::archive::Kdf::new([0; 16]),
+        sealed: Bytes::default(),
+    };
+    manifest.sealed.0.push(0);
+    serde_json::to_value(Bytes(manifest.encode().unwrap())).unwrap()
+}
