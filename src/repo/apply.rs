@@ -31,13 +31,10 @@ pub fn apply(sql: &dyn Sql, plan: &CommitPlan, new_nodes: u64) -> Result<u64, Re
     let rev = Value::Text(&plan.head.rev);
     let mut new_nodes = new_nodes + plan.nodes_added.len() as u64;
     for cid in &plan.nodes_removed {
-        let cid = cid.to_bytes();
-        let removed =
-            sql.execute_counted("DELETE FROM node WHERE cid = ? AND settled = 0", &[Value::Blob(&cid)])?;
-        new_nodes = new_nodes.saturating_sub(removed);
-        if removed == 0 {
-            sql.execute("DELETE FROM node WHERE cid = ? AND settled = 1", &[Value::Blob(&cid)])?;
-        }
+        let statement = "DELETE FROM node WHERE id = (SELECT id FROM node WHERE cid = ?1 AND settled = 0 \
+                         UNION ALL SELECT id FROM node WHERE cid = ?1 AND settled = 1 LIMIT 1) RETURNING settled";
+        let settled = query_first(sql, statement, &[Value::Blob(&cid.to_bytes())], |row| row.integer(0))?;
+        new_nodes = new_nodes.saturating_sub(u64::from(settled == Some(0)));
     }
     for (cid, block) in &plan.nodes_added {
         sql.execute(

@@ -117,7 +117,8 @@ fn look_everywhere_at_rest(zap: &Zap, canaries: &[String]) {
     let mut files = files(&zap.data);
     assert!(files.len() > 3, "the data folder has only {files:?}");
     files.push(zap.log.clone());
-    assert!(std::fs::metadata(&zap.log).unwrap().len() > 1000, "the server says nothing at level trace");
+    let said = std::fs::metadata(&zap.log).unwrap().len();
+    assert!(said > 1000 || zap.is_worker(), "the server says nothing at level trace");
     for file in files {
         // A WAL may go while it is looked for.
         let Ok(bytes) = std::fs::read(&file) else { continue };

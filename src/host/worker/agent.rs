@@ -8,9 +8,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use futures::stream;
-use worker::{DurableObject, Env, Request, Response, State, durable_object};
+use worker::{Delay, DurableObject, Env, Request, Response, State, durable_object};
 
 use super::object::{self, Alarm};
 use super::settings::Settings;
@@ -24,6 +25,8 @@ use crate::store::query_first;
 
 /// Drains what the drain beside the answer did not, and tidies up after it.
 const OUTBOX_ALARM_US: i64 = 10_000_000;
+/// At least this long between two drains: a busy agent's events go out together, one alone goes out at once.
+const DRAIN_PAUSE_US: i64 = 50_000;
 /// Blobs let go in one transaction.
 const BLOBS_PAGE: u32 = 100;
 
@@ -47,6 +50,9 @@ struct Inner {
     is_there: Cell<bool>,
     did: RefCell<Option<String>>,
     draining: Cell<bool>,
+    drained_us: Cell<i64>,
+    /// The newest outbox id there may be; not known before the first drain.
+    emitted: Cell<i64>,
     /// The newest outbox id that the sequencer has.
     sent: Cell<i64>,
 }
@@ -69,6 +75,8 @@ impl DurableObject for AgentObject {
                 is_there: Cell::new(false),
                 did: RefCell::default(),
                 draining: Cell::new(false),
+                drained_us: Cell::new(0),
+                emitted: Cell::new(i64::MAX),
                 sent: Cell::new(0),
             }),
         }
@@ -152,7 +160,8 @@ impl Inner {
         cell.keep_replaced(exporting);
         let answer = cell.handle(&self.sql, &mut env, command);
         let effects = cell.take_effects();
-        if !effects.events.is_empty() {
+        if let Some(last) = effects.events.last() {
+            self.emitted.set(last.id);
             self.alarm.ring_in(&self.state, OUTBOX_ALARM_US);
         }
         if keeps_a_blob {
@@ -217,8 +226,16 @@ impl Inner {
             return;
         }
         loop {
+            if self.emitted.get() <= self.sent.get() {
+                break;
+            }
+            let pause_us = (self.drained_us.get() + DRAIN_PAUSE_US - now_us()).clamp(0, DRAIN_PAUSE_US);
+            if pause_us > 0 {
+                Delay::from(Duration::from_micros(pause_us.unsigned_abs())).await;
+            }
+            self.drained_us.set(now_us());
             match self.send_pending().await {
-                Ok(0) => break,
+                Ok(0) => self.emitted.set(self.sent.get()),
                 Ok(_) => {}
                 Err(error) => {
                     tracing::warn!(%error, "events wait in the outbox for the next try");

@@ -6,16 +6,18 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use futures::FutureExt;
+use http_body_util::BodyExt;
 use tower_service::Service;
 use worker::send::SendFuture;
-use worker::{Context, Env, HttpRequest, event};
+use worker::{Context, Env, Headers, HttpRequest, event};
 
 use super::host::WorkerHost;
 use super::settings::Settings;
 use super::{console, directory, object};
 use crate::host::HostError;
+use crate::limits::RECORDS_BODY_BYTES_MAX;
 use crate::xrpc::{App, Carrier, Identities, XrpcError, router};
 use crate::{auth, host};
 
@@ -26,26 +28,52 @@ thread_local! {
 
 /// Answers one request.
 #[event(fetch, respond_with_errors)]
-async fn fetch(request: HttpRequest, env: Env, _: Context) -> worker::Result<http::Response<Body>> {
+async fn fetch(request: worker::Request, env: Env, _: Context) -> worker::Result<worker::Response> {
     console::start();
     #[cfg(feature = "testing")]
-    if let Some(name) = request.uri().path().strip_prefix(super::testing::PATH) {
-        let name = name.to_owned();
-        let body = http_body_util::BodyExt::collect(request.into_body()).await?.to_bytes();
-        return Ok(http::Response::new(Body::from(super::testing::forward(&env, &name, &body).await?)));
+    if let Some(name) = request.path().strip_prefix(super::testing::PATH) {
+        let body = request.clone()?.bytes().await?;
+        return worker::Response::from_bytes(super::testing::forward(&env, name, &body).await?);
     }
     let mut router = match ROUTER.with(|router| router.get().cloned()) {
         Some(router) => router,
         None => match start(&env) {
             Ok(made) => ROUTER.with(|router| router.get_or_init(|| made).clone()),
-            Err(error) => return Ok(refuse(&error)),
+            Err(error) => return refuse(&error).try_into(),
         },
     };
     // A router never fails: its errors are answers.
-    match router.call(request.map(Body::new)).await {
-        Ok(response) => Ok(response),
+    match router.call(whole_if_small(request).await?).await {
+        Ok(response) => whole_answer_if_small(response).await,
         Err(never) => match never {},
     }
+}
+
+/// A small body is read at once; the runtime's streams cost more than all else of a small request.
+async fn whole_if_small(request: worker::Request) -> worker::Result<http::Request<Body>> {
+    let length = request.headers().get("content-length")?.and_then(|length| length.parse::<usize>().ok());
+    let mut request = request;
+    if length.is_some_and(|length| length > 0 && length <= RECORDS_BODY_BYTES_MAX) {
+        let body = Body::from(request.bytes().await?);
+        let request: HttpRequest = request.try_into()?;
+        return Ok(request.map(|_| body));
+    }
+    let request: HttpRequest = request.try_into()?;
+    Ok(request.map(Body::new))
+}
+
+/// As [`whole_if_small`], on the way out.
+async fn whole_answer_if_small(response: http::Response<Body>) -> worker::Result<worker::Response> {
+    let length = response.body().size_hint().exact();
+    let small = length.is_some_and(|length| length > 0 && length <= RECORDS_BODY_BYTES_MAX as u64);
+    if !small {
+        return response.try_into();
+    }
+    let (parts, body) = response.into_parts();
+    let failed = |error: axum::Error| worker::Error::RustError(error.to_string());
+    let bytes = body.collect().await.map_err(failed)?.to_bytes();
+    let answer = worker::ResponseBuilder::new().with_status(parts.status.as_u16());
+    Ok(answer.with_headers(Headers::from(&parts.headers)).fixed(bytes.to_vec()))
 }
 
 fn start(env: &Env) -> Result<axum::Router, HostError> {
@@ -54,8 +82,7 @@ fn start(env: &Env) -> Result<axum::Router, HostError> {
         let namespace = namespace.clone();
         let carried = async move {
             let directory = object::stub(&namespace, directory::NAME)?;
-            let mut response = object::call(&directory, directory::CARRY, &[]).await?;
-            let bytes = response.bytes().await.map_err(super::storage)?;
+            let bytes = object::bytes(object::call(&directory, directory::CARRY, &[]).await?).await?;
             let carried: Result<_, String> =
                 serde_ipld_dagcbor::from_slice(&bytes).map_err(super::storage)?;
             carried.map_err(HostError::Storage)

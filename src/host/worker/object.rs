@@ -4,7 +4,9 @@ use std::cell::Cell;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use worker::js_sys;
+use worker::js_sys::{self, futures::JsFuture};
+use worker::wasm_bindgen::JsValue;
+use worker::worker_sys::web_sys;
 use worker::{Headers, Method, ObjectNamespace, Request, RequestInit, Response, State, Stub};
 
 use super::now_us;
@@ -55,9 +57,16 @@ where
     E: DeserializeOwned,
 {
     let body = serde_ipld_dagcbor::to_vec(command).map_err(super::storage)?;
-    let mut response = call(stub, COMMAND, &body).await?;
-    let bytes = response.bytes().await.map_err(super::storage)?;
+    let bytes = bytes(call(stub, COMMAND, &body).await?).await?;
     serde_ipld_dagcbor::from_slice(&bytes).map_err(super::storage)
+}
+
+/// A whole answer, in one step: the crate's way goes through a stream, chunk by chunk.
+pub(super) async fn bytes(response: Response) -> Result<Vec<u8>, HostError> {
+    let response = web_sys::Response::from(response);
+    let failed = |thrown: JsValue| HostError::Storage(format!("{thrown:?}"));
+    let buffer = JsFuture::from(response.array_buffer().map_err(failed)?).await.map_err(failed)?;
+    Ok(js_sys::Uint8Array::new(&buffer).to_vec())
 }
 
 /// Reads the command of a request.
@@ -90,7 +99,7 @@ impl Alarm {
         if self.at_us.get().is_some_and(|set| set <= at_us && set > now_us()) {
             return;
         }
-        let date = js_sys::Date::new(&worker::wasm_bindgen::JsValue::from_f64((at_us / 1_000) as f64));
+        let date = js_sys::Date::new(&JsValue::from_f64((at_us / 1_000) as f64));
         // The promise is not awaited: were it to fail, the runtime would reset the object instead of answering.
         match state.storage().as_raw().set_alarm(date, js_sys::Object::new()) {
             Ok(_) => self.at_us.set(Some(at_us)),

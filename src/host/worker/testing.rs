@@ -44,6 +44,5 @@ impl DurableObject for TestingObject {
 pub(super) async fn forward(env: &Env, name: &str, body: &[u8]) -> worker::Result<Vec<u8>> {
     let failed = |error: crate::host::HostError| worker::Error::RustError(error.to_string());
     let stub = object::stub(&env.durable_object("TESTING")?, name).map_err(failed)?;
-    let mut response = object::call(&stub, PATH, body).await.map_err(failed)?;
-    response.bytes().await
+    object::bytes(object::call(&stub, PATH, body).await.map_err(failed)?).await.map_err(failed)
 }
