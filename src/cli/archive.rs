@@ -163,3 +163,40 @@ impl Progress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use zap::data_model::{CODEC_DAG_CBOR, CODEC_RAW, cid_of_block};
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_there_when_it_is_whole_and_never_in_place_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.car");
+        let (cid, block) = (cid_of_block(CODEC_RAW, b"block"), b"block");
+        drop(Partial::create(&path).unwrap());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "given up without a trace");
+        let mut file = Partial::create(&path).unwrap();
+        file.write(b"what did not come to be").unwrap();
+        file.restart().unwrap();
+        let root = cid_of_block(CODEC_DAG_CBOR, b"manifest");
+        file.write(&repo_mst::car::header(&[root])).unwrap();
+        file.block(&cid, block).unwrap();
+        assert!(!path.exists());
+        let bytes = file.finish().unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), bytes);
+        assert!(Partial::create(&path).is_err());
+
+        let mut blocks = Blocks::open(&path).unwrap();
+        assert_eq!(blocks.next().unwrap(), Some((cid, Bytes::from_static(block))));
+        assert_eq!(blocks.roots(), [root]);
+        assert_eq!(blocks.next().unwrap(), None);
+        blocks.finish().unwrap();
+        let cut = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &cut[..cut.len() - 1]).unwrap();
+        let mut blocks = Blocks::open(&path).unwrap();
+        assert_eq!(blocks.next().unwrap(), None);
+        assert!(blocks.finish().is_err(), "it ends early");
+    }
+}

@@ -88,3 +88,20 @@ impl Drop for Silence<'_> {
         let _ = tcsetattr(self.terminal, OptionalActions::Now, &self.before);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_passphrase_comes_from_a_file_without_its_line_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("passphrase");
+        let args = PassphraseArgs { passphrase_file: Some(path.clone()) };
+        assert!(matches!(args.read(true), Err(CliError::File { .. })));
+        std::fs::write(&path, " correct horse \r\nnot this").unwrap();
+        assert_eq!(*args.read(true).unwrap(), " correct horse ");
+        std::fs::write(&path, "short\n").unwrap();
+        assert!(matches!(args.read(false), Err(CliError::Usage(_))));
+    }
+}

@@ -89,6 +89,11 @@ async fn export(context: Context, input: ExportInput) -> Result<Json<export_agen
     let sealed = context.agent(&did, seal).await?;
     if let Some(move_key) = &sealed.move_key {
         plc::admit(&context, &did, move_key).await?;
+        // Whoever woke the agent in between meant to keep it.
+        if context.agent(&did, GetMoveKey {}).await?.as_ref() != Some(move_key) {
+            plc::expel(&context, &did, move_key).await?;
+            return Err(XrpcError::named("NotMovable", "the agent was activated while it was exported"));
+        }
     }
     Ok(Json(export_agent::Output { manifest: Bytes(sealed.manifest.into_vec()) }))
 }
@@ -130,6 +135,12 @@ async fn import(context: Context, input: ImportInput) -> Result<Json<import_agen
     context.host.forget_cached(&did, Some(&manifest.handle));
     // What was told of the old account reaches its cell before that goes.
     context.carry_notices().await?;
+    // With the cell goes what is known of a move that was begun from here; its archive must not keep its power.
+    if let Ok(Some(other)) = context.host_agent(&did, GetMoveKey {}).await
+        && move_key.as_ref() != Some(&other)
+    {
+        plc::expel(&context, &did, &other).await?;
+    }
     context.host.destroy_agent(did.clone()).await?;
     context.agent(&did, BeginImport { manifest: ByteBuf::from(input.manifest.0), key }).await?;
     Ok(Json(import_agent::Output { did }))

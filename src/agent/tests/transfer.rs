@@ -45,7 +45,7 @@ impl World {
         let mut other = Self::new();
         other.database = Database::in_memory().unwrap();
         other.network.master_key = MasterKey::from_bytes([8; 32]);
-        other.key = self.key.clone();
+        other.key = self.key;
         other.verifier = Verifier::new();
         other.events.clear();
         other.now_us = self.now_us;

@@ -249,6 +249,20 @@ async fn exporting_asks_for_a_passphrase_and_the_operator() {
     assert_eq!(import(&old, &junk, PASSPHRASE).await.error(), (400, "InvalidArchive"));
 }
 
+#[tokio::test]
+async fn a_copy_that_is_restored_ends_a_move_that_was_begun() {
+    let (old, new) = networks();
+    let alice = alice(&old, None).await;
+    let before = rotation_keys(&old, &alice.did);
+    let copy = export(&old, &alice.did, false).await;
+    let moving = export(&old, &alice.did, true).await;
+    let kept = repo(&old, &alice.did).await;
+    import(&old, &copy, PASSPHRASE).await.ok();
+    assert_eq!(rotation_keys(&old, &alice.did), before);
+    finish(&new, &old, &alice.did, &no_blobs(), kept.0, &kept.1).await.ok();
+    assert_eq!(import(&new, &moving, PASSPHRASE).await.error(), (400, "NotMovable"));
+}
+
 /// A manifest that lists no blobs, for repos whose blobs went with their account.
 fn no_blobs() -> Value {
     let mut manifest = Manifest {
