@@ -4,7 +4,7 @@
 //! stand behind [`Sql`], which is synchronous and small: run a statement, read rows, wrap work in a transaction.
 //!
 //! Invariants
-//! - Statements are constant text with bound parameters; nothing is ever spliced into one.
+//! - Statements are constant text with bound parameters; nothing is ever spliced into one but more of their marks.
 //! - At most [`crate::limits::SQL_PARAMETERS_MAX`] parameters and [`crate::limits::SQL_VALUE_BYTES_MAX`] bytes a value,
 //!   on every host, so that a cell moves between hosts unchanged.
 //! - Integers stay below 2^53 (they pass through JavaScript numbers on one host); a `rev` is text. A parameter may reach

@@ -14,6 +14,9 @@ use crate::Client;
 /// How long a server may take until it answers. A debug build on a busy machine takes seconds.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
+/// How long the rest of a killed group may take to go.
+const GROUP_ENDS_WITHIN: Duration = Duration::from_secs(5);
+
 /// A running program with all it started; killed when dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -46,14 +49,24 @@ impl Process {
 
     /// The process of this name among those it started.
     pub fn member(&self, name: &str) -> Option<u32> {
+        self.find_member(|head| head.ends_with(&format!("({name}")))
+    }
+
+    fn has_members(&self) -> bool {
+        self.find_member(|_| true).is_some()
+    }
+
+    fn find_member(&self, wanted: impl Fn(&str) -> bool) -> Option<u32> {
         let processes = std::fs::read_dir("/proc").ok()?;
         let ids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         ids.into_iter().find(|id: &u32| {
             let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
             // `id (name) state parent group`, and a name may hold anything.
             let Some((head, tail)) = stat.rsplit_once(')') else { return false };
-            let group = tail.split_whitespace().nth(2).and_then(|group| group.parse().ok());
-            head.ends_with(&format!("({name}")) && group == Some(self.id())
+            let mut fields = tail.split_whitespace();
+            let is_dead = fields.next() == Some("Z");
+            let group = fields.nth(1).and_then(|group| group.parse().ok());
+            !is_dead && wanted(head) && group == Some(self.id())
         })
     }
 
@@ -83,7 +96,16 @@ impl Process {
     pub fn kill(&mut self) -> Result<()> {
         self.signal("-KILL")?;
         self.child.wait()?;
+        self.await_group();
         Ok(())
+    }
+
+    /// Waits until what it started has ended too: it may hold the port and the files a moment longer.
+    fn await_group(&self) {
+        let start = Instant::now();
+        while start.elapsed() < GROUP_ENDS_WITHIN && self.has_members() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// To the program and to what it started: a server may be a program's child.
@@ -117,6 +139,7 @@ impl Drop for Process {
         if matches!(self.child.try_wait(), Ok(None)) {
             drop(self.signal("-KILL"));
             drop(self.child.wait());
+            self.await_group();
         }
     }
 }

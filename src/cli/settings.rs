@@ -99,3 +99,19 @@ pub(crate) fn config(effective: &Effective) -> Result<Config, ConfigError> {
         Err(error) => Err(ConfigError::Invalid { name: "log", reason: format!("`{}`: {error}", config.log) }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_is_none_is_refused_by_name() {
+        let with = |filter: &str| {
+            let flags = Texts::from([("log", vec![filter.to_owned()])]);
+            config(&Layers { flags, ..Layers::default() }.effective()).map_err(|error| error.to_string())
+        };
+        assert!(with("zap=debug").is_ok());
+        let error = with("zap=loud").unwrap_err();
+        assert!(error.starts_with("--log: ") && error.contains("zap=debug"), "{error}");
+    }
+}

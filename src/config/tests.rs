@@ -84,7 +84,6 @@ fn what_can_not_be_is_refused_by_name() {
         ("blob-limit", "many", "5MiB"),
         ("rate-limits", "perhaps", "on nor off"),
         ("invite-required", "perhaps", "on nor off"),
-        ("log", "zap=loud", "zap=debug"),
         ("log-format", "xml", "json"),
     ] {
         let message = refusal(&[(name, text)]);

@@ -4,6 +4,9 @@
 //! would cost each commit about twenty scattered pages of a large repo. New nodes have a small index of their own; the
 //! oldest of those that are still there move to the large one, [`NODES_SETTLED_AT_ONCE`] at a time.
 
+use bytes::Bytes;
+use cid::Cid;
+
 use super::plan::CommitPlan;
 use super::{RecordChange, RepoError};
 use crate::sequencer::frame::Action;
@@ -12,6 +15,10 @@ use crate::store::{Sql, SqlError, Value, query_first};
 /// New nodes that are settled in one go, once there are twice as many: some milliseconds' work in every hundredth
 /// commit or so, and a small index of about ten pages.
 const NODES_SETTLED_AT_ONCE: u64 = 256;
+
+/// Nodes inserted or removed by one statement: a statement costs more than a node, above all across the boundary to
+/// JavaScript. Three parameters a node, and few different texts to prepare.
+const NODES_A_STATEMENT: usize = 16;
 
 /// How many nodes are not settled yet.
 ///
@@ -30,17 +37,11 @@ pub fn new_nodes(sql: &dyn Sql) -> Result<u64, SqlError> {
 pub fn apply(sql: &dyn Sql, plan: &CommitPlan, new_nodes: u64) -> Result<u64, RepoError> {
     let rev = Value::Text(&plan.head.rev);
     let mut new_nodes = new_nodes + plan.nodes_added.len() as u64;
-    for cid in &plan.nodes_removed {
-        let statement = "DELETE FROM node WHERE id = (SELECT id FROM node WHERE cid = ?1 AND settled = 0 \
-                         UNION ALL SELECT id FROM node WHERE cid = ?1 AND settled = 1 LIMIT 1) RETURNING settled";
-        let settled = query_first(sql, statement, &[Value::Blob(&cid.to_bytes())], |row| row.integer(0))?;
-        new_nodes = new_nodes.saturating_sub(u64::from(settled == Some(0)));
+    for cids in plan.nodes_removed.chunks(NODES_A_STATEMENT) {
+        new_nodes = new_nodes.saturating_sub(remove_nodes(sql, cids)?);
     }
-    for (cid, block) in &plan.nodes_added {
-        sql.execute(
-            "INSERT INTO node (cid, rev, block) VALUES (?, ?, ?)",
-            &[Value::Blob(&cid.to_bytes()), rev, Value::Blob(block)],
-        )?;
+    for nodes in plan.nodes_added.chunks(NODES_A_STATEMENT) {
+        insert_nodes(sql, rev, nodes)?;
     }
     while new_nodes > 2 * NODES_SETTLED_AT_ONCE {
         sql.execute(
@@ -65,6 +66,28 @@ pub fn apply(sql: &dyn Sql, plan: &CommitPlan, new_nodes: u64) -> Result<u64, Re
         ],
     )?;
     Ok(new_nodes)
+}
+
+/// Removes nodes; answers how many of them were new.
+fn remove_nodes(sql: &dyn Sql, cids: &[Cid]) -> Result<u64, SqlError> {
+    let keys: Vec<Vec<u8>> = cids.iter().map(Cid::to_bytes).collect();
+    let params: Vec<Value<'_>> = keys.iter().map(|key| Value::Blob(key)).collect();
+    let marks = vec!["?"; cids.len()].join(", ");
+    let new = format!("DELETE FROM node WHERE settled = 0 AND cid IN ({marks})");
+    let removed = sql.execute_counted(&new, &params)?;
+    if removed < cids.len() as u64 {
+        sql.execute(&format!("DELETE FROM node WHERE settled = 1 AND cid IN ({marks})"), &params)?;
+    }
+    Ok(removed)
+}
+
+fn insert_nodes(sql: &dyn Sql, rev: Value<'_>, nodes: &[(Cid, Bytes)]) -> Result<(), SqlError> {
+    let keys: Vec<Vec<u8>> = nodes.iter().map(|(cid, _)| cid.to_bytes()).collect();
+    let rows =
+        keys.iter().zip(nodes).flat_map(|(key, (_, block))| [Value::Blob(key), rev, Value::Blob(block)]);
+    let marks = vec!["(?, ?, ?)"; nodes.len()].join(", ");
+    let statement = format!("INSERT INTO node (cid, rev, block) VALUES {marks}");
+    sql.execute(&statement, &rows.collect::<Vec<_>>())
 }
 
 fn apply_record(sql: &dyn Sql, rev: &str, change: &RecordChange) -> Result<(), RepoError> {

@@ -30,11 +30,6 @@ thread_local! {
 #[event(fetch, respond_with_errors)]
 async fn fetch(request: worker::Request, env: Env, _: Context) -> worker::Result<worker::Response> {
     console::start();
-    #[cfg(feature = "testing")]
-    if let Some(name) = request.path().strip_prefix(super::testing::PATH) {
-        let body = request.clone()?.bytes().await?;
-        return worker::Response::from_bytes(super::testing::forward(&env, name, &body).await?);
-    }
     let mut router = match ROUTER.with(|router| router.get().cloned()) {
         Some(router) => router,
         None => match start(&env) {
@@ -54,9 +49,15 @@ async fn whole_if_small(request: worker::Request) -> worker::Result<http::Reques
     let length = request.headers().get("content-length")?.and_then(|length| length.parse::<usize>().ok());
     let mut request = request;
     if length.is_some_and(|length| length > 0 && length <= RECORDS_BODY_BYTES_MAX) {
-        let body = Body::from(request.bytes().await?);
-        let request: HttpRequest = request.try_into()?;
-        return Ok(request.map(|_| body));
+        // By hand: the crate's conversion wants the stream, which is used up then.
+        let mut whole = http::Request::new(Body::from(request.bytes().await?));
+        let failed = |error: http::Error| worker::Error::RustError(error.to_string());
+        *whole.method_mut() =
+            request.method().as_ref().parse().map_err(|error| failed(http::Error::from(error)))?;
+        *whole.uri_mut() =
+            request.inner().url().parse().map_err(|error: http::uri::InvalidUri| failed(error.into()))?;
+        *whole.headers_mut() = http::HeaderMap::from(request.headers());
+        return Ok(whole);
     }
     let request: HttpRequest = request.try_into()?;
     Ok(request.map(Body::new))
@@ -89,7 +90,10 @@ fn start(env: &Env) -> Result<axum::Router, HostError> {
         };
         SendFuture::new(carried).boxed()
     };
-    Ok(router(app(env, &Settings::of(env), Carrier::elsewhere(Box::new(carry)))?))
+    let router = router(app(env, &Settings::of(env), Carrier::elsewhere(Box::new(carry)))?);
+    #[cfg(feature = "testing")]
+    let router = super::testing::route(router, env);
+    Ok(router)
 }
 
 /// What handlers run on.

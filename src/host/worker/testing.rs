@@ -4,14 +4,16 @@
 
 use std::cell::RefCell;
 
+use http_body_util::BodyExt;
+use worker::send::SendFuture;
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use super::object;
 use super::sql::ObjectSql;
 use crate::testing::{Driven, Kind, Step};
 
-/// The path of the Worker that leads here.
-pub(super) const PATH: &str = "/testing/";
+/// The path in the object.
+const PATH: &str = "/testing";
 
 /// The Durable Object.
 #[durable_object(fetch)]
@@ -40,9 +42,21 @@ impl DurableObject for TestingObject {
     }
 }
 
-/// Brings a request to the object its path names.
-pub(super) async fn forward(env: &Env, name: &str, body: &[u8]) -> worker::Result<Vec<u8>> {
-    let failed = |error: crate::host::HostError| worker::Error::RustError(error.to_string());
-    let stub = object::stub(&env.durable_object("TESTING")?, name).map_err(failed)?;
-    object::bytes(object::call(&stub, PATH, body).await.map_err(failed)?).await.map_err(failed)
+/// `/testing/NAME`: brings a step to the object of that name, through the router like all else.
+pub(super) fn route(router: axum::Router, env: &Env) -> axum::Router {
+    let env = env.clone();
+    let forward = move |request: axum::extract::Request| {
+        let env = env.clone();
+        let forwarded = async move {
+            let name = request.uri().path().to_owned();
+            let body = request.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+            let objects = env.durable_object("TESTING").map_err(|error| error.to_string())?;
+            let stub = object::stub(&objects, &name).map_err(|error| error.to_string())?;
+            let response = object::call(&stub, PATH, &body).await.map_err(|error| error.to_string())?;
+            object::bytes(response).await.map_err(|error| error.to_string())
+        };
+        let failed = |error: String| (http::StatusCode::INTERNAL_SERVER_ERROR, error);
+        SendFuture::new(async move { forwarded.await.map_err(failed) })
+    };
+    router.route("/testing/{name}", axum::routing::post(forward))
 }
