@@ -10,6 +10,7 @@ const { main, workerOptions: options } = workerOptions(config);
 const build = dirname(resolve(main));
 const module = (type, name) => ({ type, path: resolve(build, name), contents: readFileSync(resolve(build, name)) });
 
+const started = performance.now();
 const runtime = new Miniflare({
   ...options,
   modulesRoot: build,
@@ -26,7 +27,9 @@ const runtime = new Miniflare({
   },
 });
 await runtime.ready;
-console.log(`serving on http://127.0.0.1:${port}`);
+const url = `http://127.0.0.1:${port}`;
+await (await fetch(`${url}/robots.txt`)).text();
+console.log(`serving on ${url}; ${Math.round(performance.now() - started)} ms from starting workerd to its first answer`);
 for (const signal of ["SIGINT", "SIGTERM"]) {
   process.on(signal, () => runtime.dispose().then(() => process.exit(0)));
 }

@@ -26,6 +26,15 @@ async fn a_subscriber_of_a_sleeping_sequencer_misses_nothing_and_gets_nothing_tw
     for socket in &mut sockets {
         assert_eq!(commits_until(socket, &first).await.last(), Some(&first));
     }
+    // One goes without a word while the object sleeps.
+    let mut vanishing =
+        Subscriber::connect(zap.address, "/xrpc/com.atproto.sync.subscribeRepos").await.unwrap();
+    let quiet = post(&mut client, &account, "quiet").await;
+    for socket in sockets.iter_mut().chain([&mut vanishing]) {
+        assert_eq!(commits_until(socket, &quiet).await, [quiet.clone()]);
+    }
+    tokio::time::sleep(ASLEEP_AFTER / 2).await;
+    drop(vanishing);
     tokio::time::sleep(ASLEEP_AFTER).await;
     let second = post(&mut client, &account, "after").await;
     let third = post(&mut client, &account, "and again").await;
