@@ -36,14 +36,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let database = Database::in_memory().unwrap();
-        let network = Network {
-            service_did: "did:web:localhost%3A2583".to_owned(),
-            public_url: "http://localhost:2583".to_owned(),
-            handle_domains: vec![".test".to_owned()],
-            invite_required: false,
-            plc_url: "http://localhost:2582".to_owned(),
-            master_key: MasterKey::from_bytes([7; 32]),
-        };
+        let network = crate::testing::network();
         let key = SigningKey::generate(&mut system_random());
         let mut rng = system_random();
         let mut env = Env { now_us: START_US, rng: &mut rng, network: &network };

@@ -12,7 +12,6 @@ use crate::host::native::sql::Database;
 use crate::identity::{AtprotoData, Operation, PlcOperation};
 use crate::seam::{Hidden, Request};
 use crate::syntax::{Did, Handle};
-use crate::vault::MasterKey;
 
 pub(super) const HOUR_US: i64 = 3_600_000_000;
 
@@ -77,16 +76,7 @@ impl Cell {
     }
 }
 
-pub(super) fn network() -> Network {
-    Network {
-        service_did: "did:web:localhost%3A2583".to_owned(),
-        public_url: "http://localhost:2583".to_owned(),
-        handle_domains: vec![".test".to_owned()],
-        invite_required: false,
-        plc_url: "http://localhost:2582".to_owned(),
-        master_key: MasterKey::from_bytes([7; 32]),
-    }
-}
+pub(super) use crate::testing::network;
 
 /// A signup with a DID nobody has.
 pub(super) fn signup(handle: &str, email: Option<&str>) -> ReserveAccount {

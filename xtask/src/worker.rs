@@ -26,7 +26,7 @@ pub(crate) enum Task {
         #[arg(long)]
         testing: bool,
     },
-    /// Builds it and serves it on loopback, with a PLC directory beside it and two agents' worth of hints.
+    /// Builds it, serves it on loopback with a PLC directory beside it, and says what to try.
     Dev {
         /// Port to serve on.
         #[arg(long, default_value_t = 8787)]
@@ -164,7 +164,8 @@ impl Places {
         let server = runtime.block_on(harness::Zap::start_at(&binary, &data, host, address))?;
         println!(
             "The Worker serves http://localhost:{port}; what it keeps is in {}.\n\
-             The admin token is {token}. Try, in another terminal:\n\n  \
+             The admin token is {token}. Try, in another terminal and the same folder:\n\n  \
+             export PATH=\"$PWD/target/release:$PATH\"\n  \
              export ZAP_URL=http://localhost:{port} ZAP_ADMIN_TOKEN={token}\n  \
              zap agent create alice\n  zap remember alice \"Tea is at four\"\n  zap recall alice \"when is tea\"\n  \
              zap firehose --cursor 0\n\nPress Enter to stop.",
