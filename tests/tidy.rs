@@ -39,6 +39,19 @@ const WORLD: &[&str] = &[
 ];
 
 #[test]
+fn only_the_host_knows_what_it_is_compiled_for() {
+    let mut found = Vec::new();
+    for file in sources("src").into_iter().filter(|file| module(file) != "host") {
+        for (number, line) in code(&file) {
+            if line.contains("target_arch") || line.contains("target_family") {
+                found.push(format!("{}:{number}", file.display()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "the same source has to run on every host: {found:#?}");
+}
+
+#[test]
 fn only_the_host_touches_the_world() {
     let mut found = Vec::new();
     for file in sources("src") {
