@@ -31,7 +31,7 @@ async fn a_subscriber_of_a_sleeping_sequencer_misses_nothing_and_gets_nothing_tw
         Subscriber::connect(zap.address, "/xrpc/com.atproto.sync.subscribeRepos").await.unwrap();
     let quiet = post(&mut client, &account, "quiet").await;
     for socket in sockets.iter_mut().chain([&mut vanishing]) {
-        assert_eq!(commits_until(socket, &quiet).await, [quiet.clone()]);
+        assert_eq!(commits_until(socket, &quiet).await, std::slice::from_ref(&quiet));
     }
     tokio::time::sleep(ASLEEP_AFTER / 2).await;
     drop(vanishing);
