@@ -104,10 +104,13 @@ impl Agent {
         if command.is_read() {
             return read(sql, command);
         }
-        let events = self.effects.events.len();
+        let (events, replaced) = (self.effects.events.len(), self.effects.replaced.len());
+        let shredded = self.effects.shredded;
         let answer = in_transaction(sql, || self.answer(sql, env, command));
         if answer.is_err() {
             self.effects.events.truncate(events);
+            self.effects.replaced.truncate(replaced);
+            self.effects.shredded = shredded;
         }
         answer
     }

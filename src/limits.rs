@@ -63,6 +63,9 @@ pub const MAILBOX_BATCH_MAX: usize = 64;
 /// Outbox rows read at a time when a cell is opened.
 pub const OUTBOX_BATCH_MAX: u32 = 100;
 
+/// Bytes of outbox rows read at a time, about: a Worker holds such a batch several times over in its 128 MB.
+pub const OUTBOX_BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// Idle read-only connections of the native host (2 files and up to 0.5 MB of page cache each).
 pub const READERS_IDLE_MAX: usize = 128;
 

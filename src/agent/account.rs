@@ -14,7 +14,7 @@ use crate::repo::read::commit_car;
 use crate::repo::{Head, Nodes, apply};
 use crate::sequencer::frame::{AccountEvent, EventKind, IdentityEvent, SyncEvent};
 use crate::store::{Sql, Value, query_first};
-use crate::syntax::format_datetime_ms;
+use crate::syntax::{Tid, format_datetime_ms};
 use crate::vault::{Keyring, unwrap_secret, wrap_secret};
 
 /// The key derived under this label wraps signing keys.
@@ -29,13 +29,15 @@ pub(super) fn open(sql: &dyn Sql, env: &mut Env<'_>) -> Result<Option<Account>, 
     let key = unwrap_signing_key(env, &did, &wrapped)?;
     let head = Head::read(sql)?.ok_or_else(|| Error::Internal("an account without a commit".to_owned()))?;
     let last = "SELECT coalesce(max(id), 0) FROM outbox";
+    // The head's rev too: an outbox may have been emptied, and the clock may stand behind what it was.
+    let head_us = Tid::try_from(head.rev.as_str()).map_or(0, |rev| rev.micros());
     Ok(Some(Account {
         tree: Tree::open(&head.data).map_err(|error| Error::Internal(error.to_string()))?,
         memory: Memory::new(Keyring::open(sql, &did, &env.network.master_key)?),
         new_nodes: apply::new_nodes(sql)?,
         clock_id: clock_id(env),
         last_record_key: None,
-        outbox_last: query_first(sql, last, &[], |row| row.integer(0))?.unwrap_or(0),
+        outbox_last: query_first(sql, last, &[], |row| row.integer(0))?.unwrap_or(0).max(head_us),
         outbox_synced: 0,
         did,
         status,

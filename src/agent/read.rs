@@ -5,6 +5,7 @@ use super::{
     BlobMeta, Command, Error, ListBlobs, ListMissingBlobs, MissingBlob, OutboxRow, PendingOutbox, Reply,
     RepoCounts, RepoHead,
 };
+use crate::limits::OUTBOX_BATCH_BYTES_MAX;
 use crate::repo::{Head, read as repo};
 use crate::sequencer::frame::{EventKind, Frame};
 use crate::store::{Sql, SqlError, Value, query_all, query_first};
@@ -98,19 +99,30 @@ fn missing_blobs(sql: &dyn Sql, list: &ListMissingBlobs) -> Result<Vec<MissingBl
 
 fn pending_outbox(sql: &dyn Sql, pending: &PendingOutbox) -> Result<Vec<OutboxRow>, Error> {
     let damaged = || SqlError::Corrupt("an outbox row".to_owned());
-    Ok(query_all(
-        sql,
+    let (mut rows, mut bytes, mut full) = (Vec::new(), 0, false);
+    let outcome = sql.query(
         "SELECT id, kind, seq_at, frame FROM outbox WHERE id > ? ORDER BY id LIMIT ?",
         &[Value::Integer(pending.after), Value::Integer(i64::from(pending.limit))],
-        |row| {
+        &mut |row| {
+            if bytes >= OUTBOX_BATCH_BYTES_MAX {
+                full = true;
+                return Err(SqlError::Limit("the batch is full".into())); // The way to end a query early.
+            }
             let seq_at = u32::try_from(row.integer(2)?).map_err(|_| damaged())?;
-            Ok(OutboxRow {
+            let frame = row.blob(3)?;
+            bytes += frame.len();
+            rows.push(OutboxRow {
                 id: row.integer(0)?,
                 kind: EventKind::from_number(row.integer(1)?).ok_or_else(damaged)?,
-                frame: Frame::from_parts(row.blob(3)?.to_vec(), seq_at).ok_or_else(damaged)?,
-            })
+                frame: Frame::from_parts(frame.to_vec(), seq_at).ok_or_else(damaged)?,
+            });
+            Ok(())
         },
-    )?)
+    );
+    if !full {
+        outcome?;
+    }
+    Ok(rows)
 }
 
 fn counts(sql: &dyn Sql) -> Result<RepoCounts, Error> {

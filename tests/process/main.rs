@@ -10,6 +10,7 @@
 
 mod canary;
 mod crash;
+mod deletion;
 mod firehose;
 mod interop;
 mod transfer;

@@ -10,7 +10,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use futures::stream;
+use futures::future::{Either, select};
+use futures::lock::Mutex;
+use futures::{pin_mut, stream};
 use worker::{Delay, DurableObject, Env, Request, Response, State, durable_object};
 
 use super::object::{self, Alarm};
@@ -18,6 +20,7 @@ use super::settings::Settings;
 use super::sql::ObjectSql;
 use super::{blobs, now_us, system_random};
 use crate::agent::{self, Agent, Command, Error, ExpireBlobs, OutboxRow, PendingOutbox, Reply};
+use crate::host::HostError;
 use crate::limits::{BLOB_UNREFERENCED_SECONDS, OUTBOX_BATCH_MAX};
 use crate::repo::export::{Export, Replaced};
 use crate::sequencer::{self, Append, OutboxEvent};
@@ -27,8 +30,14 @@ use crate::store::query_first;
 const OUTBOX_ALARM_US: i64 = 10_000_000;
 /// At least this long between two drains: a busy agent's events go out together, one alone goes out at once.
 const DRAIN_PAUSE_US: i64 = 50_000;
-/// Blobs let go in one transaction.
+/// The longest the sequencer may take.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// Blobs let go in one transaction, and from the bucket in one request.
 const BLOBS_PAGE: u32 = 100;
+/// Pages of them in one alarm.
+const BLOBS_PAGES: u32 = 50;
+/// After the bucket failed.
+const BLOBS_RETRY_US: i64 = 3_600_000_000;
 
 /// The Durable Object.
 #[durable_object(alarm)]
@@ -49,7 +58,8 @@ struct Inner {
     /// Known to have a database.
     is_there: Cell<bool>,
     did: RefCell<Option<String>>,
-    draining: Cell<bool>,
+    /// Held by the one drain that runs.
+    turn: Mutex<()>,
     drained_us: Cell<i64>,
     /// The newest outbox id there may be; not known before the first drain.
     emitted: Cell<i64>,
@@ -74,7 +84,7 @@ impl DurableObject for AgentObject {
                 exports: RefCell::default(),
                 is_there: Cell::new(false),
                 did: RefCell::default(),
-                draining: Cell::new(false),
+                turn: Mutex::new(()),
                 drained_us: Cell::new(0),
                 emitted: Cell::new(i64::MAX),
                 sent: Cell::new(0),
@@ -109,6 +119,10 @@ impl DurableObject for AgentObject {
             return Response::empty();
         }
         inner.drain().await;
+        if inner.has_unsent() {
+            // Another drain runs, or this one failed: either may be lost with this life of the object.
+            inner.alarm.ring_in(&inner.state, OUTBOX_ALARM_US);
+        }
         inner.tidy();
         inner.expire_blobs().await;
         Response::empty()
@@ -220,37 +234,39 @@ impl Inner {
         self.state.wait_until(async move { object.drain().await });
     }
 
+    /// Whether there may be events that the sequencer does not have.
+    fn has_unsent(&self) -> bool {
+        self.emitted.get() > self.sent.get()
+    }
+
     /// Brings the outbox to the sequencer, in order. One at a time; who comes while one runs is served by it.
     async fn drain(&self) {
-        if self.draining.replace(true) {
-            return;
-        }
-        loop {
-            if self.emitted.get() <= self.sent.get() {
-                break;
-            }
+        let Some(_turn) = self.turn.try_lock() else { return };
+        while self.has_unsent() {
             let pause_us = (self.drained_us.get() + DRAIN_PAUSE_US - now_us()).clamp(0, DRAIN_PAUSE_US);
             if pause_us > 0 {
                 Delay::from(Duration::from_micros(pause_us.unsigned_abs())).await;
             }
             self.drained_us.set(now_us());
-            match self.send_pending().await {
-                Ok(0) => self.emitted.set(self.sent.get()),
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "events wait in the outbox for the next try");
-                    self.alarm.ring_in(&self.state, OUTBOX_ALARM_US);
-                    break;
-                }
+            if let Err(error) = self.send_pending().await {
+                tracing::warn!(%error, "events wait in the outbox for the next try");
+                self.alarm.ring_in(&self.state, OUTBOX_ALARM_US);
+                return;
             }
         }
-        self.draining.set(false);
     }
 
-    /// Sends one batch; answers how many.
-    async fn send_pending(&self) -> Result<usize, crate::host::HostError> {
-        let Some((did, rows)) = self.pending().map_err(super::storage)? else { return Ok(0) };
-        let (count, last) = (rows.len(), rows.last().map_or(0, |row| row.id));
+    /// Sends one batch, if there is any.
+    async fn send_pending(&self) -> Result<(), HostError> {
+        let emitted = self.emitted.get();
+        let Some((did, rows)) = self.pending().map_err(super::storage)? else {
+            // Nothing is left of what was emitted before; what came since raised the mark itself.
+            if self.emitted.get() == emitted {
+                self.emitted.set(self.sent.get());
+            }
+            return Ok(());
+        };
+        let last = rows.last().map_or(0, |row| row.id);
         let events = rows.into_iter().map(|row| OutboxEvent {
             did: did.clone(),
             outbox_id: row.id,
@@ -259,14 +275,19 @@ impl Inner {
         });
         let append = sequencer::Command::Append(Append { events: events.collect() });
         let sequencer = object::stub(&Settings::sequencer(&self.env)?, super::sequencer::NAME)?;
-        object::ask::<_, sequencer::Reply, sequencer::Error>(&sequencer, &append)
-            .await?
-            .map_err(super::storage)?;
+        let asked = object::ask::<_, sequencer::Reply, sequencer::Error>(&sequencer, &append);
+        let timeout = Delay::from(SEND_TIMEOUT);
+        pin_mut!(asked, timeout);
+        match select(asked, timeout).await {
+            Either::Left((answer, _)) => answer?.map_err(super::storage)?,
+            // Sent again later; the sequencer knows what it has.
+            Either::Right(_) => return Err(HostError::Storage("the sequencer does not answer".to_owned())),
+        };
         self.sent.set(last);
         if let Some(cell) = self.cell.borrow_mut().as_mut() {
             cell.outbox_synced(last);
         }
-        Ok(count)
+        Ok(())
     }
 
     fn pending(&self) -> Result<Option<(String, Vec<OutboxRow>)>, Error> {
@@ -294,24 +315,28 @@ impl Inner {
 
     /// Lets go of uploads that no record refers to, and asks to be woken for those that are too young.
     async fn expire_blobs(&self) {
+        if let Err(error) = self.expire_pages().await {
+            tracing::warn!(%error, "blobs that nothing refers to stay for now");
+            self.alarm.ring_in(&self.state, BLOBS_RETRY_US);
+        }
+    }
+
+    async fn expire_pages(&self) -> Result<(), HostError> {
         let before_us = now_us() - BLOB_UNREFERENCED_SECONDS * 1_000_000;
-        loop {
+        let Some(did) = self.did().map_err(super::storage)? else { return Ok(()) };
+        for _ in 0..BLOBS_PAGES {
             let command = Command::ExpireBlobs(ExpireBlobs { before_us, limit: BLOBS_PAGE });
-            let Ok(Reply::ExpireBlobs(expired)) = self.handle(command) else { return };
-            let Ok(Some(did)) = self.did() else { return };
-            for cid in &expired {
-                if let Err(error) = blobs::delete(&self.env, &did, cid).await {
-                    tracing::warn!(%cid, %error, "a blob that nothing refers to stays in the bucket");
-                }
-            }
+            let Reply::ExpireBlobs(expired) = self.handle(command).map_err(super::storage)? else { break };
+            blobs::delete(&self.env, &did, &expired).await?;
             if expired.len() < BLOBS_PAGE as usize {
                 break;
             }
         }
-        if let Ok(Some(uploaded_us)) = agent::oldest_unreferenced_blob(&self.sql) {
+        if let Some(uploaded_us) = agent::oldest_unreferenced_blob(&self.sql).map_err(super::storage)? {
             let due_us = uploaded_us + BLOB_UNREFERENCED_SECONDS * 1_000_000;
             self.alarm.ring_in(&self.state, (due_us - now_us()).max(1_000_000));
         }
+        Ok(())
     }
 
     /// Sends the last events, then removes everything.
@@ -319,9 +344,10 @@ impl Inner {
         if !self.exists()? {
             return Ok(());
         }
-        self.drain().await;
-        if self.pending()?.is_some() {
-            return Err(worker::Error::RustError("the last events could not be sent; try again".to_owned()));
+        // A drain that runs is waited for, and the rest sent without pauses.
+        let _turn = self.turn.lock().await;
+        while self.pending()?.is_some() {
+            self.send_pending().await.map_err(|error| worker::Error::RustError(error.to_string()))?;
         }
         *self.cell.borrow_mut() = None;
         self.state.storage().delete_alarm().await?;

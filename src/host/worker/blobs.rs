@@ -61,8 +61,13 @@ pub(super) async fn get(env: &Env, did: &str, cid: &str) -> Result<Option<(u64, 
     Ok(Some((bytes, byte_stream(body.stream().map_err(super::storage)?))))
 }
 
-pub(super) async fn delete(env: &Env, did: &str, cid: &str) -> Result<(), HostError> {
-    bucket(env)?.delete(key(did, cid)).await.map_err(super::storage)
+/// Deletes these, in one request.
+pub(super) async fn delete(env: &Env, did: &str, cids: &[String]) -> Result<(), HostError> {
+    if cids.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<String> = cids.iter().map(|cid| key(did, cid)).collect();
+    bucket(env)?.delete_multiple(keys).await.map_err(super::storage)
 }
 
 pub(super) async fn delete_all(env: &Env, did: &str) -> Result<(), HostError> {

@@ -7,11 +7,13 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use axum::body::{Body, HttpBody};
+use axum::response::IntoResponse;
 use futures::FutureExt;
+use http::header;
 use http_body_util::BodyExt;
 use tower_service::Service;
 use worker::send::SendFuture;
-use worker::{Context, Env, Headers, HttpRequest, event};
+use worker::{Context, Env, Headers, event};
 
 use super::host::WorkerHost;
 use super::settings::Settings;
@@ -34,47 +36,61 @@ async fn fetch(request: worker::Request, env: Env, _: Context) -> worker::Result
         Some(router) => router,
         None => match start(&env) {
             Ok(made) => ROUTER.with(|router| router.get_or_init(|| made).clone()),
-            Err(error) => return refuse(&error).try_into(),
+            Err(error) => return answer(refuse(&error)).await,
         },
     };
+    let request = match read(request).await {
+        Ok(request) => request,
+        Err(error) => return answer(error.into_response()).await,
+    };
     // A router never fails: its errors are answers.
-    match router.call(whole_if_small(request).await?).await {
-        Ok(response) => whole_answer_if_small(response).await,
+    match router.call(request).await {
+        Ok(response) => answer(response).await,
         Err(never) => match never {},
     }
 }
 
-/// A small body is read at once; the runtime's streams cost more than all else of a small request.
-async fn whole_if_small(request: worker::Request) -> worker::Result<http::Request<Body>> {
-    let length = request.headers().get("content-length")?.and_then(|length| length.parse::<usize>().ok());
-    let mut request = request;
-    if length.is_some_and(|length| length > 0 && length <= RECORDS_BODY_BYTES_MAX) {
-        // By hand: the crate's conversion wants the stream, which is used up then.
-        let mut whole = http::Request::new(Body::from(request.bytes().await?));
-        let failed = |error: http::Error| worker::Error::RustError(error.to_string());
-        *whole.method_mut() =
-            request.method().as_ref().parse().map_err(|error| failed(http::Error::from(error)))?;
-        *whole.uri_mut() =
-            request.inner().url().parse().map_err(|error: http::uri::InvalidUri| failed(error.into()))?;
-        *whole.headers_mut() = http::HeaderMap::from(request.headers());
-        return Ok(whole);
+/// The request as the router takes it. By hand, not by the crate's conversions, which panic or guess at what a stranger
+/// may send. A small body is read at once: the runtime's streams cost more than all else of a small request.
+async fn read(mut request: worker::Request) -> Result<http::Request<Body>, XrpcError> {
+    let bad = |what: &str| XrpcError::invalid(format!("the request's {what} can't be read"));
+    let mut read = http::Request::new(Body::empty());
+    *read.method_mut() = request.inner().method().parse().map_err(|_| bad("method"))?;
+    *read.uri_mut() = request.inner().url().parse().map_err(|_| bad("URL"))?;
+    for (name, value) in request.headers() {
+        let name = http::HeaderName::try_from(name).map_err(|_| bad("headers"))?;
+        let value = http::HeaderValue::try_from(value).map_err(|_| bad("headers"))?;
+        read.headers_mut().append(name, value);
     }
-    let request: HttpRequest = request.try_into()?;
-    Ok(request.map(Body::new))
+    let length =
+        read.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let is_small = length.is_some_and(|length: usize| length <= RECORDS_BODY_BYTES_MAX)
+        && !read.headers().contains_key(header::TRANSFER_ENCODING);
+    *read.body_mut() = match request.inner().body() {
+        None => Body::empty(),
+        Some(_) if is_small => Body::from(request.bytes().await.map_err(|_| bad("body"))?),
+        Some(stream) => Body::new(worker::Body::new(stream)),
+    };
+    Ok(read)
 }
 
-/// As [`whole_if_small`], on the way out.
-async fn whole_answer_if_small(response: http::Response<Body>) -> worker::Result<worker::Response> {
+/// The router's answer as the runtime takes it; a small one whole, as in [`read`].
+async fn answer(response: http::Response<Body>) -> worker::Result<worker::Response> {
     let length = response.body().size_hint().exact();
-    let small = length.is_some_and(|length| length > 0 && length <= RECORDS_BODY_BYTES_MAX as u64);
-    if !small {
+    if length.is_none_or(|length| length == 0 || length > RECORDS_BODY_BYTES_MAX as u64) {
         return response.try_into();
     }
     let (parts, body) = response.into_parts();
+    let headers = Headers::new();
+    for (name, value) in &parts.headers {
+        if let Ok(value) = value.to_str() {
+            headers.append(name.as_str(), value)?;
+        }
+    }
     let failed = |error: axum::Error| worker::Error::RustError(error.to_string());
     let bytes = body.collect().await.map_err(failed)?.to_bytes();
     let answer = worker::ResponseBuilder::new().with_status(parts.status.as_u16());
-    Ok(answer.with_headers(Headers::from(&parts.headers)).fixed(bytes.to_vec()))
+    Ok(answer.with_headers(headers).fixed(bytes.to_vec()))
 }
 
 fn start(env: &Env) -> Result<axum::Router, HostError> {
@@ -119,5 +135,5 @@ fn refuse(error: &HostError) -> http::Response<Body> {
     tracing::error!(%error, "no request can be served");
     let message = format!("{error}; see docs/cloudflare.md");
     let answer = XrpcError::named("NotSetUp", message).with_status(http::StatusCode::SERVICE_UNAVAILABLE);
-    axum::response::IntoResponse::into_response(answer)
+    answer.into_response()
 }

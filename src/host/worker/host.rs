@@ -164,7 +164,7 @@ impl Host for WorkerHost {
     }
 
     fn delete_blob(&self, did: Did, cid: String) -> BoxFuture<'_, Result<(), HostError>> {
-        SendFuture::new(async move { blobs::delete(&self.env, did.as_str(), &cid).await }).boxed()
+        SendFuture::new(async move { blobs::delete(&self.env, did.as_str(), &[cid]).await }).boxed()
     }
 
     fn fetch(

@@ -94,6 +94,9 @@ async fn exchange(
             answer.headers_mut().append(name, value);
         }
     }
+    if matches!(response.body(), worker::ResponseBody::Empty) {
+        return Ok(answer);
+    }
     let mut bytes = BytesMut::new();
     let mut chunks = response.stream()?;
     while let Some(chunk) = chunks.next().await {

@@ -10,8 +10,7 @@
 //! away. So there is a pause between two appends, and what comes in it is appended together; who comes alone waits for
 //! nothing.
 //!
-//! The runtime tells nobody how much a socket still has to send, so a slow consumer is not told `ConsumerTooSlow`
-//! here; the runtime closes it when it takes too much.
+//! The runtime tells nobody how much a socket still has to send, so a slow consumer is not told `ConsumerTooSlow` here.
 #![allow(missing_docs, reason = "of what the macro durable_object makes")]
 
 use std::cell::{Cell, RefCell};
@@ -30,7 +29,7 @@ use super::now_us;
 use super::object::{self, Alarm};
 use super::settings::Settings;
 use super::sql::ObjectSql;
-use crate::limits::{FIREHOSE_SUBSCRIBERS_MAX, FIREHOSE_WRITE_BYTES_MAX};
+use crate::limits::{FIREHOSE_SUBSCRIBERS_MAX, FIREHOSE_WRITE_BYTES_MAX, SEQUENCER_BATCH_BYTES_MAX};
 use crate::sequencer::{
     Append, Command, Error, Expire, OutboxEvent, Reply, Sequencer, Start, for_each_event, frame, head,
 };
@@ -51,7 +50,10 @@ const EXPIRY_ROWS: u32 = 500;
 /// Events read in one turn for a subscriber that is behind.
 const BACKFILL_EVENTS: u32 = 1_000;
 /// Between two turns of a backfill, so that others are served too.
-const BACKFILL_PAUSE: Duration = Duration::from_millis(5);
+const BACKFILL_PAUSE: Duration = Duration::from_millis(20);
+/// Backfills at a time; others wait for their turn. Nobody can tell how much a socket still has to send, so this and the
+/// pause bound what those who do not read can pile up.
+const BACKFILLS_MAX: usize = 16;
 /// A backfill that an eviction ended goes on then.
 const BACKFILL_ALARM_US: i64 = 30_000_000;
 /// The close code of a subscription that ends with an error.
@@ -153,12 +155,17 @@ impl Inner {
     /// Appends events with all others that come now.
     async fn gather(self: &Rc<Self>, events: Vec<OutboxEvent>) -> Result<Reply, Error> {
         let (answer, answered) = oneshot::channel();
-        let is_first = {
+        let (is_first, is_much) = {
             let mut gathered = self.gathered.borrow_mut();
             gathered.push(Gathered { events, answer });
-            gathered.len() == 1
+            let frames = gathered.iter().flat_map(|drain| &drain.events);
+            let bytes: usize = frames.map(|event| event.frame.bytes().len()).sum();
+            (gathered.len() == 1, bytes >= SEQUENCER_BATCH_BYTES_MAX)
         };
-        if is_first {
+        if is_much {
+            // The task of the first finds nothing left, or what came since.
+            self.append_gathered();
+        } else if is_first {
             let object = Rc::clone(self);
             let pause_us = (self.appended_us.get() + PAUSE_US - now_us()).clamp(0, PAUSE_US);
             self.state.wait_until(async move {
@@ -173,15 +180,19 @@ impl Inner {
 
     fn append_gathered(&self) {
         let gathered = self.gathered.take();
+        if gathered.is_empty() {
+            return;
+        }
         self.appended_us.set(now_us());
         let counts: Vec<usize> = gathered.iter().map(|drain| drain.events.len()).collect();
         let (events, waiting): (Vec<_>, Vec<_>) =
             gathered.into_iter().map(|drain| (drain.events, drain.answer)).unzip();
-        let mut appended = match self.handle(Command::Append(Append { events: events.concat() })) {
-            Ok(Reply::Append(seqs)) => Ok(seqs.into_iter()),
-            Ok(_) => Err(Error::Mismatch),
-            Err(error) => Err(error),
-        };
+        let mut appended =
+            match self.handle(Command::Append(Append { events: events.into_iter().flatten().collect() })) {
+                Ok(Reply::Append(seqs)) => Ok(seqs.into_iter()),
+                Ok(_) => Err(Error::Mismatch),
+                Err(error) => Err(error),
+            };
         for (count, waiting) in counts.into_iter().zip(waiting) {
             let answer = match &mut appended {
                 Ok(seqs) => Ok(Reply::Append(seqs.by_ref().take(count).collect())),
@@ -278,8 +289,11 @@ impl Inner {
     }
 
     fn backfill(self: &Rc<Self>, socket: WebSocket, mut subscriber: Subscriber) {
-        self.backfilling.borrow_mut().insert(subscriber.number);
         self.alarm.ring_in(&self.state, BACKFILL_ALARM_US);
+        if self.backfilling.borrow().len() >= BACKFILLS_MAX {
+            return; // Its attachment says that it waits.
+        }
+        self.backfilling.borrow_mut().insert(subscriber.number);
         let object = Rc::clone(self);
         self.state.wait_until(async move {
             while let Some(cursor) = subscriber.behind {
@@ -299,6 +313,7 @@ impl Inner {
                 }
             }
             object.backfilling.borrow_mut().remove(&subscriber.number);
+            object.resume_backfills();
         });
     }
 
