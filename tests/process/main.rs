@@ -13,6 +13,7 @@ mod crash;
 mod deletion;
 mod firehose;
 mod interop;
+mod strangers;
 mod transfer;
 
 use std::path::Path;
