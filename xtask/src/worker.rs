@@ -83,7 +83,7 @@ impl Places {
         let mut build = Command::new(self.tools.join("bin/worker-build"));
         build.current_dir(&self.worker).args(["--profile", "worker", "--out-dir", out]);
         if testing {
-            build.args(["--no-opt", "--features", "testing"]);
+            build.args(["--features", "testing"]);
         }
         build
             .env("PATH", path)
