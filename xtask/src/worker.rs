@@ -22,7 +22,7 @@ const COMPRESSED_BYTES_MAX: u64 = 1_500_000;
 pub(crate) enum Task {
     /// Builds worker/build, which `wrangler deploy` uploads, and checks its size.
     Build {
-        /// Builds worker/build/testing, with what the conformance tests need.
+        /// Builds worker/build-testing, with what the conformance tests need.
         #[arg(long)]
         testing: bool,
     },
@@ -79,7 +79,7 @@ impl Places {
         let mut path = std::ffi::OsString::from(&bin);
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
-        let out = if testing { "build/testing" } else { "build" };
+        let out = if testing { "build-testing" } else { "build" };
         let mut build = Command::new(self.tools.join("bin/worker-build"));
         build.current_dir(&self.worker).args(["--profile", "worker", "--out-dir", out]);
         if testing {
@@ -180,7 +180,7 @@ impl Places {
     }
 
     fn test(&self) -> Result<()> {
-        for built in ["build/index_bg.wasm", "build/testing/index_bg.wasm"] {
+        for built in ["build/index_bg.wasm", "build-testing/index_bg.wasm"] {
             if !self.worker.join(built).exists() {
                 bail!("worker/{built} is not there: run `cargo xtask worker test` without --no-build");
             }
