@@ -23,6 +23,7 @@
 //! | [`mod@seam`] [`store`] [`mod@env`] | what goes between edge and cell, cell and database, world and cell |
 //! | [`mod@host`] | the only modules that do IO; `host/native/` is the server on one machine, `host/worker/` the one on Cloudflare |
 //! | [`config`], `main.rs`, `cli/` | settings in three equal forms; the `zap` command, which belongs to the binary alone |
+//! | `testing` | only with the feature of that name: a cell driven step by step, for comparing hosts |
 //!
 //! Beside `src/`: `repo-mst/` (tree, commits, CAR), `codegen/` (`lexicons/` into `src/lexicon/generated/` and
 //! `docs/lexicons.md`), `migrations/` (by cell), `tests/process/` (a real server on either host: kill -9, canaries, real
