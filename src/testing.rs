@@ -43,6 +43,17 @@ pub enum Step {
     Sql,
 }
 
+/// What a sequencer does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// It takes no command and answers none.
+    Deaf,
+    /// It does what it is asked and does not answer.
+    Mute,
+}
+
 /// A cell on any host.
 pub struct Driven {
     kind: Kind,

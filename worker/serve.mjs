@@ -1,21 +1,24 @@
-// Runs the Worker in one workerd, as wrangler's configuration describes it: `node serve.mjs CONFIG PORT FOLDER [NAME=VALUE...]`.
+// Runs the Worker in one workerd, as wrangler.toml describes it: `node serve.mjs BUILD PORT FOLDER [NAME=VALUE]... [OBJECT:CLASS]...`.
+// BUILD is the folder with the module; OBJECT:CLASS binds an object to another class than wrangler.toml does.
 // `wrangler dev` would do, but puts a second workerd in front as a proxy, which costs more than the Worker itself.
 import { readFileSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { resolve } from "node:path";
 import { Miniflare } from "miniflare";
 import { unstable_getMiniflareWorkerOptions as workerOptions } from "wrangler";
 
-const [config, port, folder, ...vars] = process.argv.slice(2);
-const { main, workerOptions: options } = workerOptions(config);
-const build = dirname(resolve(main));
+const [build, port, folder, ...rest] = process.argv.slice(2);
+const { workerOptions: options } = workerOptions("wrangler.toml");
+const [classes, vars] = [/^[A-Z]+:/, /^\w+=/].map((form) => rest.filter((text) => form.test(text)));
+const objects = classes.map((text) => text.split(":")).map(([name, className]) => [name, { className, useSQLite: true }]);
 const module = (type, name) => ({ type, path: resolve(build, name), contents: readFileSync(resolve(build, name)) });
 
 const started = performance.now();
 const runtime = new Miniflare({
   ...options,
-  modulesRoot: build,
+  modulesRoot: resolve(build),
   modules: [module("ESModule", "index.js"), module("CompiledWasm", "index_bg.wasm")],
   bindings: { ...options.bindings, ...Object.fromEntries(vars.map((text) => text.split(/=(.*)/s, 2))) },
+  durableObjects: { ...options.durableObjects, ...Object.fromEntries(objects) },
   host: "127.0.0.1",
   port: Number(port),
   cf: false,

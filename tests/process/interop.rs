@@ -21,7 +21,7 @@ async fn real_clients_are_content() {
     command
         .args(["--test", "--test-timeout=120000", "api.test.mjs", "repo.test.mjs", "sync.test.mjs"])
         .current_dir(folder)
-        .env("ZAP_URL", format!("http://{}", zap.host()))
+        .env("ZAP_URL", format!("http://{}", zap.authority()))
         .env("ZAP_PLC_URL", format!("http://{}", zap.plc_address))
         .env("ZAP_ADMIN_TOKEN", ADMIN_TOKEN);
     let done = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();

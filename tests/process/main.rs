@@ -13,23 +13,27 @@ mod crash;
 mod deletion;
 mod firehose;
 mod interop;
+mod peers;
 mod strangers;
 mod transfer;
 
 use std::path::Path;
 
-use harness::{Host, Zap};
+use harness::{Build, Host, Zap};
 use tempfile::TempDir;
+
+fn host(log_filter: &str) -> Host {
+    match std::env::var_os("ZAP_TEST_WORKER") {
+        Some(folder) => Host::Worker(folder.into(), Build::Deployed),
+        None => Host::Native(log_filter.to_owned()),
+    }
+}
 
 /// A server on a data folder of its own, which goes when the returned folder is dropped. With `ZAP_TEST_WORKER`, the
 /// folder of a built Worker, it is that: one suite for both hosts.
 async fn start(log_filter: &str) -> (TempDir, Zap) {
-    let host = match std::env::var_os("ZAP_TEST_WORKER") {
-        Some(folder) => Host::Worker(Path::new(&folder).join("wrangler.toml")),
-        None => Host::Native(log_filter.to_owned()),
-    };
     let folder = tempfile::tempdir().unwrap();
-    let zap = Zap::start(Path::new(env!("CARGO_BIN_EXE_zap")), folder.path(), host).await;
+    let zap = Zap::start(Path::new(env!("CARGO_BIN_EXE_zap")), folder.path(), host(log_filter)).await;
     let zap = zap.unwrap_or_else(|error| {
         let log = std::fs::read_to_string(folder.path().join("server.log")).unwrap_or_default();
         panic!("{error:#}\n{log}")

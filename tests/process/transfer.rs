@@ -98,7 +98,7 @@ async fn journey(from: &Zap, to: &Zap, agent: &Account, picture: &str, folder: &
     let again = run(to.command().args(["import", path])).await;
     assert_eq!(again["root"], before["cid"], "who lost the last answer asks again");
     let document = Client::new(to.plc_address).get(&format!("/{did}"), None).await.unwrap().ok().unwrap();
-    assert_eq!(document["service"][0]["serviceEndpoint"], format!("http://{}", to.host()));
+    assert_eq!(document["service"][0]["serviceEndpoint"], format!("http://{}", to.authority()));
     let verified = run(to.command().args(["repo", "verify", did])).await;
     assert_eq!((&verified["verified"], &verified["repo"]["commit"]), (&json!(true), &before["cid"]));
     let recalled = run(to.command().args(["recall", "mover", "lamp"])).await;

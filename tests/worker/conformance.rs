@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use harness::{Client, Zap};
+use harness::{Build, Client, Zap};
 use hyper::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -43,7 +43,7 @@ impl Both {
             database: Database::open(&folder.path().join("cell.sqlite"), Durability::Full).unwrap(),
             here: Driven::new(kind),
             there: zap.client(),
-            path: format!("/testing/{name}"),
+            path: format!("/testing/TESTING/{name}"),
             now_us: START_US,
             steps: 0,
             _folder: folder,
@@ -139,7 +139,7 @@ fn memory(number: usize) -> Remember {
 /// What breaks: an agent that moves between hosts finds other data, or is answered otherwise.
 #[tokio::test]
 async fn an_agents_cell_is_the_same_on_both_hosts() {
-    let Some((_folder, zap)) = super::start("wrangler.testing.toml").await else { return };
+    let Some((_folder, zap)) = super::start(Build::Testing).await else { return };
     let mut both = Both::new(&zap, Kind::Agent, "agent");
     assert!(both.ask::<_, Agents>(GetHead {}).await.is_err(), "there is no repo yet");
     let signing_key = ByteBuf::from(SigningKey::from_bytes(&[5; 32]).unwrap().to_bytes().to_vec());
@@ -271,7 +271,7 @@ async fn events(zap: &Zap, agent: &mut Both) {
 /// What breaks: a statement at the edge does one thing here and another there.
 #[tokio::test]
 async fn odd_statements_are_answered_alike() {
-    let Some((_folder, zap)) = super::start("wrangler.testing.toml").await else { return };
+    let Some((_folder, zap)) = super::start(Build::Testing).await else { return };
     let mut both = Both::new(&zap, Kind::Agent, "odd");
     let answer = both.run("odd statements", Step::Sql).await;
     eprintln!("{}", String::from_utf8_lossy(&answer));
@@ -280,7 +280,7 @@ async fn odd_statements_are_answered_alike() {
 /// What breaks: the network's directory after a move of the whole network.
 #[tokio::test]
 async fn the_directorys_cell_is_the_same_on_both_hosts() {
-    let Some((_folder, zap)) = super::start("wrangler.testing.toml").await else { return };
+    let Some((_folder, zap)) = super::start(Build::Testing).await else { return };
     let mut both = Both::new(&zap, Kind::Directory, "directory");
     directory_script::run(&mut both).await;
     both.run("dump", Step::Dump).await;
@@ -289,7 +289,7 @@ async fn the_directorys_cell_is_the_same_on_both_hosts() {
 /// What breaks: the bill. The rows of one createRecord grow with the height of the tree, not with the repo.
 #[tokio::test]
 async fn a_record_costs_few_rows() {
-    let Some((_folder, zap)) = super::start("wrangler.testing.toml").await else { return };
+    let Some((_folder, zap)) = super::start(Build::Testing).await else { return };
     let mut both = Both::new(&zap, Kind::Agent, "rows");
     let signing_key = ByteBuf::from(vec![5; 32]);
     let new = CreateRepo { did: DID.to_owned(), handle: "alice.test".to_owned(), signing_key, active: true };

@@ -12,21 +12,23 @@
 
 mod conformance;
 mod directory_script;
+mod faults;
 mod hibernation;
+mod stream;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use harness::{Host, Zap};
+use harness::{Build, Host, Zap};
 use tempfile::TempDir;
 
-/// The Worker with this configuration, on a folder of its own; `None` where there is none to test.
-async fn start(configuration: &str) -> Option<(TempDir, Zap)> {
+/// The Worker, on a folder of its own; `None` where there is none to test.
+async fn start(build: Build) -> Option<(TempDir, Zap)> {
     let Some(worker) = std::env::var_os("ZAP_TEST_WORKER") else {
         eprintln!("SKIPPED: `cargo xtask worker test` runs this");
         return None;
     };
     let folder = tempfile::tempdir().unwrap();
-    let host = Host::Worker(PathBuf::from(worker).join(configuration));
+    let host = Host::Worker(worker.into(), build);
     let zap = Zap::start(Path::new(env!("CARGO_BIN_EXE_zap")), folder.path(), host).await;
     let zap = zap.unwrap_or_else(|error| {
         let log = std::fs::read_to_string(folder.path().join("server.log")).unwrap_or_default();

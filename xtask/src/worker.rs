@@ -161,7 +161,7 @@ impl Places {
         fs::create_dir_all(&data)?;
         let binary = self.target.join("release/zap");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let host = harness::Host::Worker(self.worker.join("wrangler.toml"));
+        let host = harness::Host::Worker(self.worker.clone(), harness::Build::Deployed);
         let address = ([127, 0, 0, 1], port).into();
         let server = runtime.block_on(harness::Zap::start_at(&binary, &data, host, address))?;
         println!(

@@ -21,7 +21,7 @@ use super::sql::ObjectSql;
 use super::{blobs, now_us, system_random};
 use crate::agent::{self, Agent, Command, Error, ExpireBlobs, OutboxRow, PendingOutbox, Reply};
 use crate::host::HostError;
-use crate::limits::{BLOB_UNREFERENCED_SECONDS, OUTBOX_BATCH_MAX};
+use crate::limits::{BLOB_UNREFERENCED_SECONDS, OUTBOX_BATCH_BYTES_MAX, OUTBOX_BATCH_MAX};
 use crate::repo::export::{Export, Replaced};
 use crate::sequencer::{self, Append, OutboxEvent};
 use crate::store::query_first;
@@ -31,7 +31,7 @@ const OUTBOX_ALARM_US: i64 = 10_000_000;
 /// At least this long between two drains: a busy agent's events go out together, one alone goes out at once.
 const DRAIN_PAUSE_US: i64 = 50_000;
 /// The longest the sequencer may take.
-const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Blobs let go in one transaction, and from the bucket in one request.
 const BLOBS_PAGE: u32 = 100;
 /// Pages of them in one alarm.
@@ -61,14 +61,32 @@ struct Inner {
     /// Held by the one drain that runs.
     turn: Mutex<()>,
     drained_us: Cell<i64>,
-    /// The newest outbox id there may be; not known before the first drain.
-    emitted: Cell<i64>,
+    unsent: RefCell<Unsent>,
     /// The newest outbox id that the sequencer has.
     sent: Cell<i64>,
 }
 
 /// An export, or why it can't be finished.
 type Running = Result<Export, Error>;
+
+/// The events that the sequencer does not have, so that a drain need not read back what was just written.
+enum Unsent {
+    /// Only the database knows: after an earlier life of the object, or when they became too many to hold.
+    Stored,
+    /// These, oldest first; they fit into one batch.
+    Held(Vec<OutboxRow>),
+}
+
+impl Unsent {
+    fn hold(&mut self, new: Vec<OutboxRow>) {
+        let Unsent::Held(rows) = self else { return };
+        rows.extend(new);
+        let bytes: usize = rows.iter().map(|row| row.frame.bytes().len()).sum();
+        if rows.len() > OUTBOX_BATCH_MAX as usize || bytes > OUTBOX_BATCH_BYTES_MAX {
+            *self = Unsent::Stored;
+        }
+    }
+}
 
 impl DurableObject for AgentObject {
     fn new(state: State, env: Env) -> Self {
@@ -86,7 +104,7 @@ impl DurableObject for AgentObject {
                 did: RefCell::default(),
                 turn: Mutex::new(()),
                 drained_us: Cell::new(0),
-                emitted: Cell::new(i64::MAX),
+                unsent: RefCell::new(Unsent::Stored),
                 sent: Cell::new(0),
             }),
         }
@@ -174,8 +192,8 @@ impl Inner {
         cell.keep_replaced(exporting);
         let answer = cell.handle(&self.sql, &mut env, command);
         let effects = cell.take_effects();
-        if let Some(last) = effects.events.last() {
-            self.emitted.set(last.id);
+        if !effects.events.is_empty() {
+            self.unsent.borrow_mut().hold(effects.events);
             self.alarm.ring_in(&self.state, OUTBOX_ALARM_US);
         }
         if keeps_a_blob {
@@ -236,7 +254,7 @@ impl Inner {
 
     /// Whether there may be events that the sequencer does not have.
     fn has_unsent(&self) -> bool {
-        self.emitted.get() > self.sent.get()
+        !matches!(&*self.unsent.borrow(), Unsent::Held(rows) if rows.is_empty())
     }
 
     /// Brings the outbox to the sequencer, in order. One at a time; who comes while one runs is served by it.
@@ -248,24 +266,21 @@ impl Inner {
                 Delay::from(Duration::from_micros(pause_us.unsigned_abs())).await;
             }
             self.drained_us.set(now_us());
-            if let Err(error) = self.send_pending().await {
-                tracing::warn!(%error, "events wait in the outbox for the next try");
-                self.alarm.ring_in(&self.state, OUTBOX_ALARM_US);
-                return;
+            match self.send_pending().await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "events wait in the outbox for the next try");
+                    self.alarm.ring_in(&self.state, OUTBOX_ALARM_US);
+                    return;
+                }
             }
         }
     }
 
-    /// Sends one batch, if there is any.
-    async fn send_pending(&self) -> Result<(), HostError> {
-        let emitted = self.emitted.get();
-        let Some((did, rows)) = self.pending().map_err(super::storage)? else {
-            // Nothing is left of what was emitted before; what came since raised the mark itself.
-            if self.emitted.get() == emitted {
-                self.emitted.set(self.sent.get());
-            }
-            return Ok(());
-        };
+    /// Sends one batch; whether there was one.
+    async fn send_pending(&self) -> Result<bool, HostError> {
+        let Some((did, rows)) = self.pending().map_err(super::storage)? else { return Ok(false) };
         let last = rows.last().map_or(0, |row| row.id);
         let events = rows.into_iter().map(|row| OutboxEvent {
             did: did.clone(),
@@ -284,22 +299,38 @@ impl Inner {
             Either::Right(_) => return Err(HostError::Storage("the sequencer does not answer".to_owned())),
         };
         self.sent.set(last);
+        if let Unsent::Held(rows) = &mut *self.unsent.borrow_mut() {
+            rows.retain(|row| row.id > last);
+        }
         if let Some(cell) = self.cell.borrow_mut().as_mut() {
             cell.outbox_synced(last);
         }
-        Ok(())
+        Ok(true)
     }
 
+    /// The next batch. An outbox that turns out to be empty has all its events held from here on.
     fn pending(&self) -> Result<Option<(String, Vec<OutboxRow>)>, Error> {
-        if !self.exists()? {
+        let mut unsent = self.unsent.borrow_mut();
+        let rows = match &*unsent {
+            Unsent::Held(rows) => rows.clone(),
+            Unsent::Stored => self.stored()?,
+        };
+        if rows.is_empty() {
+            *unsent = Unsent::Held(Vec::new());
             return Ok(None);
         }
-        let did = self.did()?;
+        Ok(self.did()?.map(|did| (did, rows)))
+    }
+
+    fn stored(&self) -> Result<Vec<OutboxRow>, Error> {
+        if !self.exists()? {
+            return Ok(Vec::new());
+        }
         let ask = PendingOutbox { after: self.sent.get(), limit: OUTBOX_BATCH_MAX };
-        let Reply::PendingOutbox(rows) = agent::read(&self.sql, Command::PendingOutbox(ask))? else {
-            return Err(Error::Mismatch);
-        };
-        Ok(did.filter(|_| !rows.is_empty()).map(|did| (did, rows)))
+        match agent::read(&self.sql, Command::PendingOutbox(ask))? {
+            Reply::PendingOutbox(rows) => Ok(rows),
+            _ => Err(Error::Mismatch),
+        }
     }
 
     /// Removes the outbox rows that are safe.
@@ -346,9 +377,8 @@ impl Inner {
         }
         // A drain that runs is waited for, and the rest sent without pauses.
         let _turn = self.turn.lock().await;
-        while self.pending()?.is_some() {
-            self.send_pending().await.map_err(|error| worker::Error::RustError(error.to_string()))?;
-        }
+        let failed = |error: HostError| worker::Error::RustError(error.to_string());
+        while self.send_pending().await.map_err(failed)? {}
         *self.cell.borrow_mut() = None;
         self.state.storage().delete_alarm().await?;
         self.state.storage().delete_all().await?;

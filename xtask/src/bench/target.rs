@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use harness::process::free_address;
-use harness::{Client, Host, Process, Usage, Zap};
+use harness::{Build, Client, Host, Process, Usage, Zap};
 
 /// A server under load. Its processes end when it is dropped.
 pub(crate) struct Target {
@@ -78,7 +78,7 @@ impl Target {
 
     /// Ours in `workerd`, with the object that takes plain inserts (`cargo xtask worker build --testing`).
     pub(crate) async fn worker() -> Result<Self> {
-        let host = Host::Worker(std::path::absolute(root().join("worker/wrangler.testing.toml"))?);
+        let host = Host::Worker(std::path::absolute(root().join("worker"))?, Build::Testing);
         let binary = target_folder()?.join("release/zap");
         let zap = Zap::start(&binary, &fresh_folder("worker")?, host).await?;
         eprintln!("   from its start to its first answer: {} ms", zap.started_in.as_millis());

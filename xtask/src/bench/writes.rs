@@ -68,7 +68,7 @@ impl Bench<'_> {
     pub(super) async fn insert(&mut self) -> Result<()> {
         let done =
             load(&self.target, 2 * ACCOUNTS, Until::Elapsed(self.duration()), async |client, worker, _| {
-                let path = format!("/testing/insert{}", worker % ACCOUNTS);
+                let path = format!("/testing/TESTING/insert{}", worker % ACCOUNTS);
                 client.send(Method::POST, &path, None, None, INSERT.into()).await?.success()
             })
             .await?;

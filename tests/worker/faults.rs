@@ -1,0 +1,106 @@
+//! A runtime that fails as it may: every alarm rings twice, side by side, and once more; the sequencer does not answer.
+
+use std::time::{Duration, Instant};
+
+use harness::zap::{create_account, create_agent};
+use harness::{Build, Client, Conduct, Peer, Zap};
+use zap::testing::Fault;
+
+use super::stream::{commits_until, post, subscribe};
+
+/// The agent gives the sequencer up after ten seconds and tries again by an alarm in ten more.
+const TRIED_AGAIN_WITHIN: Duration = Duration::from_secs(45);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
+/// What the alarms of a signup that was cut short take: one in thirty seconds.
+const RESUMED_WITHIN: Duration = Duration::from_secs(90);
+
+/// What breaks: relays miss what agents wrote while the sequencer was away, or get it twice when its answer was lost.
+#[tokio::test]
+async fn events_come_once_when_the_sequencer_does_not_answer_and_alarms_ring_twice() {
+    let Some((_folder, zap)) = super::start(Build::Faulty).await else { return };
+    let mut client = zap.client();
+    let account = create_account(&mut client, "steady.test").await.unwrap();
+    let mut live = subscribe(&zap, None).await;
+    let mut revs = vec![post(&mut client, &account, "before").await];
+    assert_eq!(commits_until(&mut live, &revs[0]).await, revs);
+    for (round, fault) in [Fault::Deaf, Fault::Mute].into_iter().enumerate() {
+        fail(&mut client, fault).await;
+        let mut sent = Vec::new();
+        for text in ["one", "two", "three"] {
+            let start = Instant::now();
+            sent.push(post(&mut client, &account, text).await);
+            assert!(start.elapsed() < ANSWERED_WITHIN, "{fault:?}: a write waits for the sequencer");
+        }
+        if fault == Fault::Mute {
+            // It has taken the first, at least, and says so only to its subscribers.
+            assert_eq!(commits_until(&mut live, &sent[0]).await, sent[..1]);
+        }
+        logged(&zap, "the sequencer does not answer", round + 1).await;
+        fail(&mut client, Fault::None).await;
+        let rest = if fault == Fault::Mute { &sent[1..] } else { &sent[..] };
+        assert_eq!(commits_until(&mut live, &sent[2]).await, rest, "{fault:?}");
+        revs.extend(sent);
+    }
+    logged(&zap, "an alarm rings twice", 2).await;
+    revs.push(post(&mut client, &account, "after").await);
+    assert_eq!(commits_until(&mut live, &revs[7]).await, revs[7..], "something came twice");
+    // The first is the commit that made the account.
+    let logged = commits_until(&mut subscribe(&zap, Some(0)).await, &revs[7]).await;
+    assert_eq!(logged[1..], revs);
+}
+
+/// What breaks: an account that a stop cut short is made twice, or its handle is lost.
+#[tokio::test]
+async fn a_signup_is_finished_once_though_two_alarms_finish_it() {
+    let Some((_folder, first)) = super::start(Build::Faulty).await else { return };
+    let peer = Peer::start(Conduct::Forward(first.plc_address)).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut zap = first.start_with_plc(folder.path(), first.host.clone(), peer.address).await.unwrap();
+    create_agent(&mut zap.client(), "alice").await.unwrap();
+    peer.behave(Conduct::Silent);
+    let taken = peer.taken();
+    let cut_short = tokio::spawn({
+        let mut client = zap.client();
+        async move { create_agent(&mut client, "bob").await }
+    });
+    while peer.taken() == taken {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    zap.kill().unwrap();
+    cut_short.await.unwrap().unwrap_err();
+    peer.behave(Conduct::Forward(first.plc_address));
+    zap.restart().await.unwrap();
+    let mut live = subscribe(&zap, Some(0)).await;
+    let start = Instant::now();
+    let mut client = zap.client();
+    let bob = loop {
+        let found =
+            client.get("/xrpc/com.atproto.identity.resolveHandle?handle=bob.test", None).await.unwrap();
+        if found.status == 200 {
+            break found.ok().unwrap()["did"].as_str().unwrap().to_owned();
+        }
+        assert!(start.elapsed() < RESUMED_WITHIN, "{found:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    let repos = client.get("/xrpc/com.atproto.sync.listRepos", None).await.unwrap().ok().unwrap();
+    assert_eq!(repos["repos"].as_array().unwrap().len(), 2, "{repos}");
+    let latest = format!("/xrpc/com.atproto.sync.getLatestCommit?did={bob}");
+    let rev = client.get(&latest, None).await.unwrap().ok().unwrap()["rev"].as_str().unwrap().to_owned();
+    assert_eq!(commits_until(&mut live, &rev).await.len(), 2, "one commit for each account");
+}
+
+async fn fail(client: &mut Client, fault: Fault) {
+    let body = serde_ipld_dagcbor::to_vec(&fault).unwrap();
+    let path = "/testing/SEQUENCER/sequencer";
+    let told = client.send(hyper::Method::POST, path, None, None, body.into()).await.unwrap();
+    told.success().unwrap();
+}
+
+/// Waits until the server has logged this so many times.
+async fn logged(zap: &Zap, what: &str, times: usize) {
+    let start = Instant::now();
+    while std::fs::read_to_string(&zap.log).unwrap().matches(what).count() < times {
+        assert!(start.elapsed() < TRIED_AGAIN_WITHIN, "{what} is not in the log {times} times");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
