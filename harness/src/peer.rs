@@ -32,7 +32,7 @@ pub struct Peer {
     pub address: SocketAddr,
     conduct: watch::Sender<Conduct>,
     open: Arc<AtomicUsize>,
-    taken: Arc<AtomicUsize>,
+    unanswered: Arc<AtomicUsize>,
 }
 
 impl Peer {
@@ -44,18 +44,18 @@ impl Peer {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let (sender, receiver) = watch::channel(conduct);
-        let (open, taken) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
-        let counts = (Arc::clone(&open), Arc::clone(&taken));
+        let (open, unanswered) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let counts = (Arc::clone(&open), Arc::clone(&unanswered));
         tokio::spawn(async move {
             let mut until = receiver.clone();
             let accept = async {
                 while let Ok((stream, _)) = listener.accept().await {
                     let (receiver, open) = (receiver.clone(), Arc::clone(&counts.0));
-                    counts.1.fetch_add(1, Ordering::SeqCst);
+                    let unanswered = Arc::clone(&counts.1);
                     open.fetch_add(1, Ordering::SeqCst);
                     tokio::spawn(async move {
                         // However it ends, the other side has gone.
-                        drop(serve(stream, receiver).await);
+                        drop(serve(stream, receiver, &unanswered).await);
                         open.fetch_sub(1, Ordering::SeqCst);
                     });
                 }
@@ -63,7 +63,7 @@ impl Peer {
             let dropped = async { while until.changed().await.is_ok() {} };
             tokio::select! { () = accept => {}, () = dropped => {} }
         });
-        Ok(Self { address, conduct: sender, open, taken })
+        Ok(Self { address, conduct: sender, open, unanswered })
     }
 
     /// Behaves like this from now on, towards those already connected too.
@@ -76,16 +76,20 @@ impl Peer {
         self.open.load(Ordering::SeqCst)
     }
 
-    /// Connections taken so far.
-    pub fn taken(&self) -> usize {
-        self.taken.load(Ordering::SeqCst)
+    /// Requests that got no answer, or not all of one; a long one may count more than once.
+    pub fn unanswered(&self) -> usize {
+        self.unanswered.load(Ordering::SeqCst)
     }
 }
 
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n";
 
 /// Until the other side ends the connection.
-async fn serve(mut stream: TcpStream, mut conduct: watch::Receiver<Conduct>) -> Result<()> {
+async fn serve(
+    mut stream: TcpStream,
+    mut conduct: watch::Receiver<Conduct>,
+    unanswered: &AtomicUsize,
+) -> Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let now = *conduct.borrow_and_update();
@@ -111,13 +115,19 @@ async fn serve(mut stream: TcpStream, mut conduct: watch::Receiver<Conduct>) -> 
                 }
             }
             Conduct::Silent => tokio::select! {
-                read = stream.read(&mut buffer) => if read? == 0 { return Ok(()) },
+                read = stream.read(&mut buffer) => {
+                    if read? == 0 {
+                        return Ok(());
+                    }
+                    unanswered.fetch_add(1, Ordering::SeqCst);
+                }
                 changed = conduct.changed() => changed?,
             },
             Conduct::Dripping | Conduct::Flooding => {
                 if stream.read(&mut buffer).await? == 0 {
                     return Ok(());
                 }
+                unanswered.fetch_add(1, Ordering::SeqCst);
                 stream.write_all(HEAD).await?;
                 let (mut reader, mut writer) = stream.split();
                 let (size, pause) = match now {

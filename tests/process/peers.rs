@@ -23,7 +23,7 @@ async fn a_server_that_does_not_answer_is_given_up() {
         let peer = Peer::start(conduct).await.unwrap();
         let start = Instant::now();
         let asked = tokio::spawn(ask_about(zap.client(), zap.authority(), peer.address.port()));
-        until(|| peer.taken() > 0).await;
+        until(|| peer.unanswered() > 0).await;
         // Who waits for it keeps nobody else waiting.
         post(&mut client, &account).await.ok().unwrap();
         let was_waited_for = !asked.is_finished();

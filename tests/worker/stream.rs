@@ -23,11 +23,11 @@ pub(crate) async fn post(client: &mut Client, account: &Account, text: &str) -> 
     answer.unwrap().ok().unwrap()["commit"]["rev"].as_str().unwrap().to_owned()
 }
 
-/// The revs of commits that come up to this one.
+/// The revs of commits that come up to this one, and what comes along with it.
 pub(crate) async fn commits_until(socket: &mut Subscriber, rev: &str) -> Vec<String> {
     let mut revs = Vec::new();
     let read = async {
-        while revs.last().is_none_or(|last| last != rev) {
+        while !revs.iter().any(|come| come == rev) {
             let frames = socket.next().await.unwrap();
             assert!(!frames.is_empty(), "the server closed the stream");
             for frame in frames {
