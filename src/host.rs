@@ -39,6 +39,14 @@ pub enum HostError {
 /// A stream of body chunks, in order, ending after the first error.
 pub type ByteStream = BoxStream<'static, Result<Bytes, HostError>>;
 
+/// Bytes for a client, as the body of its answer: a host may have a shorter way for them than through the router.
+pub type Download = http::Response<axum::body::Body>;
+
+/// Bytes that have no shorter way.
+pub fn download(chunks: ByteStream) -> Download {
+    Download::new(axum::body::Body::from_stream(chunks))
+}
+
 /// What the edge asks of the world.
 pub trait Host: Send + Sync + 'static {
     /// Asks the agent cell of `did`; a reading command may be answered beside the writer.
@@ -68,7 +76,7 @@ pub trait Host: Send + Sync + 'static {
     fn destroy_agent(&self, did: Did) -> BoxFuture<'_, Result<(), HostError>>;
 
     /// The repo as a CAR, one snapshot of it, in bounded memory; `since` leaves out what an older rev had.
-    fn export(&self, did: Did, since: Option<String>) -> BoxFuture<'_, Result<ByteStream, agent::Error>>;
+    fn export(&self, did: Did, since: Option<String>) -> BoxFuture<'_, Result<Download, agent::Error>>;
 
     /// Keeps a blob until it is referenced or expires; measures and hashes it on the way.
     fn put_blob(
@@ -78,8 +86,8 @@ pub trait Host: Send + Sync + 'static {
         bytes_max: u64,
     ) -> BoxFuture<'_, Result<StoredBlob, PutBlobError>>;
 
-    /// Reads a blob back; `None` when it is not there.
-    fn get_blob(&self, did: Did, cid: String) -> BoxFuture<'_, Result<Option<(u64, ByteStream)>, HostError>>;
+    /// A blob and how many bytes it has; `None` when it is not there.
+    fn get_blob(&self, did: Did, cid: String) -> BoxFuture<'_, Result<Option<(u64, Download)>, HostError>>;
 
     /// Deletes a blob that its cell no longer lists. One that is not there is fine.
     fn delete_blob(&self, did: Did, cid: String) -> BoxFuture<'_, Result<(), HostError>>;

@@ -42,7 +42,7 @@ use self::readers::Readers;
 use self::sequencer::SequencerHandle;
 use self::shard::{ShardHandle, Shared};
 use super::outbound::FetchPolicy;
-use super::{ByteStream, Host, HostError, PutBlobError, StoredBlob};
+use super::{ByteStream, Download, Host, HostError, PutBlobError, StoredBlob, download};
 use crate::config::Config;
 use crate::limits::{EXPORT_CHUNKS_WAITING_MAX, SHARDS};
 use crate::repo::export::Export;
@@ -209,7 +209,7 @@ impl Host for Inner {
         })
     }
 
-    fn export(&self, did: Did, since: Option<String>) -> BoxFuture<'_, Result<ByteStream, agent::Error>> {
+    fn export(&self, did: Did, since: Option<String>) -> BoxFuture<'_, Result<Download, agent::Error>> {
         Box::pin(async move {
             if !self.files.agent(&did).exists() {
                 return Err(agent::Error::NoRepo);
@@ -227,7 +227,7 @@ impl Host for Inner {
             let chunks = futures::stream::unfold(receiver, |mut receiver| async move {
                 receiver.recv().await.map(|chunk| (chunk, receiver))
             });
-            Ok(Box::pin(chunks) as ByteStream)
+            Ok(download(Box::pin(chunks)))
         })
     }
 
@@ -240,8 +240,11 @@ impl Host for Inner {
         Box::pin(async move { self.blobs.put(&did, body, bytes_max).await })
     }
 
-    fn get_blob(&self, did: Did, cid: String) -> BoxFuture<'_, Result<Option<(u64, ByteStream)>, HostError>> {
-        Box::pin(async move { self.blobs.get(&did, &cid).await })
+    fn get_blob(&self, did: Did, cid: String) -> BoxFuture<'_, Result<Option<(u64, Download)>, HostError>> {
+        Box::pin(async move {
+            let found = self.blobs.get(&did, &cid).await?;
+            Ok(found.map(|(bytes, chunks)| (bytes, download(chunks))))
+        })
     }
 
     fn delete_blob(&self, did: Did, cid: String) -> BoxFuture<'_, Result<(), HostError>> {

@@ -13,6 +13,7 @@ mod crash;
 mod deletion;
 mod firehose;
 mod interop;
+mod large_repo;
 mod peers;
 mod strangers;
 mod transfer;

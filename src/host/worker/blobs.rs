@@ -4,13 +4,14 @@
 //! is whole. [`BYTES_MAX`] bounds that.
 
 use bytes::Bytes;
-use futures::{StreamExt, stream};
+use futures::StreamExt;
 use repo_mst::CODEC_RAW;
 use sha2::{Digest, Sha256};
-use worker::send::SendWrapper;
 use worker::{Bucket, Env};
 
-use crate::host::{ByteStream, HostError, PutBlobError, StoredBlob};
+use super::front;
+
+use crate::host::{ByteStream, Download, HostError, PutBlobError, StoredBlob};
 use crate::limits::BLOB_HEAD_BYTES;
 
 /// Bytes of the largest blob on this host: a few at a time in an isolate of 128 MB.
@@ -53,12 +54,12 @@ pub(super) async fn put(
 /// The multihash code of SHA-256.
 const SHA2_256: u64 = 0x12;
 
-pub(super) async fn get(env: &Env, did: &str, cid: &str) -> Result<Option<(u64, ByteStream)>, HostError> {
+pub(super) async fn get(env: &Env, did: &str, cid: &str) -> Result<Option<(u64, Download)>, HostError> {
     let found = bucket(env)?.get(key(did, cid)).execute().await.map_err(super::storage)?;
     let Some(object) = found else { return Ok(None) };
     let bytes = object.size();
     let Some(body) = object.body() else { return Ok(None) };
-    Ok(Some((bytes, byte_stream(body.stream().map_err(super::storage)?))))
+    Ok(Some((bytes, front::download(body.response_body().map_err(super::storage)?))))
 }
 
 /// Deletes these, in one request.
@@ -81,15 +82,4 @@ pub(super) async fn delete_all(env: &Env, did: &str) -> Result<(), HostError> {
         }
         bucket.delete_multiple(keys).await.map_err(super::storage)?;
     }
-}
-
-/// A stream of the runtime as one of ours.
-pub(super) fn byte_stream(chunks: worker::ByteStream) -> ByteStream {
-    stream::unfold(SendWrapper::new(chunks), |mut chunks| {
-        worker::send::SendFuture::new(async move {
-            let chunk = chunks.next().await?;
-            Some((chunk.map(Bytes::from).map_err(super::storage), chunks))
-        })
-    })
-    .boxed()
 }

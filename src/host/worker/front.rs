@@ -8,17 +8,17 @@ use std::sync::Arc;
 
 use axum::body::{Body, HttpBody};
 use axum::response::IntoResponse;
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt, stream};
 use http::header;
 use http_body_util::BodyExt;
 use tower_service::Service;
-use worker::send::SendFuture;
-use worker::{Context, Env, Headers, event};
+use worker::send::{SendFuture, SendWrapper};
+use worker::{Context, Env, Headers, ResponseBody, event};
 
 use super::host::WorkerHost;
 use super::settings::Settings;
 use super::{console, directory, object};
-use crate::host::HostError;
+use crate::host::{Download, HostError};
 use crate::limits::RECORDS_BODY_BYTES_MAX;
 use crate::xrpc::{App, Carrier, Identities, XrpcError, router};
 use crate::{auth, host};
@@ -74,10 +74,22 @@ async fn read(mut request: worker::Request) -> Result<http::Request<Body>, XrpcE
     Ok(read)
 }
 
+/// An answer whose body the runtime brings to the client by itself, without a chunk of it coming through here.
+pub(super) fn download(body: ResponseBody) -> Download {
+    let unread = HostError::Storage("the runtime has this body".to_owned());
+    let mut response = host::download(stream::iter([Err(unread)]).boxed());
+    response.extensions_mut().insert(SendWrapper::new(body));
+    response
+}
+
 /// The router's answer as the runtime takes it; a small one whole, as in [`read`].
-async fn answer(response: http::Response<Body>) -> worker::Result<worker::Response> {
+async fn answer(mut response: http::Response<Body>) -> worker::Result<worker::Response> {
     let length = response.body().size_hint().exact();
-    if length.is_none_or(|length| length == 0 || length > RECORDS_BODY_BYTES_MAX as u64) {
+    // To HEAD, the router has taken the body off.
+    let download = response.extensions_mut().remove::<SendWrapper<ResponseBody>>();
+    let download = download.filter(|_| !response.body().is_end_stream());
+    if download.is_none() && length.is_none_or(|length| length == 0 || length > RECORDS_BODY_BYTES_MAX as u64)
+    {
         return response.try_into();
     }
     let (parts, body) = response.into_parts();
@@ -87,10 +99,13 @@ async fn answer(response: http::Response<Body>) -> worker::Result<worker::Respon
             headers.append(name.as_str(), value)?;
         }
     }
+    let answer = worker::ResponseBuilder::new().with_status(parts.status.as_u16()).with_headers(headers);
+    if let Some(SendWrapper(body)) = download {
+        return Ok(answer.body(body));
+    }
     let failed = |error: axum::Error| worker::Error::RustError(error.to_string());
     let bytes = body.collect().await.map_err(failed)?.to_bytes();
-    let answer = worker::ResponseBuilder::new().with_status(parts.status.as_u16());
-    Ok(answer.with_headers(headers).fixed(bytes.to_vec()))
+    Ok(answer.fixed(bytes.to_vec()))
 }
 
 fn start(env: &Env) -> Result<axum::Router, HostError> {

@@ -16,12 +16,12 @@ use worker::{Env, ObjectNamespace};
 use super::outbound::Outbound;
 use super::settings::Settings;
 use super::{
-    agent as agent_object, blobs, directory as directory_object, object, sequencer as sequencer_object,
+    agent as agent_object, blobs, directory as directory_object, front, object, sequencer as sequencer_object,
 };
 use crate::config::Config;
 use crate::directory::{AccountSummary, GetAccount, Who};
 use crate::host::outbound::FetchPolicy;
-use crate::host::{ByteStream, Host, HostError, PutBlobError, StoredBlob, SubscribeError};
+use crate::host::{ByteStream, Download, Host, HostError, PutBlobError, StoredBlob, SubscribeError};
 use crate::limits::ACCOUNTS_CACHED_MAX;
 use crate::seam::Request;
 use crate::store::SqlError;
@@ -135,7 +135,7 @@ impl Host for WorkerHost {
         SendFuture::new(destroyed).boxed()
     }
 
-    fn export(&self, did: Did, since: Option<String>) -> BoxFuture<'_, Result<ByteStream, agent::Error>> {
+    fn export(&self, did: Did, since: Option<String>) -> BoxFuture<'_, Result<Download, agent::Error>> {
         let exported = async move {
             let failed = |error: HostError| agent::Error::Sql(SqlError::Other(error.to_string()));
             let body = serde_ipld_dagcbor::to_vec(&since)
@@ -143,9 +143,8 @@ impl Host for WorkerHost {
             // Told apart from other failures by asking first: the stream has no room for a typed error.
             self.agent(did.clone(), agent::GetHead {}.into_command()).await?;
             let stub = object::stub(&self.agents, did.as_str()).map_err(failed)?;
-            let mut response = object::call(&stub, agent_object::EXPORT, &body).await.map_err(failed)?;
-            let chunks = response.stream().map_err(|error| failed(super::storage(error)))?;
-            Ok(blobs::byte_stream(chunks))
+            let response = object::call(&stub, agent_object::EXPORT, &body).await.map_err(failed)?;
+            Ok(front::download(response.body().clone()))
         };
         SendFuture::new(exported).boxed()
     }
@@ -159,7 +158,7 @@ impl Host for WorkerHost {
         SendFuture::new(async move { blobs::put(&self.env, did.as_str(), body, bytes_max).await }).boxed()
     }
 
-    fn get_blob(&self, did: Did, cid: String) -> BoxFuture<'_, Result<Option<(u64, ByteStream)>, HostError>> {
+    fn get_blob(&self, did: Did, cid: String) -> BoxFuture<'_, Result<Option<(u64, Download)>, HostError>> {
         SendFuture::new(async move { blobs::get(&self.env, did.as_str(), &cid).await }).boxed()
     }
 

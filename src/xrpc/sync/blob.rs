@@ -1,6 +1,5 @@
 //! Blobs that records refer to: getBlob, listBlobs.
 
-use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, header};
 use serde::{Deserialize, Serialize};
@@ -23,11 +22,11 @@ pub(super) async fn get(context: Context, params: GetParams) -> Result<Response,
     let account = available(&context, AtIdentifier::Did(params.did)).await?;
     let cid = params.cid.into_string();
     let meta = context.agent(&account.did, GetBlobMeta { cid: cid.clone() }).await?.ok_or_else(not_found)?;
-    let (bytes, stream) = context.host.get_blob(account.did, cid.clone()).await?.ok_or_else(not_found)?;
+    let (bytes, mut response) =
+        context.host.get_blob(account.did, cid.clone()).await?.ok_or_else(not_found)?;
     let mime = HeaderValue::from_str(&meta.mime);
     let mime = mime.unwrap_or(HeaderValue::from_static("application/octet-stream"));
     let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{cid}\""));
-    let mut response = Response::new(Body::from_stream(stream));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, mime);
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));

@@ -23,8 +23,7 @@ pub(super) struct GetParams {
 pub(super) async fn get(context: Context, params: GetParams) -> Result<Response, XrpcError> {
     let account = available(&context, AtIdentifier::Did(params.did)).await?;
     let since = params.since.map(|since| since.as_str().to_owned());
-    let stream = context.host.export(account.did, since).await?;
-    Ok(car(Body::from_stream(stream)))
+    Ok(car(context.host.export(account.did, since).await?))
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,7 +48,7 @@ pub(super) async fn get_record(context: Context, params: RecordParams) -> Result
     let account = available(&context, AtIdentifier::Did(params.did)).await?;
     let path = format!("{}/{}", params.collection, params.rkey);
     let proof = context.agent(&account.did, GetRecordProof { path }).await?;
-    Ok(car(Body::from(proof.into_vec())))
+    Ok(car(Response::new(Body::from(proof.into_vec()))))
 }
 
 #[derive(Debug, Deserialize)]
@@ -66,7 +65,7 @@ pub(super) async fn get_blocks(context: Context, params: BlocksParams) -> Result
     let account = available(&context, AtIdentifier::Did(params.did)).await?;
     let cids = params.cids.into_iter().map(CidText::into_string).collect();
     let blocks = context.agent(&account.did, GetBlocks { cids }).await?;
-    Ok(car(Body::from(blocks.into_vec())))
+    Ok(car(Response::new(Body::from(blocks.into_vec()))))
 }
 
 pub(super) async fn get_latest_commit(
@@ -118,8 +117,7 @@ pub(super) async fn get_status(context: Context, params: DidParams) -> Result<Js
     Ok(Json(StatusView { did: account.did, active, status, rev }))
 }
 
-fn car(body: Body) -> Response {
-    let mut response = Response::new(body);
+fn car(mut response: Response) -> Response {
     let value = HeaderValue::from_static("application/vnd.ipld.car");
     response.headers_mut().insert(header::CONTENT_TYPE, value);
     response

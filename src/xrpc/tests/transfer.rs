@@ -1,6 +1,6 @@
 //! Agents between two networks that share a did:plc directory.
 
-use futures::TryStreamExt as _;
+use http_body_util::BodyExt as _;
 use repo_mst::car::{CarLimits, read_all};
 use repo_mst::commit::Commit;
 use repo_mst::{MemoryBlocks, Walk};
@@ -59,8 +59,8 @@ async fn import(world: &World, manifest: &Value, passphrase: &str) -> Answer {
 
 /// The commit's block and all records, as the old host gives them.
 async fn repo(world: &World, did: &str) -> (Vec<u8>, Vec<ImportedRecord>) {
-    let chunks = world.app.host.export(Did::try_from(did).unwrap(), None).await.unwrap();
-    let car = chunks.map_ok(|chunk| chunk.to_vec()).try_concat().await.unwrap();
+    let download = world.app.host.export(Did::try_from(did).unwrap(), None).await.unwrap();
+    let car = download.into_body().collect().await.unwrap().to_bytes();
     let limits = CarLimits { header_bytes: 999, section_bytes: 1 << 20, total_bytes: 1 << 30, blocks: 999 };
     let car = read_all(&car, limits).unwrap();
     let mut blocks = MemoryBlocks::new();
@@ -96,8 +96,8 @@ async fn finish(
     assert_eq!(to.bytes(&path, ADMIN, body).await.ok()["imported"], records.len());
     for blob in decoded(manifest).blobs {
         let (owner, cid) = (Did::try_from(did).unwrap(), blob.cid.0.to_string());
-        let (_, chunks) = from.app.host.get_blob(owner, cid.clone()).await.unwrap().unwrap();
-        let bytes = chunks.map_ok(|chunk| chunk.to_vec()).try_concat().await.unwrap();
+        let (_, download) = from.app.host.get_blob(owner, cid.clone()).await.unwrap().unwrap();
+        let bytes = download.into_body().collect().await.unwrap().to_bytes().to_vec();
         let path = format!("agent.admin.importBlob?did={did}&mime={}", blob.mime);
         assert_eq!(to.bytes(&path, ADMIN, bytes).await.ok(), json!({"cid": cid, "size": blob.size}));
     }

@@ -20,7 +20,9 @@ use crate::data_model::{CODEC_RAW, cid_of_block};
 use crate::directory::{self, AccountSummary, Directory, GetAccount, Who};
 use crate::env::{Env, Network};
 use crate::host::native::sql::Database;
-use crate::host::{ByteStream, Host, HostError, PutBlobError, StoredBlob, SubscribeError};
+use crate::host::{
+    ByteStream, Download, Host, HostError, PutBlobError, StoredBlob, SubscribeError, download,
+};
 use crate::plc;
 use crate::seam::Request as _;
 use crate::sequencer;
@@ -300,7 +302,7 @@ impl Host for Memory {
         async { Ok(()) }.boxed()
     }
 
-    fn export(&self, did: Did, since: Option<String>) -> BoxFuture<'_, Result<ByteStream, agent::Error>> {
+    fn export(&self, did: Did, since: Option<String>) -> BoxFuture<'_, Result<Download, agent::Error>> {
         let cells = self.cells.lock().unwrap();
         let exported = cells.get(&did).ok_or(agent::Error::NoRepo).and_then(|cell| {
             let mut chunks = Vec::new();
@@ -308,7 +310,7 @@ impl Host for Memory {
             while let Some(chunk) = export.next_chunk(&cell.database)? {
                 chunks.push(Ok(Bytes::from(chunk)));
             }
-            Ok(stream::iter(chunks).boxed())
+            Ok(download(stream::iter(chunks).boxed()))
         });
         async move { exported }.boxed()
     }
@@ -336,9 +338,10 @@ impl Host for Memory {
         .boxed()
     }
 
-    fn get_blob(&self, did: Did, cid: String) -> BoxFuture<'_, Result<Option<(u64, ByteStream)>, HostError>> {
+    fn get_blob(&self, did: Did, cid: String) -> BoxFuture<'_, Result<Option<(u64, Download)>, HostError>> {
         let found = self.blobs.lock().unwrap().get(&(did, cid)).cloned();
-        async move { Ok(found.map(|blob| (blob.len() as u64, stream::iter([Ok(blob)]).boxed()))) }.boxed()
+        async move { Ok(found.map(|blob| (blob.len() as u64, download(stream::iter([Ok(blob)]).boxed())))) }
+            .boxed()
     }
 
     fn delete_blob(&self, _: Did, _: String) -> BoxFuture<'_, Result<(), HostError>> {

@@ -1,0 +1,83 @@
+//! A repo that is larger than what a server may hold in memory.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use harness::zap::create_account;
+use harness::{Account, Client, Zap};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const RECORDS: usize = 300;
+const RECORD_BYTES: usize = 480_000;
+/// What the server may take on while it sends the repo, whatever the repo's size: buffers on their way, and in `workerd`
+/// those that its garbage collector has not looked at yet (30 MB were seen, for repos of 96 and of 288 MB).
+const GROWTH_BYTES_MAX: u64 = 64 * 1024 * 1024;
+const READER_RESTS: Duration = Duration::from_secs(3);
+
+/// What breaks: one reader that stops reading, or one large repo, takes the server's memory.
+#[tokio::test]
+async fn a_large_repo_is_sent_at_its_readers_pace_and_held_by_nobody() {
+    let (_folder, zap) = super::start("warn").await;
+    let mut client = zap.client();
+    let account = create_account(&mut client, "large.test").await.unwrap();
+    for _ in 0..RECORDS {
+        write(&mut client, &account).await;
+    }
+    // The same once before, so that buffers and caches that stay have their size.
+    assert!(read(&zap, &account.did, Duration::ZERO).await > RECORDS * RECORD_BYTES);
+    let before = resident(&zap);
+    let most = AtomicU64::new(before);
+    let watching = async {
+        loop {
+            most.fetch_max(resident(&zap), Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let reading = async {
+        tokio::join!(read(&zap, &account.did, READER_RESTS), async {
+            tokio::time::sleep(READER_RESTS / 3).await;
+            // Who writes meanwhile does not wait for the reader.
+            let start = Instant::now();
+            write(&mut client, &account).await;
+            assert!(start.elapsed() < READER_RESTS / 3, "a write took {:?}", start.elapsed());
+        })
+    };
+    let (bytes, ()) = tokio::select! { done = reading => done, () = watching => return };
+    let grown = most.into_inner() - before;
+    eprintln!("while {bytes} bytes were sent, the server grew by {grown} from {before}");
+    assert!(bytes > RECORDS * RECORD_BYTES);
+    assert!(grown < GROWTH_BYTES_MAX, "{grown} bytes more for {bytes} sent");
+}
+
+fn resident(zap: &Zap) -> u64 {
+    zap.usage().unwrap().resident_bytes
+}
+
+async fn write(client: &mut Client, account: &Account) {
+    let record = json!({ "$type": "test.zap.large", "text": "x".repeat(RECORD_BYTES) });
+    let input = json!({ "repo": account.did, "collection": "test.zap.large", "record": record });
+    let answer = client.post("com.atproto.repo.createRecord", Some(&account.authorization), &input).await;
+    answer.unwrap().success().unwrap();
+}
+
+/// Reads the repo, with a rest after its first bytes; how many there were.
+async fn read(zap: &Zap, did: &str, rest: Duration) -> usize {
+    let mut stream = TcpStream::connect(zap.address).await.unwrap();
+    let request = format!(
+        "GET /xrpc/com.atproto.sync.getRepo?did={did} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
+        zap.authority()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut buffer = vec![0; 256 * 1024];
+    let mut bytes = stream.read(&mut buffer).await.unwrap();
+    assert!(buffer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&buffer[..bytes]));
+    tokio::time::sleep(rest).await;
+    loop {
+        match stream.read(&mut buffer).await.unwrap() {
+            0 => return bytes,
+            read => bytes += read,
+        }
+    }
+}
