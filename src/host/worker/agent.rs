@@ -246,8 +246,11 @@ impl Inner {
         Response::from_stream(chunks)
     }
 
-    /// Drains beside the answer that is on its way.
+    /// Drains beside the answer that is on its way, if there is something to send and no drain that will see it.
     fn drain_aside(self: &Rc<Self>) {
+        if !self.has_unsent() || self.turn.try_lock().is_none() {
+            return;
+        }
         let object = Rc::clone(self);
         self.state.wait_until(async move { object.drain().await });
     }
