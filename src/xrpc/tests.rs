@@ -52,6 +52,38 @@ async fn a_signup_that_fails_gives_everything_back() {
 }
 
 #[tokio::test]
+async fn refused_input_is_named() {
+    let world = World::new();
+    let queries = [
+        ("com.atproto.repo.getRecord?repo=a%20b&collection=a.b.c&rkey=self", "repo"),
+        ("com.atproto.repo.getRecord?repo=alice.test&collection=nothing&rkey=self", "collection"),
+        ("com.atproto.repo.getRecord?repo=alice.test&collection=a.b.c", "rkey"),
+        ("com.atproto.repo.listRecords?repo=alice.test&collection=a.b.c&limit=many", "limit"),
+        ("com.atproto.sync.getBlocks?did=did:web:example.com&cids=bafy&cids=nothing", "cids"),
+    ];
+    for (query, name) in queries {
+        let refused = world.get(query, "").await;
+        assert_eq!(refused.error(), (400, "InvalidRequest"), "{query}");
+        let message = refused.body["message"].as_str().unwrap();
+        assert!(message.contains(name), "{query}: {message}");
+    }
+    let alice = world.person("alice").await;
+    let bodies = [
+        (json!({"repo": 5, "collection": "a.b.c", "record": {}}), "repo: "),
+        (json!({"repo": "alice.test", "collection": "nothing", "record": {}}), "collection: "),
+        (json!({"repo": "alice.test", "collection": "a.b.c", "validate": "yes", "record": {}}), "validate: "),
+        (json!({"repo": "alice.test", "record": {}}), "`collection`"),
+    ];
+    for (body, name) in bodies {
+        let refused =
+            world.post("com.atproto.repo.createRecord", &bearer(&alice["accessJwt"]), body.clone()).await;
+        assert_eq!(refused.error(), (400, "InvalidRequest"), "{body}");
+        let message = refused.body["message"].as_str().unwrap();
+        assert!(message.contains(name), "{body}: {message}");
+    }
+}
+
+#[tokio::test]
 async fn signups_are_refused_by_name() {
     let world = World::new();
     world.person("alice").await;
