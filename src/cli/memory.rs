@@ -87,8 +87,8 @@ pub(crate) struct ForgetArgs {
     pub(crate) connection: Connection,
     /// Name, handle or DID of the agent
     agent: String,
-    /// URIs, or keys as `zap memories` shows them
-    #[arg(required = true, value_name = "URI")]
+    /// Keys, as `zap memories` shows them, or at:// URIs
+    #[arg(required = true, value_name = "KEY")]
     uris: Vec<String>,
 }
 

@@ -8,9 +8,8 @@
 //! words (removing also the length of their posting lists); searching costs the postings of the query's words.
 
 use super::Entry;
-use super::words::for_each_word;
+use super::words::query_words;
 use super::{QUERY_WORDS_MAX, RECALL_RESULTS_MAX};
-use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -230,7 +229,7 @@ impl Index {
 
     /// The best matches of `query`, at most [`RECALL_RESULTS_MAX`] of them; equal scores newest first.
     pub fn search(&self, query: &str, filter: &Filter, limit: usize, score_min: u32) -> Vec<Hit> {
-        let words = query_words(query);
+        let words = query_words(query, QUERY_WORDS_MAX);
         let ideal: f32 = words.iter().map(|word| self.rarity(word)).sum();
         let scores = self.score(&words);
         let mut hits: Vec<(u32, &Document, u64)> = (0..)
@@ -243,9 +242,16 @@ impl Index {
                 (score >= score_min && filter.matches(document)).then_some((score, document, matched))
             })
             .collect();
-        let rank = |hit: &(u32, &Document, u64)| Reverse((hit.0, hit.1.created_us, Arc::clone(&hit.1.rkey)));
-        hits.sort_unstable_by_key(rank);
-        hits.truncate(limit.min(RECALL_RESULTS_MAX));
+        fn rank<'a>((score, document, _): &(u32, &'a Document, u64)) -> (u32, i64, &'a str) {
+            (*score, document.created_us, &document.rkey)
+        }
+        let limit = limit.min(RECALL_RESULTS_MAX);
+        if hits.len() > limit {
+            // A common word has thousands of hits: only the best are put in order.
+            hits.select_nth_unstable_by(limit, |one, other| rank(other).cmp(&rank(one)));
+            hits.truncate(limit);
+        }
+        hits.sort_unstable_by(|one, other| rank(other).cmp(&rank(one)));
         hits.into_iter()
             .map(|(score, document, matched)| {
                 let why = words.iter().enumerate().filter(|(at, _)| matched >> at & 1 == 1);
@@ -317,17 +323,6 @@ impl std::fmt::Debug for Index {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Index").field("memories", &self.len()).field("words", &self.words.len()).finish()
     }
-}
-
-/// The query's words, each once.
-fn query_words(query: &str) -> Vec<String> {
-    let mut words: Vec<String> = Vec::new();
-    for_each_word(query, &mut |word| {
-        if words.len() < QUERY_WORDS_MAX && words.iter().all(|known| known != word) {
-            words.push(word.to_owned());
-        }
-    });
-    words
 }
 
 impl<T> Slots<T> {

@@ -4,11 +4,41 @@
 //! in lower case, English plurals in the singular, what follows an apostrophe left out when it is an ending (`'s`, `n't`). Text in ASCII, which most is, takes a path of its
 //! own with the same result. Scripts without spaces give one word a character, which suffices for ranking.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use unicode_segmentation::UnicodeSegmentation as _;
 
 /// Longer words (keys, hashes, encoded data) are found by their beginning.
 const WORD_CHARS_MAX: usize = 48;
 const APOSTROPHES: [char; 2] = ['\'', '\u{2019}'];
+
+/// Words that say nothing of what is looked for: those of Lucene's English list, and what questions are made of.
+const STOP_WORDS: &str = "a an and are as at be but by for if in into is it no not of on or such that the their then there \
+     these they this to was will with \
+     am can could did do does had has have her his how i its me my our she he should we were what when where which who \
+     whom whose why would you your";
+
+/// [`STOP_WORDS`], as the index knows them.
+static STOPPED: LazyLock<HashSet<String>> = LazyLock::new(|| {
+    let mut words = HashSet::new();
+    for_each_word(STOP_WORDS, &mut |word| {
+        words.insert(word.to_owned());
+    });
+    words
+});
+
+/// The words of a query that a memory is found by, each once, `max` at most: stop words only if there are no others.
+pub(super) fn query_words(query: &str, max: usize) -> Vec<String> {
+    let (mut words, mut stopped): (Vec<String>, Vec<String>) = Default::default();
+    for_each_word(query, &mut |word| {
+        let kept = if STOPPED.contains(word) { &mut stopped } else { &mut words };
+        if kept.len() < max && kept.iter().all(|known| known != word) {
+            kept.push(word.to_owned());
+        }
+    });
+    if words.is_empty() { stopped } else { words }
+}
 
 /// Calls `each` with every word of `text`, in order, as the index knows it.
 pub(super) fn for_each_word(text: &str, each: &mut dyn FnMut(&str)) {
@@ -160,6 +190,21 @@ mod tests {
         ] {
             assert_eq!(words(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn queries_are_cut_to_what_is_looked_for() {
+        for (query, expected) in [
+            ("when is a release", &["release"][..]),
+            ("Where's this cat's bed, and whose is it?", &["cat", "bed"]),
+            ("cats and a cat", &["cat"]),
+            ("to be or not to be", &["to", "be", "or", "not"]),
+            ("the who", &["the", "who"]),
+            ("", &[]),
+        ] {
+            assert_eq!(query_words(query, 9), expected, "{query}");
+        }
+        assert_eq!(query_words("one two three", 2), ["one", "two"]);
     }
 
     #[test]

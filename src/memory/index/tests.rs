@@ -30,7 +30,8 @@ fn best_match_comes_first() {
         index(&["the cat sat on the mat", "the dog sat", "the green bird sings", "cat and dog and mat"]);
     let all = Filter::default();
     assert_eq!(found(&index, "bird", &all), ["r3"]);
-    assert_eq!(found(&index, "the cat", &all)[0], "r1");
+    assert_eq!(found(&index, "has the cat sat", &all)[0], "r1");
+    assert_eq!(found(&index, "where is the dog", &all), ["r2", "r4"], "not all that has a `the`");
     assert_eq!(found(&index, "dogs & cats", &all)[0], "r4");
     assert_eq!(found(&index, "unicorn", &all), [""; 0]);
     assert_eq!(found(&index, "", &all), [""; 0]);
