@@ -168,10 +168,11 @@ impl Places {
             "The Worker serves http://localhost:{port}; what it keeps is in {}.\n\
              The admin token is {token}. Try, in another terminal and the same folder:\n\n  \
              export PATH=\"$PWD/target/release:$PATH\"\n  \
-             export ZAP_URL=http://localhost:{port} ZAP_ADMIN_TOKEN={token}\n  \
+             export ZAP_URL=http://localhost:{port} ZAP_PLC_URL=http://{plc} ZAP_ADMIN_TOKEN={token}\n  \
              zap agent create alice\n  zap remember alice \"Tea is at four\"\n  zap recall alice \"when is tea\"\n  \
-             zap firehose --cursor 0\n\nPress Enter to stop.",
+             zap repo verify alice\n  zap firehose --cursor 0\n\nPress Enter to stop.",
             data.display(),
+            plc = server.plc_address,
             token = harness::zap::ADMIN_TOKEN,
         );
         std::io::stdin().read_line(&mut String::new())?;
