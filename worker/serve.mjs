@@ -8,7 +8,10 @@ import { unstable_getMiniflareWorkerOptions as workerOptions } from "wrangler";
 
 const [build, port, folder, ...rest] = process.argv.slice(2);
 const { workerOptions: options } = workerOptions("wrangler.toml");
-const [classes, vars] = [/^[A-Z]+:/, /^\w+=/].map((form) => rest.filter((text) => form.test(text)));
+const forms = [/^[A-Z]+:/, /^\w+=/];
+const unknown = rest.filter((text) => !forms.some((form) => form.test(text)));
+if (unknown.length > 0) throw new Error(`neither NAME=VALUE nor OBJECT:CLASS: ${unknown}`);
+const [classes, vars] = forms.map((form) => rest.filter((text) => form.test(text)));
 const objects = classes.map((text) => text.split(":")).map(([name, className]) => [name, { className, useSQLite: true }]);
 const module = (type, name) => ({ type, path: resolve(build, name), contents: readFileSync(resolve(build, name)) });
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, copy_bidirectional, sink};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -82,68 +82,73 @@ impl Peer {
     }
 }
 
-const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n";
-
-/// Until the other side ends the connection.
+/// Until the other side ends the connection, or the peer is dropped.
 async fn serve(
     mut stream: TcpStream,
     mut conduct: watch::Receiver<Conduct>,
     unanswered: &AtomicUsize,
 ) -> Result<()> {
-    let mut buffer = vec![0; 64 * 1024];
     loop {
         let now = *conduct.borrow_and_update();
-        match now {
-            Conduct::Forward(target) => {
-                let mut server = TcpStream::connect(target).await?;
-                tokio::select! {
-                    ended = copy_bidirectional(&mut stream, &mut server) => { ended?; return Ok(()); }
-                    changed = conduct.changed() => changed?,
-                }
-            }
-            Conduct::Mute(target) => {
-                let mut server = TcpStream::connect(target).await?;
-                let (mut answers, mut requests) = server.split();
-                let (mut reader, _writer) = stream.split();
-                tokio::select! {
-                    ended = tokio::io::copy(&mut reader, &mut requests) => { ended?; return Ok(()); }
-                    // Until the connection ends or the conduct changes, whatever the server does.
-                    changed = async {
-                        drop(tokio::io::copy(&mut answers, &mut tokio::io::sink()).await);
-                        conduct.changed().await
-                    } => changed?,
-                }
-            }
-            Conduct::Silent => tokio::select! {
-                read = stream.read(&mut buffer) => {
-                    if read? == 0 {
-                        return Ok(());
-                    }
-                    unanswered.fetch_add(1, Ordering::SeqCst);
-                }
-                changed = conduct.changed() => changed?,
-            },
-            Conduct::Dripping | Conduct::Flooding => {
-                if stream.read(&mut buffer).await? == 0 {
-                    return Ok(());
-                }
-                unanswered.fetch_add(1, Ordering::SeqCst);
-                stream.write_all(HEAD).await?;
-                let (mut reader, mut writer) = stream.split();
-                let (size, pause) = match now {
-                    Conduct::Dripping => (1, Duration::from_millis(500)),
-                    _ => (64 * 1024, Duration::ZERO),
-                };
-                let spaces = vec![b' '; size];
-                let send = async {
-                    while writer.write_all(&spaces).await.is_ok() {
-                        tokio::time::sleep(pause).await;
-                    }
-                };
-                let ended = async { while reader.read(&mut buffer).await.is_ok_and(|read| read > 0) {} };
-                tokio::select! { () = send => {}, () = ended => {} }
-                return Ok(());
-            }
+        tokio::select! {
+            ended = act(now, &mut stream, unanswered) => return ended,
+            changed = conduct.changed() => changed?,
         }
+    }
+}
+
+async fn act(conduct: Conduct, stream: &mut TcpStream, unanswered: &AtomicUsize) -> Result<()> {
+    if let Conduct::Forward(target) = conduct {
+        copy_bidirectional(stream, &mut TcpStream::connect(target).await?).await?;
+        return Ok(());
+    }
+    let (mut requests, mut answers) = stream.split();
+    match conduct {
+        Conduct::Forward(_) => Ok(()),
+        Conduct::Silent => swallow(&mut requests, sink(), unanswered).await,
+        Conduct::Mute(target) => {
+            let mut server = TcpStream::connect(target).await?;
+            let (mut unheard, taken) = server.split();
+            let hear = async {
+                drop(copy(&mut unheard, &mut sink()).await);
+                std::future::pending().await
+            };
+            tokio::select! { ended = swallow(&mut requests, taken, unanswered) => ended, () = hear => Ok(()) }
+        }
+        Conduct::Dripping => {
+            let drip = endless(&mut answers, 1, Duration::from_millis(500));
+            tokio::select! { ended = swallow(&mut requests, sink(), unanswered) => ended, ended = drip => ended }
+        }
+        Conduct::Flooding => {
+            let flood = endless(&mut answers, 64 * 1024, Duration::ZERO);
+            tokio::select! { ended = swallow(&mut requests, sink(), unanswered) => ended, ended = flood => ended }
+        }
+    }
+}
+
+/// Takes requests, to `to`, until there are no more.
+async fn swallow(
+    requests: &mut (impl AsyncRead + Unpin),
+    mut to: impl AsyncWrite + Unpin,
+    unanswered: &AtomicUsize,
+) -> Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let read = requests.read(&mut buffer).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        unanswered.fetch_add(1, Ordering::SeqCst);
+        to.write_all(buffer.get(..read).unwrap_or_default()).await?;
+    }
+}
+
+/// Answers with a body without an end. Does not wait for the request: who asked reads it anyway.
+async fn endless(answers: &mut (impl AsyncWrite + Unpin), size: usize, pause: Duration) -> Result<()> {
+    answers.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n").await?;
+    let spaces = vec![b' '; size];
+    loop {
+        answers.write_all(&spaces).await?;
+        tokio::time::sleep(pause).await;
     }
 }

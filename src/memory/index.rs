@@ -1,7 +1,7 @@
 //! The index: words to memories, ranked by BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009).
 //!
 //! Scores are integers from 0 to 1000: the share that a memory reaches of what one saturated with every word of the query
-//! would, words weighed by their rarity here. So scores of different queries compare, a word that no memory has costs
+//! would (stop words aside), words weighed by their rarity here. So scores of different queries compare, a word that no memory has costs
 //! points, and a memory that holds all words of a short query once stands at about 600.
 //!
 //! All in memory, for one agent: postings of 8 bytes, words once, no text. Inserting and removing cost the memory's own

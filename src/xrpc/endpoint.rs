@@ -105,8 +105,8 @@ impl Endpoint {
             let handler = Arc::clone(&handler);
             async move {
                 let body = read_json_body(request, bytes_max).await?;
-                let input = serde_json::from_slice(&body).map_err(|_| {
-                    let why = refusal::<I>(&mut serde_json::Deserializer::from_slice(&body));
+                let input = serde_json::from_slice(&body).map_err(|error| {
+                    let why = refusal::<I>(&mut serde_json::Deserializer::from_slice(&body), &error);
                     XrpcError::invalid(format!("Invalid input: {why}"))
                 })?;
                 handler(context, input).await?.into_output()
@@ -230,18 +230,21 @@ impl Dispatcher {
 /// # Errors
 /// `InvalidRequest`, naming the parameter.
 pub fn parse_params<P: DeserializeOwned>(query: &str) -> Result<P, XrpcError> {
-    serde_html_form::from_str(query).map_err(|_| {
-        let why = refusal::<P>(serde_html_form::Deserializer::from_bytes(query.as_bytes()));
+    serde_html_form::from_str(query).map_err(|error| {
+        let why = refusal::<P>(serde_html_form::Deserializer::from_bytes(query.as_bytes()), &error);
         XrpcError::invalid(format!("Invalid parameters: {why}"))
     })
 }
 
 /// What is wrong with an input, after the name it is wrong at. Reads it once more, so that only a refusal pays for that.
-fn refusal<'de, T: serde::Deserialize<'de>>(input: impl serde::Deserializer<'de>) -> String {
+fn refusal<'de, T: serde::Deserialize<'de>>(
+    input: impl serde::Deserializer<'de>,
+    first: &dyn std::error::Error,
+) -> String {
     match serde_path_to_error::deserialize::<_, T>(input) {
         Err(error) => error.to_string(),
-        // Then it was what follows the value.
-        Ok(_) => "there is more than one value".to_owned(),
+        // Nothing is wrong but what follows it.
+        Ok(_) => first.to_string(),
     }
 }
 

@@ -21,7 +21,7 @@ use super::sql::ObjectSql;
 use super::{blobs, now_us, system_random};
 use crate::agent::{self, Agent, Command, Error, ExpireBlobs, OutboxRow, PendingOutbox, Reply};
 use crate::host::HostError;
-use crate::limits::{BLOB_UNREFERENCED_SECONDS, OUTBOX_BATCH_BYTES_MAX, OUTBOX_BATCH_MAX};
+use crate::limits::{BLOB_UNREFERENCED_SECONDS, OUTBOX_BATCH_MAX};
 use crate::repo::export::{Export, Replaced};
 use crate::sequencer::{self, Append, OutboxEvent};
 use crate::store::query_first;
@@ -30,6 +30,8 @@ use crate::store::query_first;
 const OUTBOX_ALARM_US: i64 = 10_000_000;
 /// At least this long between two drains: a busy agent's events go out together, one alone goes out at once.
 const DRAIN_PAUSE_US: i64 = 50_000;
+/// Bytes of events held in memory: an isolate has many agents, and a batch on its way is copied some times.
+const HELD_BYTES_MAX: usize = 256 * 1024;
 /// The longest the sequencer may take.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Blobs let go in one transaction, and from the bucket in one request.
@@ -61,6 +63,8 @@ struct Inner {
     /// Held by the one drain that runs.
     turn: Mutex<()>,
     drained_us: Cell<i64>,
+    /// Until then only the alarm drains: a sequencer that failed is not asked again by every command.
+    resting_us: Cell<i64>,
     unsent: RefCell<Unsent>,
     /// The newest outbox id that the sequencer has.
     sent: Cell<i64>,
@@ -73,7 +77,7 @@ type Running = Result<Export, Error>;
 enum Unsent {
     /// Only the database knows: after an earlier life of the object, or when they became too many to hold.
     Stored,
-    /// These, oldest first; they fit into one batch.
+    /// These, oldest first; not over [`HELD_BYTES_MAX`] bytes and one batch.
     Held(Vec<OutboxRow>),
 }
 
@@ -82,7 +86,7 @@ impl Unsent {
         let Unsent::Held(rows) = self else { return };
         rows.extend(new);
         let bytes: usize = rows.iter().map(|row| row.frame.bytes().len()).sum();
-        if rows.len() > OUTBOX_BATCH_MAX as usize || bytes > OUTBOX_BATCH_BYTES_MAX {
+        if rows.len() > OUTBOX_BATCH_MAX as usize || bytes > HELD_BYTES_MAX {
             *self = Unsent::Stored;
         }
     }
@@ -104,6 +108,7 @@ impl DurableObject for AgentObject {
                 did: RefCell::default(),
                 turn: Mutex::new(()),
                 drained_us: Cell::new(0),
+                resting_us: Cell::new(0),
                 unsent: RefCell::new(Unsent::Stored),
                 sent: Cell::new(0),
             }),
@@ -248,7 +253,7 @@ impl Inner {
 
     /// Drains beside the answer that is on its way, if there is something to send and no drain that will see it.
     fn drain_aside(self: &Rc<Self>) {
-        if !self.has_unsent() || self.turn.try_lock().is_none() {
+        if !self.has_unsent() || now_us() < self.resting_us.get() || self.turn.try_lock().is_none() {
             return;
         }
         let object = Rc::clone(self);
@@ -274,6 +279,7 @@ impl Inner {
                 Ok(false) => return,
                 Err(error) => {
                     tracing::warn!(%error, "events wait in the outbox for the next try");
+                    self.resting_us.set(now_us() + OUTBOX_ALARM_US);
                     self.alarm.ring_in(&self.state, OUTBOX_ALARM_US);
                     return;
                 }

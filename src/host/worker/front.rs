@@ -85,9 +85,13 @@ pub(super) fn download(body: ResponseBody) -> Download {
 /// The router's answer as the runtime takes it; a small one whole, as in [`read`].
 async fn answer(mut response: http::Response<Body>) -> worker::Result<worker::Response> {
     let length = response.body().size_hint().exact();
-    // To HEAD, the router has taken the body off.
-    let download = response.extensions_mut().remove::<SendWrapper<ResponseBody>>();
-    let download = download.filter(|_| !response.body().is_end_stream());
+    let mut download = response.extensions_mut().remove::<SendWrapper<ResponseBody>>();
+    if response.body().is_end_stream()
+        && let Some(SendWrapper(ResponseBody::Stream(unwanted))) = download.take()
+    {
+        // To HEAD, the router has taken the body off: who sends it is told, and need not hear that it was.
+        let _ = unwanted.cancel();
+    }
     if download.is_none() && length.is_none_or(|length| length == 0 || length > RECORDS_BODY_BYTES_MAX as u64)
     {
         return response.try_into();
