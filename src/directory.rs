@@ -237,8 +237,8 @@ impl Directory {
                 Reply::SignPlcOperation(ByteBuf::from(self.rotation_key.sign(&ask.unsigned)))
             }
 
-            Command::ReadOutbox(ask) => Reply::ReadOutbox(outbox::read(sql, ask.limit)?),
-            Command::ClearOutbox(ask) => Reply::ClearOutbox(outbox::clear(sql, ask.up_to)?),
+            Command::ReadOutbox(ask) => Reply::ReadOutbox(outbox::read(sql, &ask)?),
+            Command::ClearOutbox(ask) => Reply::ClearOutbox(outbox::clear(sql, ask.id)?),
         })
     }
 }

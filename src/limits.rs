@@ -44,6 +44,19 @@ pub const SEALED_BLOB_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// hundred slow downloads hold little memory.
 pub const EXPORT_CHUNK_BYTES: usize = 65_536;
 
+/// Repos exported at a time on one machine, each with a thread; others wait for their turn.
+pub const EXPORTS_MAX: usize = 64;
+
+/// How long who reads an export may take for one chunk: what it holds (a thread, a snapshot of the database) is freed
+/// then.
+pub const EXPORT_READER_SECONDS: u64 = 30;
+
+/// Bytes of records in one page, about: what is over goes into the next page.
+pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of blocks in one answer of getBlocks: it is held in memory, a few times over on a Worker.
+pub const BLOCKS_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Bytes of rows replaced during an export that a host without snapshots holds until it is done: some ten thousand
 /// commits' worth, and little beside a Worker's 128 MB.
 pub const EXPORT_KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -60,6 +60,9 @@ pub enum RepoError {
     /// A block that was asked for is not in the repo.
     #[error("Could not find block: {0}")]
     BlockNotFound(String),
+    /// The blocks that were asked for are over this many bytes.
+    #[error("the blocks are over {0} bytes: ask for fewer at once")]
+    TooMuch(usize),
 }
 
 /// Where a repo stands: its newest commit.

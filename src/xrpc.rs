@@ -37,7 +37,7 @@ pub use admin::aliases;
 pub use endpoint::{Context, Endpoint};
 pub use error::XrpcError;
 pub use identities::Identities;
-pub use notices::{Carrier, Elsewhere};
+pub use notices::{Carried, Carrier, Elsewhere};
 pub use router::router;
 
 /// What every handler has: the host and the network's facts.

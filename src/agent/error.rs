@@ -102,7 +102,9 @@ impl From<RepoError> for Error {
             RepoError::Sql(error) => Error::Sql(error),
             RepoError::InvalidSwap { .. } => Error::InvalidSwap(text),
             RepoError::RecordNotFound(_) => Error::RecordNotFound(text),
-            RepoError::RecordExists(_) | RepoError::InvalidWrites(_) => Error::InvalidWrites(text),
+            RepoError::RecordExists(_) | RepoError::InvalidWrites(_) | RepoError::TooMuch(_) => {
+                Error::InvalidWrites(text)
+            }
             RepoError::BlockNotFound(_) => Error::BlockNotFound(text),
             RepoError::Tree(_) | RepoError::Unproven(_) | RepoError::Damaged(_) => Error::Internal(text),
         }

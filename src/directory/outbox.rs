@@ -45,15 +45,17 @@ pub struct OutboxEntry {
 /// Asks for the oldest entries.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ReadOutbox {
+    /// Those behind this one.
+    pub after: i64,
     /// At most this many.
     pub limit: usize,
 }
 
-/// Removes entries that have arrived.
+/// Removes an entry that has arrived.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClearOutbox {
-    /// This one and all before it.
-    pub up_to: i64,
+    /// Which.
+    pub id: i64,
 }
 
 /// Whether something waits to be carried or finished: for a host that sleeps otherwise.
@@ -74,16 +76,17 @@ pub(super) fn push(sql: &dyn Sql, did: &Did, notice: &Notice) -> Result<(), Erro
     Ok(())
 }
 
-pub(super) fn read(sql: &dyn Sql, limit: usize) -> Result<Vec<OutboxEntry>, Error> {
-    let limit = i64::try_from(limit.min(DIRECTORY_OUTBOX_BATCH_MAX)).unwrap_or(i64::MAX);
-    Ok(query_all(sql, "SELECT id, did, notice FROM outbox ORDER BY id LIMIT ?", &[limit.into()], |row| {
+pub(super) fn read(sql: &dyn Sql, ask: &ReadOutbox) -> Result<Vec<OutboxEntry>, Error> {
+    let limit = i64::try_from(ask.limit.min(DIRECTORY_OUTBOX_BATCH_MAX)).unwrap_or(i64::MAX);
+    let statement = "SELECT id, did, notice FROM outbox WHERE id > ? ORDER BY id LIMIT ?";
+    Ok(query_all(sql, statement, &[ask.after.into(), limit.into()], |row| {
         let notice = serde_ipld_dagcbor::from_slice(row.blob(2)?)
             .map_err(|_| SqlError::Column { column: 2, expected: "a notice".into() })?;
         Ok(OutboxEntry { id: row.integer(0)?, did: read_did(row, 1)?, notice })
     })?)
 }
 
-pub(super) fn clear(sql: &dyn Sql, up_to: i64) -> Result<(), Error> {
-    sql.execute("DELETE FROM outbox WHERE id <= ?", &[up_to.into()])?;
+pub(super) fn clear(sql: &dyn Sql, id: i64) -> Result<(), Error> {
+    sql.execute("DELETE FROM outbox WHERE id = ?", &[id.into()])?;
     Ok(())
 }

@@ -88,8 +88,12 @@ pub(super) fn rotate(sql: &dyn Sql, env: &mut Env<'_>, id: &str) -> Result<Sessi
 }
 
 pub(super) fn close(sql: &dyn Sql, id: &str) -> Result<(), Error> {
-    // The predecessor in its grace period would bring the successor back, so it goes too.
-    sql.execute("DELETE FROM session WHERE id = ? OR next_id = ?", &[id.into(), id.into()])?;
+    // Predecessors in their grace period would bring it back, one after the other, so they go too.
+    sql.execute(
+        "WITH RECURSIVE line (id) AS (SELECT ? UNION SELECT session.id FROM session JOIN line ON next_id = line.id) \
+         DELETE FROM session WHERE id IN (SELECT id FROM line)",
+        &[id.into()],
+    )?;
     Ok(())
 }
 
@@ -208,6 +212,23 @@ mod tests {
         cell.ask(CloseSession { id: second.id.clone() }).unwrap();
         assert_eq!(cell.ask(RotateSession { id: second.id }), Err(Error::TokenRevoked));
         assert_eq!(cell.ask(RotateSession { id: first.id }), Err(Error::TokenRevoked));
+        assert!(cell.ask(RotateSession { id: other.id }).is_ok());
+    }
+
+    #[test]
+    fn a_closed_session_does_not_come_back_through_those_before_its_predecessor() {
+        let mut cell = Cell::new();
+        let did = cell.person("alice.test", "alice@example.com");
+        let mut line = vec![open(&mut cell, &did).id];
+        for _ in 0..3 {
+            let last = line.last().unwrap().clone();
+            line.push(cell.ask(RotateSession { id: last }).unwrap().id);
+        }
+        let other = open(&mut cell, &did);
+        cell.ask(CloseSession { id: line[3].clone() }).unwrap();
+        for id in line {
+            assert_eq!(cell.ask(RotateSession { id }), Err(Error::TokenRevoked));
+        }
         assert!(cell.ask(RotateSession { id: other.id }).is_ok());
     }
 

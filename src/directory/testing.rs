@@ -68,9 +68,9 @@ impl Cell {
 
     /// Reads and clears the outbox.
     pub(super) fn drain(&mut self) -> Vec<(Did, Notice)> {
-        let entries = self.ask(ReadOutbox { limit: 100 }).unwrap();
-        if let Some(last) = entries.last() {
-            self.ask(ClearOutbox { up_to: last.id }).unwrap();
+        let entries = self.ask(ReadOutbox { after: 0, limit: 100 }).unwrap();
+        for entry in &entries {
+            self.ask(ClearOutbox { id: entry.id }).unwrap();
         }
         entries.into_iter().map(|entry| (entry.did, entry.notice)).collect()
     }

@@ -28,10 +28,12 @@ mod upkeep;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use rand_core::Rng;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::blobs::Blobs;
 use self::directory::DirectoryHandle;
@@ -44,7 +46,7 @@ use self::shard::{ShardHandle, Shared};
 use super::outbound::FetchPolicy;
 use super::{ByteStream, Download, Host, HostError, PutBlobError, StoredBlob, download};
 use crate::config::Config;
-use crate::limits::{EXPORT_CHUNKS_WAITING_MAX, SHARDS};
+use crate::limits::{EXPORT_CHUNKS_WAITING_MAX, EXPORT_READER_SECONDS, EXPORTS_MAX, SHARDS};
 use crate::repo::export::Export;
 use crate::store::SqlError;
 use crate::syntax::{AtIdentifier, Did, Handle};
@@ -63,6 +65,8 @@ struct Inner {
     files: Files,
     shards: std::sync::RwLock<Vec<ShardHandle>>,
     readers: Arc<Readers>,
+    /// Turns of those who export a repo.
+    exports: Arc<Semaphore>,
     directory: std::sync::RwLock<Option<Arc<DirectoryHandle>>>,
     sequencer: SequencerHandle,
     blobs: Blobs,
@@ -96,6 +100,7 @@ impl NativeHost {
         let inner = Arc::new(Inner {
             shards: std::sync::RwLock::new(shards.collect::<Result<_, _>>().map_err(storage)?),
             readers: Arc::default(),
+            exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             directory: std::sync::RwLock::new(Some(Arc::new(directory))),
             sequencer,
             blobs: Blobs::open(&config.data)?,
@@ -214,19 +219,33 @@ impl Host for Inner {
             if !self.files.agent(&did).exists() {
                 return Err(agent::Error::NoRepo);
             }
-            let (sender, receiver) = tokio::sync::mpsc::channel(EXPORT_CHUNKS_WAITING_MAX);
+            let turn = Arc::clone(&self.exports).acquire_owned().await;
+            let turn = turn.map_err(|_| SqlError::Other("the server stops".to_owned()))?;
+            let (sender, receiver) = mpsc::channel(EXPORT_CHUNKS_WAITING_MAX);
             let (readers, files) = (Arc::clone(&self.readers), self.files.clone());
+            let (done, outcome) = oneshot::channel();
+            let runtime = tokio::runtime::Handle::current();
             tokio::task::spawn_blocking(move || {
-                let exported = readers
-                    .read(&files, &did, |database| export_snapshot(database, since.as_deref(), &sender));
-                if let Err(error) = exported {
-                    // An error means that the client has gone, which is how most exports fail.
-                    let _ = sender.blocking_send(Err(HostError::Storage(error.to_string())));
-                }
+                let _turn = turn;
+                let send = |chunk| {
+                    let sent = sender.send_timeout(chunk, Duration::from_secs(EXPORT_READER_SECONDS));
+                    runtime.block_on(sent).map_err(|_| SqlError::Other("the client has gone".to_owned()))
+                };
+                let exported =
+                    readers.read(&files, &did, |database| export_snapshot(database, since.as_deref(), &send));
+                // An error means that the client has gone, which is how most exports fail.
+                let _ = done.send(exported.map_err(storage));
             });
-            let chunks = futures::stream::unfold(receiver, |mut receiver| async move {
-                receiver.recv().await.map(|chunk| (chunk, receiver))
-            });
+            // The last chunk is followed by how it went: an export that was given up must not look like a whole one.
+            let chunks =
+                futures::stream::unfold((receiver, Some(outcome)), |(mut receiver, outcome)| async {
+                    if let Some(chunk) = receiver.recv().await {
+                        return Some((Ok(chunk), (receiver, outcome)));
+                    }
+                    let cut = || Err(HostError::Storage("the export was cut short".to_owned()));
+                    let outcome = outcome?.await.unwrap_or_else(|_| cut());
+                    outcome.err().map(|error| (Err(error), (receiver, None)))
+                });
             Ok(download(Box::pin(chunks)))
         })
     }
@@ -296,13 +315,12 @@ impl Host for Inner {
 fn export_snapshot(
     database: &sql::Database,
     since: Option<&str>,
-    sender: &tokio::sync::mpsc::Sender<Result<Bytes, HostError>>,
+    send: &dyn Fn(Bytes) -> Result<(), SqlError>,
 ) -> Result<(), agent::Error> {
     database.snapshot(|| {
         let mut export = Export::begin(database, since)?;
         while let Some(chunk) = export.next_chunk(database)? {
-            let gone = |_| SqlError::Other("the client has gone".to_owned());
-            sender.blocking_send(Ok(Bytes::from(chunk))).map_err(gone)?;
+            send(Bytes::from(chunk))?;
         }
         Ok(())
     })

@@ -1,11 +1,14 @@
 //! Reading a repo: records, pages, proofs and blocks. Needs no writer; any connection serves.
 
+use std::collections::HashSet;
+
 use cid::Cid;
 use repo_mst::{BlockStore, Tree, car};
 
 use super::{Head, Nodes, RepoError, read_cid};
 use crate::agent::{ListRecords, ListedRecord, Record};
-use crate::store::{Sql, SqlError, Value, query_all, query_first};
+use crate::limits::{BLOCKS_BYTES_MAX, PAGE_BYTES_MAX};
+use crate::store::{Sql, SqlError, Value, query_first};
 
 /// One record by path, any version or this one.
 ///
@@ -21,7 +24,7 @@ pub fn record(sql: &dyn Sql, path: &str, only: Option<&str>) -> Result<Option<Re
     Ok((only.is_none_or(|only| only == cid)).then(|| Record { cid, block: block.into() }))
 }
 
-/// One page of a collection.
+/// One page of a collection; shorter than asked for when its records come to [`PAGE_BYTES_MAX`].
 ///
 /// # Errors
 /// [`RepoError::Sql`].
@@ -42,15 +45,26 @@ pub fn page(sql: &dyn Sql, wanted: &ListRecords) -> Result<Vec<ListedRecord>, Re
         ),
     };
     let params = [Value::Text(&low), Value::Text(&high), Value::Integer(i64::from(wanted.limit))];
-    Ok(query_all(sql, statement, &params, |row| {
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    let read = sql.query(statement, &params, &mut |row| {
+        if bytes >= PAGE_BYTES_MAX {
+            return Err(SqlError::Other("the page is full".to_owned()));
+        }
         let cid = Cid::read_bytes(row.blob(1)?)
             .map_err(|_| SqlError::Column { column: 1, expected: "a CID".into() })?;
-        Ok(ListedRecord {
+        let block = row.blob(2)?;
+        bytes += block.len();
+        records.push(ListedRecord {
             rkey: row.text(0)?.get(prefix.len()..).unwrap_or_default().to_owned(),
             cid: cid.to_string(),
-            block: row.blob(2)?.to_vec().into(),
-        })
-    })?)
+            block: block.to_vec().into(),
+        });
+        Ok(())
+    });
+    if bytes < PAGE_BYTES_MAX {
+        read?;
+    }
+    Ok(records)
 }
 
 /// The collections that hold records, in order. One index probe a collection.
@@ -91,16 +105,24 @@ pub fn record_proof(sql: &dyn Sql, path: &str) -> Result<Vec<u8>, RepoError> {
     Ok(bytes)
 }
 
-/// A CAR of these blocks, rooted nowhere.
+/// A CAR of these blocks, each once, rooted nowhere.
 ///
 /// # Errors
-/// [`RepoError::BlockNotFound`] for the first that is not there.
+/// [`RepoError::BlockNotFound`] for the first that is not there, [`RepoError::TooMuch`] when they come to
+/// [`BLOCKS_BYTES_MAX`].
 pub fn blocks(sql: &dyn Sql, cids: &[String]) -> Result<Vec<u8>, RepoError> {
     let mut bytes = car::header(&[]);
+    let mut given = HashSet::new();
     for text in cids {
         let cid = Cid::try_from(text.as_str()).map_err(|_| RepoError::BlockNotFound(text.clone()))?;
+        if !given.insert(cid) {
+            continue;
+        }
         let block = block(sql, &cid)?.ok_or_else(|| RepoError::BlockNotFound(text.clone()))?;
         car::write_block(&mut bytes, &cid, &block);
+        if bytes.len() > BLOCKS_BYTES_MAX {
+            return Err(RepoError::TooMuch(BLOCKS_BYTES_MAX));
+        }
     }
     Ok(bytes)
 }

@@ -14,7 +14,7 @@ use super::endpoint::{Dispatcher, Empty, Json};
 use super::server::check_recovery_key;
 use super::signup::NewAccount;
 use super::{App, Context, Endpoint, XrpcError, plc};
-use crate::agent::{self, Counts, RepoCounts};
+use crate::agent::{self, Counts, GetMoveKey, RepoCounts};
 use crate::auth::Access;
 use crate::directory::{
     Account, DeleteAccount, GetAccount, IssueAgentToken, Kind, ListAccounts, RevokeAgentTokens, SetStatus,
@@ -136,18 +136,27 @@ async fn delete(
 ) -> Result<Json<delete_agent::Output>, XrpcError> {
     let account = find(&context, input.agent).await?;
     let did = account.did;
+    if let Ok(Some(move_key)) = context.host_agent(&did, GetMoveKey {}).await
+        && plc::has_rotation_key(&context, &did, &move_key).await?
+    {
+        return Err(XrpcError::invalid(
+            "the agent was exported to move and is not anywhere else yet: its archive would be worth nothing. Import \
+             it first, or end the move with com.atproto.server.activateAccount",
+        ));
+    }
     context.directory(RevokeAgentTokens { did: did.clone() }).await?;
     if !account.status.is_moderated() {
         let change = StatusChange::Deactivate { delete_after_us: None };
         context.directory(SetStatus { did: did.clone(), change }).await?;
     }
+    // Whether it hears of it or not: a damaged agent can be deleted too.
     context.carry_notices().await?;
     if did.method() == "plc" {
         plc::tombstone(&context, &did).await?;
     }
     context.directory(DeleteAccount { did: did.clone(), code: None }).await?;
     context.host.forget_cached(&did, Some(&account.handle));
-    context.carry_notices().await?;
+    context.carry_notices_of(&did).await?;
     Ok(Json(delete_agent::Output { did }))
 }
 
@@ -158,8 +167,8 @@ struct DeleteAccountInput {
 
 /// Any account, without its owner. Its DID stays: it is the owner's, who may go elsewhere with it.
 async fn delete_account(context: Context, input: DeleteAccountInput) -> Result<Empty, XrpcError> {
-    context.directory(DeleteAccount { did: input.did, code: None }).await?;
-    context.carry_notices().await?;
+    context.directory(DeleteAccount { did: input.did.clone(), code: None }).await?;
+    context.carry_notices_of(&input.did).await?;
     Ok(Empty)
 }
 

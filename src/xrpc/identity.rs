@@ -69,6 +69,6 @@ async fn update_handle(context: Context, input: HandleInput) -> Result<Empty, Xr
     let old = account.handle.clone();
     context.directory(UpdateHandle { did: did.clone(), handle, verified, allow_reserved: false }).await?;
     context.host.forget_cached(&did, Some(&old));
-    context.carry_notices().await?;
+    context.carry_notices_of(&did).await?;
     Ok(Empty)
 }

@@ -7,11 +7,13 @@
 
 use futures::future::BoxFuture;
 use futures::lock::Mutex;
+use serde::{Deserialize, Serialize};
 
 use super::{App, XrpcError};
-use crate::agent::{EmitIdentity, SetStatus};
+use crate::agent::{self, EmitIdentity, SetStatus};
 use crate::directory::{ClearOutbox, GetAccount, Notice, OutboxEntry, ReadOutbox, Who};
 use crate::host::HostError;
+use crate::store::SqlError;
 use crate::syntax::Did;
 
 /// The one carrier, or the way to it.
@@ -21,8 +23,8 @@ pub struct Carrier {
     elsewhere: Option<Box<Elsewhere>>,
 }
 
-/// Has notices carried, and answers whose they were.
-pub type Elsewhere = dyn Fn() -> BoxFuture<'static, Result<Vec<Did>, HostError>> + Send + Sync;
+/// Has notices carried.
+pub type Elsewhere = dyn Fn() -> BoxFuture<'static, Result<Carried, HostError>> + Send + Sync;
 
 impl Carrier {
     /// Asks the network's one carrier, which is not here.
@@ -33,34 +35,72 @@ impl Carrier {
 
 const BATCH: usize = 100;
 
+/// What became of the notices.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Carried {
+    /// Whose notices arrived.
+    pub brought: Vec<Did>,
+    /// Whose did not, and why: theirs stay, those of others do not wait for them.
+    pub failed: Vec<(Did, String)>,
+}
+
 impl App {
+    /// Carries what is in the directory's outbox; an error when a notice of `did` did not arrive. It stays there, and is
+    /// carried later.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn carry_notices_of(&self, did: &Did) -> Result<(), XrpcError> {
+        let carried = self.carry_notices().await?;
+        match carried.failed.into_iter().find(|(whose, _)| whose == did) {
+            Some((_, why)) => Err(XrpcError::internal(why)),
+            None => Ok(()),
+        }
+    }
+
     /// Carries what is in the directory's outbox.
     ///
     /// # Errors
-    /// Of the first notice that could not be brought; it and those behind it stay.
-    pub async fn carry_notices(&self) -> Result<(), XrpcError> {
-        let Some(carry) = &self.carrier.elsewhere else { return self.carry_here().await.map(|_| ()) };
-        for did in carry().await? {
-            self.identities.forget(&did);
-            self.host.forget_cached(&did, None);
+    /// Of the directory.
+    pub async fn carry_notices(&self) -> Result<Carried, XrpcError> {
+        let Some(carry) = &self.carrier.elsewhere else { return self.carry_here().await };
+        let carried = carry().await?;
+        for did in &carried.brought {
+            self.identities.forget(did);
+            self.host.forget_cached(did, None);
         }
-        Ok(())
+        Ok(carried)
     }
 
-    /// As [`App::carry_notices`], for the one carrier; answers whose notices they were.
+    /// As [`App::carry_notices`], for the one carrier.
     ///
     /// # Errors
     /// As there.
-    pub async fn carry_here(&self) -> Result<Vec<Did>, XrpcError> {
+    pub async fn carry_here(&self) -> Result<Carried, XrpcError> {
         let _turn = self.carrier.turn.lock().await;
-        let mut carried = Vec::new();
+        let (mut carried, mut after) = (Carried::default(), 0);
         loop {
-            let entries = self.directory(ReadOutbox { limit: BATCH }).await?;
+            let entries = self.directory(ReadOutbox { after, limit: BATCH }).await?;
             let full = entries.len() == BATCH;
             for entry in entries {
-                self.carry(&entry).await?;
-                self.directory(ClearOutbox { up_to: entry.id }).await?;
-                carried.push(entry.did);
+                after = entry.id;
+                // In order for each: what comes behind one that failed waits with it. Only the end of an account does
+                // not: it is all that is left to say.
+                let is_end = matches!(entry.notice, Notice::Deleted | Notice::Abandoned);
+                if !is_end && carried.failed.iter().any(|(did, _)| *did == entry.did) {
+                    continue;
+                }
+                match self.carry(&entry).await {
+                    Ok(()) => {
+                        self.directory(ClearOutbox { id: entry.id }).await?;
+                        carried.failed.retain(|(did, _)| !is_end || *did != entry.did);
+                        carried.brought.push(entry.did);
+                    }
+                    Err(error) => {
+                        tracing::warn!(did = %entry.did, error = %error.message, "a notice of the directory waits for the next try");
+                        carried.failed.push((entry.did, error.message.to_string()));
+                    }
+                }
             }
             if !full {
                 return Ok(carried);
@@ -93,16 +133,19 @@ impl App {
                 host.forget_cached(did, Some(handle));
                 self.agent(did, EmitIdentity { handle: Some(handle.as_str().to_owned()) }).await
             }
-            Notice::Deleted => {
+            Notice::Deleted | Notice::Abandoned => {
                 host.forget_cached(did, None);
-                match self.agent(did, SetStatus { status: "deleted".to_owned(), handle: None }).await {
+                match self.host_agent(did, SetStatus { status: "deleted".to_owned(), handle: None }).await {
                     // A repo that was still on its way in: nobody knew of it.
-                    Err(error) if error.name == "RepoNotFound" => {}
+                    Err(agent::Error::NoRepo) => {}
+                    // Nothing can be told of it any more, and it is to go.
+                    Err(agent::Error::Sql(SqlError::Corrupt(what))) => {
+                        tracing::error!(%did, what, "a damaged agent goes without a word to the network");
+                    }
                     told => told?,
                 }
                 Ok(host.destroy_agent(did.clone()).await?)
             }
-            Notice::Abandoned => Ok(host.destroy_agent(did.clone()).await?),
         }
     }
 }

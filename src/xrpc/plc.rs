@@ -145,6 +145,12 @@ pub(super) async fn standing(
     Ok(Standing::Here)
 }
 
+/// Whether a key has power over a did:plc now.
+pub(super) async fn has_rotation_key(app: &App, did: &Did, did_key: &str) -> Result<bool, XrpcError> {
+    let state = last_operation(app, did).await?.state();
+    Ok(state.is_some_and(|state| state.rotation_keys.iter().any(|key| key == did_key)))
+}
+
 /// Makes the document name this server, by the power of the move key, which has none from then on; nor has the network
 /// that let it in, whose key comes behind it.
 pub(super) async fn take_over(

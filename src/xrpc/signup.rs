@@ -72,8 +72,9 @@ impl App {
         match self.finish_signup(&reservation).await {
             Ok(account) => Ok(account),
             Err(error) => {
-                self.directory(ReleaseReservation { did: reservation.did }).await?;
-                self.carry_notices().await?;
+                let did = reservation.did;
+                self.directory(ReleaseReservation { did: did.clone() }).await?;
+                self.carry_notices_of(&did).await?;
                 Err(error)
             }
         }

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use world::{ADMIN, World, answer, bearer};
 
 use crate::crypto::SigningKey;
+use crate::store::SqlError;
+use crate::syntax::Did;
 
 const HOUR_US: i64 = 3_600_000_000;
 
@@ -440,4 +442,35 @@ async fn every_method_declares_itself_once_and_refuses_strangers() {
         };
         assert_eq!(answer.error(), (401, "AuthMissing"), "{}", endpoint.nsid);
     }
+}
+
+#[tokio::test]
+async fn an_account_that_cannot_be_read_is_in_nobodys_way() {
+    let world = World::new();
+    let (alice, bob) = (world.person("alice").await, world.person("bob").await);
+    let made = world.post("agent.admin.createAgent", ADMIN, json!({"name": "carol"})).await.ok();
+    let carol = Did::try_from(made["did"].as_str().unwrap()).unwrap();
+    let broken = |did: &Did, error: SqlError| {
+        world.host.broken.lock().unwrap().insert(did.clone(), error.into());
+    };
+    let alice_did = Did::try_from(alice["did"].as_str().unwrap()).unwrap();
+    broken(&alice_did, SqlError::Other("disk I/O error".to_owned()));
+    broken(&carol, SqlError::Corrupt("malformed".to_owned()));
+
+    let rest = "com.atproto.server.deactivateAccount";
+    let refused = world.post(rest, &bearer(&alice["accessJwt"]), json!({})).await;
+    assert_eq!(refused.error(), (500, "InternalServerError"), "hers is not told yet");
+    world.post(rest, &bearer(&bob["accessJwt"]), json!({})).await.ok();
+    let bob_did = bob["did"].as_str().unwrap();
+    assert_eq!(world.host.heard(bob_did).last().unwrap(), "status deactivated");
+    world.post("com.atproto.server.activateAccount", &bearer(&bob["accessJwt"]), json!({})).await.ok();
+    let listed = world.get("com.atproto.sync.listRepos", "").await.ok();
+    assert_eq!(listed["repos"].as_array().unwrap().len(), 1, "{listed}");
+
+    world.post("agent.admin.deleteAgent", ADMIN, json!({"agent": carol})).await.ok();
+    world.host.broken.lock().unwrap().clear();
+    let gone = world.get(&format!("agent.admin.getAgent?agent={}", carol.as_str()), ADMIN).await;
+    assert_eq!(gone.status, 400);
+    world.app.carry_notices().await.unwrap();
+    assert_eq!(world.host.heard(alice_did.as_str()).last().unwrap(), "status deactivated", "told in the end");
 }

@@ -74,7 +74,7 @@ async fn export(context: Context, input: ExportInput) -> Result<Json<export_agen
             context.host.forget_cached(&did, Some(&account.handle));
         }
         // Also when it was at rest before: the cell may not have heard of it.
-        context.carry_notices().await?;
+        context.carry_notices_of(&did).await?;
     }
     let seal = SealManifest {
         handle: account.handle.into_string(),
@@ -134,7 +134,7 @@ async fn import(context: Context, input: ImportInput) -> Result<Json<import_agen
     };
     context.host.forget_cached(&did, Some(&manifest.handle));
     // What was told of the old account reaches its cell before that goes.
-    context.carry_notices().await?;
+    context.carry_notices_of(&did).await?;
     // With the cell goes what is known of a move that was begun from here; its archive must not keep its power.
     if let Ok(Some(other)) = context.host_agent(&did, GetMoveKey {}).await
         && move_key.as_ref() != Some(&other)
@@ -201,7 +201,7 @@ async fn finish(
     context.agent(&did, DropMoveKey {}).await?;
     context.directory(SetStatus { did: did.clone(), change: StatusChange::Activate }).await?;
     context.host.forget_cached(&did, Some(&account.handle));
-    context.carry_notices().await?;
+    context.carry_notices_of(&did).await?;
     let token = context.directory(IssueAgentToken { did: did.clone() }).await?;
     Ok(Json(finish_import::Output { did, token: token.expose().clone() }))
 }

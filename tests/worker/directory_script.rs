@@ -101,9 +101,9 @@ pub(crate) async fn run(both: &mut Both) {
             .is_err()
     );
     both.ask::<_, Refused>(DeleteAccount { did: did(3), code: Some(code) }).await.unwrap();
-    let notices = both.ask::<_, Refused>(ReadOutbox { limit: 100 }).await.unwrap();
+    let notices = both.ask::<_, Refused>(ReadOutbox { after: 0, limit: 100 }).await.unwrap();
     assert!(notices.len() > 3, "{notices:?}");
-    both.ask::<_, Refused>(ClearOutbox { up_to: notices[1].id }).await.unwrap();
+    both.ask::<_, Refused>(ClearOutbox { id: notices[1].id }).await.unwrap();
 }
 
 async fn sessions(both: &mut Both, alice: &Did) {

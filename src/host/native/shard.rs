@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -27,6 +28,10 @@ use crate::limits::{MAILBOX_BATCH_MAX, OUTBOX_BATCH_MAX, SHARD_AGENTS_OPEN_MAX};
 use crate::sequencer::OutboxEvent;
 use crate::store::Sql;
 use crate::syntax::Did;
+
+/// The longest a deletion waits for the event log, and how often it looks: the log is synced ten times a second.
+const SYNCED_WITHIN: Duration = Duration::from_secs(10);
+const SYNCED_LOOK: Duration = Duration::from_millis(5);
 
 type Answer = Result<Reply, Error>;
 /// Commands of one agent that wait together.
@@ -108,6 +113,24 @@ struct Open {
     /// Where the sequencer notes how far the outbox is safe.
     synced: Arc<AtomicI64>,
     used: u64,
+}
+
+impl Open {
+    /// Waits until the sequencer has all events safely; an error when that takes too long.
+    fn await_sequencer(&self) -> Result<(), Error> {
+        let start = Instant::now();
+        loop {
+            let after = self.synced.load(Ordering::Acquire);
+            let pending = Command::PendingOutbox(PendingOutbox { after, limit: 1 });
+            match crate::agent::read(&self.database, pending)? {
+                Reply::PendingOutbox(rows) if rows.is_empty() => return Ok(()),
+                _ if start.elapsed() > SYNCED_WITHIN => {
+                    return Err(Error::Internal("the event log does not take the last events".to_owned()));
+                }
+                _ => std::thread::sleep(SYNCED_LOOK),
+            }
+        }
+    }
 }
 
 struct Shard {
@@ -253,9 +276,10 @@ impl Shard {
     }
 
     fn destroy(&mut self, did: &Did) -> Result<(), Error> {
-        // Opened once more, so that the last events are on their way before their outbox goes.
+        // Opened once more, so that the last events are on their way; then they must have arrived: their outbox goes.
         match self.opened(did, false) {
-            Ok(_) | Err(Error::NoRepo) => {}
+            Ok(open) => open.await_sequencer()?,
+            Err(Error::NoRepo) => {}
             Err(error) => tracing::warn!(%did, %error, "removing an agent whose outbox can't be read"),
         }
         self.open.remove(did);

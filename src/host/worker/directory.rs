@@ -16,8 +16,7 @@ use super::sql::ObjectSql;
 use super::{now_us, system_random};
 use crate::directory::{Command, Directory, Error, Reply, has_work};
 use crate::store::SqlError;
-use crate::syntax::Did;
-use crate::xrpc::{App, Carrier};
+use crate::xrpc::{App, Carried, Carrier};
 
 /// The name of the one object.
 pub(super) const NAME: &str = "directory";
@@ -94,7 +93,7 @@ impl DirectoryObject {
         }
     }
 
-    async fn carry(&self) -> Result<Vec<Did>, String> {
+    async fn carry(&self) -> Result<Carried, String> {
         let app = self.app.as_ref().map_err(Clone::clone)?;
         app.carry_here().await.map_err(|error| error.message.to_string())
     }

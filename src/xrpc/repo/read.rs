@@ -8,6 +8,7 @@ use super::readable;
 use crate::agent::{self, DescribeRepo, GetRecord, ListRecords};
 use crate::data_model::cbor_to_json;
 use crate::identity::DidDocument;
+use crate::limits::PAGE_BYTES_MAX;
 use crate::syntax::{AtIdentifier, CidText, Did, Handle, Nsid, RecordKey};
 use crate::xrpc::endpoint::{Json, JsonText, check_limit};
 use crate::xrpc::sync::available;
@@ -73,7 +74,8 @@ pub(super) async fn list(context: Context, params: ListParams) -> Result<JsonTex
         append_record(&mut text, &account.did, &params.collection, &record.rkey, &record.cid, &record.block)?;
     }
     text.push(b']');
-    let last = records.last().filter(|_| records.len() == limit as usize);
+    let is_cut = records.iter().map(|record| record.block.len()).sum::<usize>() >= PAGE_BYTES_MAX;
+    let last = records.last().filter(|_| is_cut || records.len() == limit as usize);
     if let Some(last) = last {
         append(&mut text, &[r#","cursor":""#, &last.rkey, "\""]);
     }

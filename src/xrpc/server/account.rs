@@ -97,8 +97,8 @@ pub(super) async fn activate(context: Context, _: Nothing) -> Result<Empty, Xrpc
     // A repo that is still on its way in is none yet.
     context.agent(&did, GetHead {}).await?;
     transfer::cancel(&context, &did).await?;
-    context.directory(SetStatus { did, change: StatusChange::Activate }).await?;
-    context.carry_notices().await?;
+    context.directory(SetStatus { did: did.clone(), change: StatusChange::Activate }).await?;
+    context.carry_notices_of(&did).await?;
     Ok(Empty)
 }
 
@@ -116,8 +116,9 @@ pub(super) async fn deactivate(context: Context, input: DeactivateInput) -> Resu
         None => None,
     };
     let did = context.caller.did()?.clone();
-    context.directory(SetStatus { did, change: StatusChange::Deactivate { delete_after_us } }).await?;
-    context.carry_notices().await?;
+    let change = StatusChange::Deactivate { delete_after_us };
+    context.directory(SetStatus { did: did.clone(), change }).await?;
+    context.carry_notices_of(&did).await?;
     Ok(Empty)
 }
 
@@ -145,8 +146,9 @@ pub(super) async fn delete(context: Context, input: DeleteInput) -> Result<Empty
     let Some(sign_in) = signed_in.filter(|sign_in| sign_in.app_password.is_none()) else {
         return Err(XrpcError::unauthorized("AuthenticationRequired", "Invalid did or password"));
     };
-    context.directory(DeleteAccount { did: sign_in.account.did, code: Some(input.token) }).await?;
-    context.carry_notices().await?;
+    let did = sign_in.account.did;
+    context.directory(DeleteAccount { did: did.clone(), code: Some(input.token) }).await?;
+    context.carry_notices_of(&did).await?;
     Ok(Empty)
 }
 

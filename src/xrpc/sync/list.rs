@@ -53,7 +53,11 @@ async fn view(app: &App, account: Account) -> Result<Option<RepoView>, XrpcError
     let head = match app.host_agent(&account.did, GetHead {}).await {
         Ok(head) => head,
         Err(agent::Error::NoRepo) => return Ok(None),
-        Err(error) => return Err(error.into()),
+        // One that can't be read must not hide all that come after it.
+        Err(error) => {
+            tracing::error!(did = %account.did, %error, "a repo is left out of a list");
+            return Ok(None);
+        }
     };
     let active = account.status.is_active();
     let status = (!active).then_some(account.status.as_str());

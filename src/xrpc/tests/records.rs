@@ -308,3 +308,41 @@ async fn repos_are_listed_and_mirrored() {
         assert_eq!(repo.get(&path).await.error(), (400, name), "{path}");
     }
 }
+
+#[tokio::test]
+async fn answers_are_bounded_in_bytes() {
+    let repo = Repo::new().await;
+    let text = "x".repeat(900_000);
+    let mut cids = Vec::new();
+    for number in 0..11 {
+        let record = json!({"text": text, "number": number});
+        let body = json!({"collection": NOTE, "rkey": format!("r{number:02}"), "record": record});
+        cids.push(repo.post(PUT, body).await.ok()["cid"].as_str().unwrap().to_owned());
+    }
+    let (mut seen, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let path =
+            format!("com.atproto.repo.listRecords?repo=DID&collection={NOTE}&limit=100&cursor={cursor}");
+        let page = repo.get(&path).await.ok();
+        let records = page["records"].as_array().unwrap();
+        assert!(records.len() <= 5, "{} records of 900 kB in one page", records.len());
+        seen.extend(records.iter().map(|record| record["cid"].as_str().unwrap().to_owned()));
+        pages += 1;
+        match page["cursor"].as_str() {
+            Some(next) => cursor = next.to_owned(),
+            None => break,
+        }
+    }
+    seen.reverse();
+    assert_eq!((seen, pages), (cids.clone(), 3));
+
+    let blocks = |cids: &[&str]| {
+        let query = cids.iter().map(|cid| format!("&cids={cid}")).collect::<String>();
+        format!("com.atproto.sync.getBlocks?did=DID{query}")
+    };
+    let once: Vec<&str> = cids.iter().map(String::as_str).collect();
+    let refused = repo.get(&blocks(&once)).await;
+    assert_eq!(refused.error(), (400, "InvalidRequest"), "all are too many");
+    let same = vec![once[0]; 200];
+    assert_eq!(repo.get(&blocks(&same)).await.status, StatusCode::OK, "each block once");
+}

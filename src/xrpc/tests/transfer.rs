@@ -140,6 +140,8 @@ async fn an_agent_moves_and_comes_back() {
     let manifest = export(&old, &did, true).await;
     assert_eq!(write(&old, &alice).await.error(), (400, "AccountDeactivated"));
     assert_eq!(rotation_keys(&old, &did)[2], old_key, "the move key ranks above the network's");
+    let gone = old.post("agent.admin.deleteAgent", ADMIN, json!({"agent": did})).await;
+    assert_eq!(gone.error(), (400, "InvalidRequest"), "its DID would end, and the archive with it");
     let again = export(&old, &did, true).await;
     assert_ne!(again, manifest);
     assert_eq!(rotation_keys(&old, &did).len(), 3, "a move has one key");

@@ -153,7 +153,7 @@ pub(in crate::xrpc) async fn answer(response: axum::response::Response) -> Answe
     if status == StatusCode::UNAUTHORIZED {
         assert!(response.headers().contains_key(header::WWW_AUTHENTICATE), "a 401 says how");
     }
-    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 24).await.unwrap();
     Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
 }
 
@@ -172,6 +172,8 @@ pub(in crate::xrpc) struct Memory {
     pub(in crate::xrpc) now_us: AtomicI64,
     pub(in crate::xrpc) plc_is_down: std::sync::atomic::AtomicBool,
     pub(in crate::xrpc) repos_fail: std::sync::atomic::AtomicBool,
+    /// Cells that answer everything with an error.
+    pub(in crate::xrpc) broken: Mutex<HashMap<Did, agent::Error>>,
     network: Arc<Network>,
     counter: AtomicU64,
     directory: Mutex<(Database, Directory)>,
@@ -193,6 +195,7 @@ impl Memory {
             now_us: AtomicI64::new(now_us),
             plc_is_down: false.into(),
             repos_fail: false.into(),
+            broken: Mutex::default(),
             network,
             counter,
             directory: Mutex::new((database, directory)),
@@ -231,6 +234,9 @@ impl Memory {
 
     fn ask_agent(&self, did: Did, command: agent::Command) -> Result<agent::Reply, agent::Error> {
         use agent::Command;
+        if let Some(error) = self.broken.lock().unwrap().get(&did) {
+            return Err(error.clone());
+        }
         let mut cells = self.cells.lock().unwrap();
         let heard = match &command {
             Command::CreateRepo(_) if self.repos_fail.load(Ordering::Relaxed) => {
