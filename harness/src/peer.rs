@@ -115,13 +115,18 @@ async fn act(conduct: Conduct, stream: &mut TcpStream, unanswered: &AtomicUsize)
             };
             tokio::select! { ended = swallow(&mut requests, taken, unanswered) => ended, () = hear => Ok(()) }
         }
-        Conduct::Dripping => {
-            let drip = endless(&mut answers, 1, Duration::from_millis(500));
-            tokio::select! { ended = swallow(&mut requests, sink(), unanswered) => ended, ended = drip => ended }
-        }
-        Conduct::Flooding => {
-            let flood = endless(&mut answers, 64 * 1024, Duration::ZERO);
-            tokio::select! { ended = swallow(&mut requests, sink(), unanswered) => ended, ended = flood => ended }
+        Conduct::Dripping | Conduct::Flooding => {
+            let (size, pause) = match conduct {
+                Conduct::Dripping => (1, Duration::from_millis(500)),
+                _ => (64 * 1024, Duration::ZERO),
+            };
+            // An answer before its request would be none.
+            if requests.read(&mut [0; 4096]).await? == 0 {
+                return Ok(());
+            }
+            unanswered.fetch_add(1, Ordering::SeqCst);
+            let answer = endless(&mut answers, size, pause);
+            tokio::select! { ended = swallow(&mut requests, sink(), unanswered) => ended, ended = answer => ended }
         }
     }
 }
@@ -143,7 +148,7 @@ async fn swallow(
     }
 }
 
-/// Answers with a body without an end. Does not wait for the request: who asked reads it anyway.
+/// Answers with a body without an end.
 async fn endless(answers: &mut (impl AsyncWrite + Unpin), size: usize, pause: Duration) -> Result<()> {
     answers.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n").await?;
     let spaces = vec![b' '; size];

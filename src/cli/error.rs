@@ -100,7 +100,7 @@ pub(crate) enum CliError {
         /// Where it was looked for.
         path: PathBuf,
     },
-    /// The token that was given is somebody else's.
+    /// The token that was given, or is kept under the name, is somebody else's.
     #[error("the token is of {owner}, not of {agent}")]
     OtherToken {
         /// The agent, as it was named.
@@ -238,7 +238,10 @@ impl CliError {
                     .to_owned()
             }
             Self::OtherToken { agent, owner } => {
-                format!("name {owner}, or leave out --token and ZAP_TOKEN to use the token kept of {agent}")
+                format!(
+                    "name {owner}; or give a token of {agent} with --token or ZAP_TOKEN (name it by its DID to use the one \
+                     kept of it)"
+                )
             }
             Self::Listen { flag, .. } => {
                 format!("choose an address of this machine, and a port that you may use, with {flag}")

@@ -198,16 +198,15 @@ impl Session {
         }
     }
 
-    /// The token to act as an agent with, by a command's name for the agent. One that was given, instead of found under
-    /// that name, must be that agent's: whoever says `bob` is not to write into alice's memory.
+    /// The token to act as an agent with, by a command's name for the agent. It must be that agent's, whether it was given
+    /// or kept (alice.test and alice.example.com are kept under one name): whoever says `bob` is not to write into alice's
+    /// memory.
     pub(crate) async fn token_of(&self, agent: &str) -> Result<String, CliError> {
         let token = self.agent_token(agent)?;
-        if self.token.is_some() {
-            let owner: Value = self.query(As::Token(&token), "com.atproto.server.getSession", &[]).await?;
-            if text_field(&owner, "did") != Some(self.did(agent).await?.as_str()) {
-                let owner = text_field(&owner, "handle").unwrap_or("another account").to_owned();
-                return Err(CliError::OtherToken { agent: agent.to_owned(), owner });
-            }
+        let owner: Value = self.query(As::Token(&token), "com.atproto.server.getSession", &[]).await?;
+        if text_field(&owner, "did") != Some(self.did(agent).await?.as_str()) {
+            let owner = text_field(&owner, "handle").unwrap_or("another account").to_owned();
+            return Err(CliError::OtherToken { agent: agent.to_owned(), owner });
         }
         Ok(token)
     }

@@ -27,6 +27,7 @@ pub mod telemetry;
 mod upkeep;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -67,6 +68,8 @@ struct Inner {
     readers: Arc<Readers>,
     /// Turns of those who export a repo.
     exports: Arc<Semaphore>,
+    /// Whether outboxes wait that an unclean stop left.
+    undrained: AtomicBool,
     directory: std::sync::RwLock<Option<Arc<DirectoryHandle>>>,
     sequencer: SequencerHandle,
     blobs: Blobs,
@@ -101,6 +104,7 @@ impl NativeHost {
             shards: std::sync::RwLock::new(shards.collect::<Result<_, _>>().map_err(storage)?),
             readers: Arc::default(),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
+            undrained: AtomicBool::new(crashed),
             directory: std::sync::RwLock::new(Some(Arc::new(directory))),
             sequencer,
             blobs: Blobs::open(&config.data)?,
@@ -148,7 +152,11 @@ impl Inner {
             directory.stop();
         }
         self.sequencer.stop();
-        self.files.mark_stopped();
+        if self.sequencer.is_behind() || self.undrained.load(Ordering::Relaxed) {
+            tracing::warn!("the next start will look through all outboxes: not all of them were drained");
+        } else {
+            self.files.mark_stopped();
+        }
     }
 
     fn directory_handle(&self) -> Result<Arc<DirectoryHandle>, directory_cell::Error> {

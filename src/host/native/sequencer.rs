@@ -105,6 +105,8 @@ struct Shared {
     backfill: Backfill,
     subscribers: AtomicUsize,
     stopping: AtomicBool,
+    /// Whether events were left in their outboxes: the log would not take them, or could not be synced.
+    behind: Arc<AtomicBool>,
 }
 
 impl SequencerHandle {
@@ -122,6 +124,7 @@ impl SequencerHandle {
             backfill: Backfill::new(options.path.clone()),
             subscribers: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
+            behind: Arc::default(),
         });
         let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new()
@@ -129,7 +132,7 @@ impl SequencerHandle {
                 .spawn(body)
                 .map_err(|error| SqlError::Other(format!("start thread {name}: {error}")))
         };
-        let (marks, syncer) = Syncer::new(&options.path)?;
+        let (marks, syncer) = Syncer::new(&options.path, Arc::clone(&shared.behind))?;
         let syncer = spawn("sequencer-sync", Box::new(move || syncer.run()))?;
         let (queue, messages) = sync_channel(SEQUENCER_QUEUE_MAX);
         let writer = Writer {
@@ -203,8 +206,14 @@ impl SequencerHandle {
         for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("a sequencer thread had panicked");
+                self.shared.behind.store(true, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Whether events were left in their outboxes, for the next start to look for.
+    pub fn is_behind(&self) -> bool {
+        self.shared.behind.load(Ordering::Relaxed)
     }
 }
 
@@ -306,6 +315,7 @@ impl Writer {
                 Ok(_) => return true,
                 Err(error) if self.shared.stopping.load(Ordering::Relaxed) => {
                     tracing::error!(%error, "events stay in their outboxes");
+                    self.shared.behind.store(true, Ordering::Relaxed);
                     return false;
                 }
                 Err(error) => {

@@ -1,6 +1,7 @@
 //! What the host does by itself: draining after a crash, carrying notices, letting unused blobs go.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -57,6 +58,7 @@ async fn drain_all(app: Arc<App>, inner: Arc<Inner>) {
             None => return,
         }
     }
+    inner.undrained.store(false, Ordering::Relaxed);
     tracing::info!("all outboxes are drained");
 }
 

@@ -10,7 +10,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -30,11 +30,13 @@ pub(super) struct Syncer {
     wal: PathBuf,
     /// A connection of its own, for checkpoints.
     database: Database,
+    /// Raised when outboxes are kept.
+    behind: Arc<AtomicBool>,
 }
 
 impl Syncer {
     /// For the database at `path`, which is open already. Its end comes when the sender is dropped.
-    pub(super) fn new(path: &Path) -> Result<(Sender<Vec<Mark>>, Self), SqlError> {
+    pub(super) fn new(path: &Path, behind: Arc<AtomicBool>) -> Result<(Sender<Vec<Mark>>, Self), SqlError> {
         let (sender, appended) = channel();
         let mut wal = path.as_os_str().to_owned();
         wal.push("-wal");
@@ -44,7 +46,7 @@ impl Syncer {
         File::open(folder)
             .and_then(|folder| folder.sync_all())
             .map_err(|error| SqlError::Other(format!("sync the data folder: {error}")))?;
-        Ok((sender, Self { appended, wal: wal.into(), database }))
+        Ok((sender, Self { appended, wal: wal.into(), database, behind }))
     }
 
     pub(super) fn run(self) {
@@ -56,6 +58,7 @@ impl Syncer {
                     Ok(()) => raise(&marks),
                     Err(error) => {
                         failed = true;
+                        self.behind.store(true, Ordering::Relaxed);
                         tracing::error!(%error, "syncing the event log failed: outboxes are kept until a restart");
                     }
                 }
