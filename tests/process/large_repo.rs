@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use harness::zap::create_account;
+use harness::zap::{create_account, create_agent};
 use harness::{Account, Client, Zap};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -55,7 +55,8 @@ async fn a_large_repo_is_sent_at_its_readers_pace_and_held_by_nobody() {
     assert!(grown < GROWTH_BYTES_MAX, "{grown} bytes more for {bytes} sent");
 }
 
-/// What breaks: strangers who read nothing take the server's threads, one each, and hold back what agents forget.
+/// What breaks: strangers who read nothing take the server's threads, one each, hold up an agent that forgets, and keep what
+/// it forgot in the write-ahead log for good.
 #[tokio::test]
 async fn an_export_that_nobody_reads_ends_and_does_not_look_whole() {
     let (_folder, zap) = super::start("warn").await;
@@ -63,13 +64,48 @@ async fn an_export_that_nobody_reads_ends_and_does_not_look_whole() {
         return; // It holds no thread there, and no snapshot.
     }
     let mut client = zap.client();
-    let account = create_account(&mut client, "stalled.test").await.unwrap();
+    let agent = create_agent(&mut client, "stalled").await.unwrap();
     for _ in 0..60 {
-        write(&mut client, &account).await;
+        write(&mut client, &agent).await;
     }
-    let (bytes, end) = receive(&zap, &account.did, Duration::from_secs(EXPORT_READER_SECONDS + 5)).await;
+    let stall = Duration::from_secs(EXPORT_READER_SECONDS + 5);
+    let forgetting = async {
+        tokio::time::sleep(WRITE_AFTER).await;
+        let own = Some(agent.authorization.as_str());
+        let memory = json!({ "memory": { "$type": "agent.memory.note", "summary": "to be forgotten" } });
+        let kept = client.post("agent.memory.remember", own, &memory).await.unwrap().ok().unwrap();
+        let start = Instant::now();
+        let forget = json!({ "uris": [kept["uri"]] });
+        client.post("agent.memory.forget", own, &forget).await.unwrap().success().unwrap();
+        assert!(start.elapsed() < Duration::from_secs(3), "forgetting took {:?}", start.elapsed());
+        assert!(logged_bytes(&zap, &agent) > 0, "nothing held the log");
+    };
+    let ((bytes, end), ()) = tokio::join!(receive(&zap, &agent.did, stall), forgetting);
     assert!(!end.ends_with(LAST_CHUNK), "{bytes} bytes look like a whole export");
     assert!(bytes < 60 * RECORD_BYTES, "{bytes} bytes waited for their reader");
+    let start = Instant::now();
+    while logged_bytes(&zap, &agent) > 0 {
+        assert!(start.elapsed() < READER_RESTS, "what was forgotten stays in the log");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The size of the agent's write-ahead log.
+fn logged_bytes(zap: &Zap, agent: &Account) -> u64 {
+    let name = agent.did.rsplit(':').next().unwrap();
+    let mut folders = vec![zap.data.join("agents")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let file = path.file_name().unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if file.contains(name) && file.ends_with("-wal") {
+                return path.metadata().unwrap().len();
+            }
+        }
+    }
+    0
 }
 
 fn resident(zap: &Zap) -> u64 {

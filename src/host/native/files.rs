@@ -135,7 +135,9 @@ impl Files {
         }
         let database = Database::open(&half_made, Durability::Full)?;
         migrate(&database, crate::agent::MIGRATIONS)?;
-        database.checkpoint()?;
+        if !database.checkpoint()? {
+            return Err(SqlError::Other("the template is read already".to_owned()));
+        }
         drop(database);
         for suffix in ["-wal", "-shm"] {
             let _ = std::fs::remove_file(with_suffix(&half_made, suffix));

@@ -9,10 +9,10 @@
 //! - When a transaction fails, every command in it is answered with the failure, and the cell in memory is dropped.
 //! - Events go to the sequencer in the order of the outbox; opening a cell sends what its outbox still holds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,9 @@ use crate::syntax::Did;
 /// The longest a deletion waits for the event log, and how often it looks: the log is synced ten times a second.
 const SYNCED_WITHIN: Duration = Duration::from_secs(10);
 const SYNCED_LOOK: Duration = Duration::from_millis(5);
+
+/// How often it is looked whether a reader has left a log that is to be cut.
+const UNCUT_LOOK: Duration = Duration::from_secs(1);
 
 type Answer = Result<Reply, Error>;
 /// Commands of one agent that wait together.
@@ -66,7 +69,7 @@ impl ShardHandle {
     /// When the thread cannot be started.
     pub(super) fn start(number: usize, shared: Arc<Shared>) -> std::io::Result<Self> {
         let (mailbox, mail) = channel();
-        let shard = Shard { shared, open: HashMap::new(), turn: 0 };
+        let shard = Shard { shared, open: HashMap::new(), turn: 0, uncut: HashSet::new() };
         let thread =
             std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || shard.run(&mail))?;
         Ok(Self { mailbox, thread })
@@ -137,11 +140,28 @@ struct Shard {
     shared: Arc<Shared>,
     open: HashMap<Did, Open>,
     turn: u64,
+    /// Agents with forgotten keys in their write-ahead logs, which readers hold.
+    uncut: HashSet<Did>,
 }
 
 impl Shard {
     fn run(mut self, mail: &Receiver<Mail>) {
-        while let Ok(first) = mail.recv() {
+        let mut looked = Instant::now();
+        loop {
+            if !self.uncut.is_empty() && looked.elapsed() >= UNCUT_LOOK {
+                self.cut();
+                looked = Instant::now();
+            }
+            let first = if self.uncut.is_empty() {
+                mail.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                mail.recv_timeout(UNCUT_LOOK)
+            };
+            let first = match first {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
             let mut asks: Vec<(Did, Group)> = Vec::new();
             let mut next = Some(first);
             let mut taken = 0;
@@ -174,6 +194,21 @@ impl Shard {
         for (did, open) in self.open.drain() {
             if let Err(error) = open.database.checkpoint() {
                 tracing::warn!(%did, %error, "closing without a checkpoint");
+            }
+        }
+    }
+
+    /// Cuts the logs that readers held.
+    fn cut(&mut self) {
+        for did in std::mem::take(&mut self.uncut) {
+            match self.opened(&did, false).and_then(|open| Ok(open.database.checkpoint()?)) {
+                Ok(true) | Err(Error::NoRepo) => {}
+                Ok(false) => {
+                    self.uncut.insert(did);
+                }
+                Err(error) => {
+                    tracing::warn!(%did, %error, "forgotten keys stay in the write-ahead log until the next are forgotten");
+                }
             }
         }
     }
@@ -224,10 +259,8 @@ impl Shard {
         }
         let effects = open.cell.take_effects();
         send(did, &shared.sequencer, effects.events, &open.synced);
-        if effects.shredded
-            && let Err(error) = open.database.checkpoint()
-        {
-            tracing::warn!(%did, %error, "forgotten keys stay in the write-ahead log until the next checkpoint");
+        if effects.shredded && !open.database.checkpoint().unwrap_or(false) {
+            self.uncut.insert(did.clone());
         }
         Ok(answers)
     }

@@ -2,12 +2,16 @@
 
 use std::cell::Cell;
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
 
 use crate::store::{Row, Sql, SqlError, Value, check_params};
+
+/// The longest a statement waits for another connection.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How far a database's commits are on disk when the caller is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +41,7 @@ impl Database {
     /// [`SqlError`] when the file cannot be opened or is no database.
     pub fn open(path: &Path, durability: Durability) -> Result<Self, SqlError> {
         let connection = Connection::open(path).map_err(error)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(error)?;
         let synchronous = match durability {
             Durability::Full => "FULL",
             Durability::Normal => "NORMAL",
@@ -44,7 +49,7 @@ impl Database {
         connection
             .execute_batch(&format!(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA secure_delete = ON; \
-                 PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000; PRAGMA temp_store = MEMORY; \
+                 PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; \
                  PRAGMA cache_size = -1024; PRAGMA journal_size_limit = 4194304;"
             ))
             .map_err(error)?;
@@ -61,11 +66,8 @@ impl Database {
     pub fn open_read_only(path: &Path) -> Result<Self, SqlError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(error)?;
-        connection
-            .execute_batch(
-                "PRAGMA busy_timeout = 5000; PRAGMA cache_size = -512; PRAGMA temp_store = MEMORY;",
-            )
-            .map_err(error)?;
+        connection.execute_batch("PRAGMA cache_size = -512; PRAGMA temp_store = MEMORY;").map_err(error)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(error)?;
         connection.set_prepared_statement_cache_capacity(32);
         Ok(Self { connection, depth: Cell::new(0) })
     }
@@ -96,16 +98,19 @@ impl Database {
         result
     }
 
-    /// Brings the write-ahead log into the database file and cuts it to nothing.
+    /// Brings the write-ahead log into the database file and cuts it to nothing; false when a reader is in the way, which
+    /// is not waited for.
     ///
     /// # Errors
-    /// [`SqlError`]; a reader that stays in the way for long is one.
-    pub fn checkpoint(&self) -> Result<(), SqlError> {
+    /// [`SqlError`].
+    pub fn checkpoint(&self) -> Result<bool, SqlError> {
+        self.connection.busy_timeout(Duration::ZERO).map_err(error)?;
         let busy = self
             .connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
-            .map_err(error)?;
-        if busy == 0 { Ok(()) } else { Err(SqlError::Other("a reader is in the way".to_owned())) }
+            .map_err(error);
+        self.connection.busy_timeout(BUSY_TIMEOUT).map_err(error)?;
+        Ok(busy? == 0)
     }
 
     fn begin(&self, depth: u32) -> Result<(), SqlError> {
