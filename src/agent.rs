@@ -148,6 +148,7 @@ impl Agent {
             Command::ListMemories(command) => Reply::ListMemories(self.list_memories(sql, &command)?),
             Command::Recall(command) => Reply::Recall(self.recall(sql, &command)?),
             Command::Forget(command) => Reply::Forget(self.forget(sql, env, &command)?),
+            Command::GetSigningKey(_) => Reply::GetSigningKey(self.account()?.key.did_key()),
             Command::SealManifest(command) => Reply::SealManifest(self.seal_manifest(sql, env, &command)?),
             // Not a read beside the writer: the database of an agent that slept long has no such table yet.
             Command::GetMoveKey(command) => Reply::GetMoveKey(transfer::move_key(sql, &command)?),

@@ -23,6 +23,7 @@ seam! {
     SetStatus => (),
     EmitIdentity => (),
     SignServiceAuth => String,
+    GetSigningKey => String,
     AddBlob => (),
     GetBlobMeta => Option<BlobMeta>,
     ListBlobs => Vec<String>,
@@ -57,6 +58,10 @@ pub struct CreateRepo {
     /// False for an account that migrates in: it emits nothing until it is activated.
     pub active: bool,
 }
+
+/// Asks for the public signing key, as did:key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GetSigningKey {}
 
 /// A commit's name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,11 +1,15 @@
 //! com.atproto.identity.*: handles.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::{Empty, Json};
-use super::{Context, Endpoint, XrpcError, plc};
+use super::{Context, Endpoint, XrpcError, plc, server};
+use crate::agent::GetSigningKey;
 use crate::auth::Access;
-use crate::directory::{CheckHandle, Placement, UpdateHandle};
+use crate::directory::{CheckHandle, GetRotationKey, Placement, UpdateHandle};
+use crate::identity::{AtprotoData, PlcOperation, PlcService};
 use crate::syntax::{AtIdentifier, Did, Handle};
 
 /// The methods of this group.
@@ -13,6 +17,11 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::query("com.atproto.identity.resolveHandle", Access::Public, resolve_handle),
         Endpoint::procedure("com.atproto.identity.updateHandle", Access::AccountFull, update_handle),
+        Endpoint::query(
+            "com.atproto.identity.getRecommendedDidCredentials",
+            Access::AccountFull,
+            recommended_credentials,
+        ),
     ]
 }
 
@@ -41,6 +50,37 @@ async fn resolve_handle(context: Context, params: HandleInput) -> Result<Json<Di
     }
     let did = context.identities.did_of_handle(&context.host, &handle, false).await;
     Ok(Json(DidView { did: did.map_err(|_| not_found())? }))
+}
+
+/// What a did:plc document should say of an account of this server.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CredentialsView {
+    rotation_keys: Vec<String>,
+    also_known_as: Vec<String>,
+    verification_methods: BTreeMap<String, String>,
+    services: BTreeMap<String, PlcService>,
+}
+
+async fn recommended_credentials(
+    context: Context,
+    _: server::Nothing,
+) -> Result<Json<CredentialsView>, XrpcError> {
+    let account = &context.caller.account()?.account;
+    let signing_key = context.agent(&account.did, GetSigningKey {}).await?;
+    let rotation_keys = vec![context.directory(GetRotationKey {}).await?];
+    let wanted = PlcOperation::genesis(&AtprotoData {
+        signing_key: &signing_key,
+        rotation_keys: &rotation_keys,
+        handle: &account.handle,
+        pds_endpoint: &context.network.public_url,
+    });
+    Ok(Json(CredentialsView {
+        rotation_keys: wanted.rotation_keys,
+        also_known_as: wanted.also_known_as,
+        verification_methods: wanted.verification_methods,
+        services: wanted.services,
+    }))
 }
 
 async fn update_handle(context: Context, input: HandleInput) -> Result<Empty, XrpcError> {

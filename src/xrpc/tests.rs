@@ -282,11 +282,29 @@ async fn service_tokens_prove_an_account_to_another_server() {
     let operation = here.app.host.fetch(plc_request("GET", &last, "")).await.unwrap().into_body();
     let operation = String::from_utf8(operation.to_vec()).unwrap();
     there.app.host.fetch(plc_request("POST", &format!("/{did}"), &operation)).await.unwrap();
+    // So that both worlds' randomness does not give the same keys.
+    there.person("bob").await;
     let body = json!({"handle": "alice-moved.test", "did": did, "password": "x"});
     let moved = there.post(lxm, &bearer(&token), body.clone()).await.ok();
     assert_eq!(there.host.heard(did), ["create alice-moved.test active=false"]);
     let session = there.get("com.atproto.server.getSession", &bearer(&moved["accessJwt"])).await.ok();
     assert_eq!(session["status"], "deactivated");
+    // Its document names the key of the old server: commits signed here would be nobody's.
+    let new = bearer(&moved["accessJwt"]);
+    let refused = there.post("com.atproto.server.activateAccount", &new, json!({})).await;
+    assert_eq!(refused.error(), (400, "InvalidRequest"));
+    let status = there.get("com.atproto.server.checkAccountStatus", &new).await.ok();
+    assert_eq!(status["validDid"], false);
+    let wanted = there.get("com.atproto.identity.getRecommendedDidCredentials", &new).await.ok();
+    let now = here.get("com.atproto.identity.getRecommendedDidCredentials", &own).await.ok();
+    let data = here.host.ask_plc(&format!("/{did}/data"));
+    for field in ["rotationKeys", "alsoKnownAs", "verificationMethods", "services"] {
+        assert_eq!(now[field], data[field], "{field}: at home, all is as it should be");
+    }
+    assert_eq!(wanted["alsoKnownAs"], json!(["at://alice-moved.test"]));
+    assert_ne!(wanted["verificationMethods"], now["verificationMethods"]);
+    let status = here.get("com.atproto.server.checkAccountStatus", &own).await.ok();
+    assert_eq!(status["validDid"], true);
     // For another method, or of someone else's DID, it proves nothing.
     let other = here.get(&format!("{ask}&lxm=com.atproto.repo.importRepo"), &own).await.ok();
     assert_eq!(there.post(lxm, &bearer(&other["token"]), body).await.error(), (400, "InvalidToken"));

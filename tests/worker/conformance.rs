@@ -146,6 +146,7 @@ async fn an_agents_cell_is_the_same_on_both_hosts() {
     let new = CreateRepo { did: DID.to_owned(), handle: "alice.test".to_owned(), signing_key, active: true };
     both.ask::<_, Agents>(new.clone()).await.unwrap();
     both.ask::<_, Agents>(new).await.unwrap();
+    both.ask::<_, Agents>(GetSigningKey {}).await.unwrap();
 
     for number in 0..40 {
         let writes =

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::session::check_password;
 use super::{Nothing, SessionView};
-use crate::agent::{Counts, GetHead, ListMissingBlobs};
+use crate::agent::{Counts, GetHead, GetSigningKey, ListMissingBlobs};
 use crate::auth::Caller;
 use crate::crypto::VerifyingKey;
 use crate::directory::{
@@ -96,10 +96,22 @@ pub(super) async fn activate(context: Context, _: Nothing) -> Result<Empty, Xrpc
     }
     // A repo that is still on its way in is none yet.
     context.agent(&did, GetHead {}).await?;
+    if !names_our_key(&context, &did, &document).await? {
+        return Err(XrpcError::invalid(
+            "DID document verification method does not match expected signing key: \
+             com.atproto.identity.getRecommendedDidCredentials says which it should have",
+        ));
+    }
     transfer::cancel(&context, &did).await?;
     context.directory(SetStatus { did: did.clone(), change: StatusChange::Activate }).await?;
     context.carry_notices_of(&did).await?;
     Ok(Empty)
+}
+
+/// Whether what is signed here verifies elsewhere.
+async fn names_our_key(app: &App, did: &Did, document: &DidDocument) -> Result<bool, XrpcError> {
+    let ours = app.agent(did, GetSigningKey {}).await?;
+    Ok(document.signing_key().is_some_and(|key| key.did_key() == ours))
 }
 
 #[derive(Debug, Deserialize)]
@@ -172,9 +184,15 @@ pub(super) async fn check_status(context: Context, _: Nothing) -> Result<Json<St
     let head = context.agent(&account.did, GetHead {}).await?;
     let counts = context.agent(&account.did, Counts {}).await?;
     let missing = count_missing_blobs(&context, &account.did).await?;
+    let valid_did = match document {
+        Ok(document) if document.pds_endpoint() == Some(&context.network.public_url) => {
+            names_our_key(&context, &account.did, &document).await?
+        }
+        _ => false,
+    };
     Ok(Json(StatusView {
         activated: account.status.is_active(),
-        valid_did: document.is_ok_and(|found| found.pds_endpoint() == Some(&context.network.public_url)),
+        valid_did,
         repo_commit: head.commit,
         repo_rev: head.rev,
         repo_blocks: counts.records.saturating_add(counts.nodes).saturating_add(1),
