@@ -34,6 +34,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use rand_core::Rng;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::blobs::Blobs;
@@ -236,8 +237,14 @@ impl Host for Inner {
             tokio::task::spawn_blocking(move || {
                 let _turn = turn;
                 let send = |chunk| {
+                    let gone = || SqlError::Other("the client has gone".to_owned());
+                    let chunk = match sender.try_send(chunk) {
+                        Ok(()) => return Ok(()),
+                        Err(TrySendError::Closed(_)) => return Err(gone()),
+                        Err(TrySendError::Full(chunk)) => chunk,
+                    };
                     let sent = sender.send_timeout(chunk, Duration::from_secs(EXPORT_READER_SECONDS));
-                    runtime.block_on(sent).map_err(|_| SqlError::Other("the client has gone".to_owned()))
+                    runtime.block_on(sent).map_err(|_| gone())
                 };
                 let exported =
                     readers.read(&files, &did, |database| export_snapshot(database, since.as_deref(), &send));
