@@ -17,9 +17,10 @@ use axum::response::{IntoResponse as _, Response};
 use axum::serve::ListenerExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use zap::host::native::sequencer::{Options, Outgoing, SequencerHandle};
-use zap::sequencer::frame::{Action, CommitEvent, Event, RepoOp};
-use zap::sequencer::{EventKind, OutboxEvent};
+use zap::event::EventKind;
+use zap::event::{Action, CommitEvent, Event, RepoOp};
+use zap::native::sequencer::{Options, Outgoing, SequencerHandle};
+use zap::sequencer::OutboxEvent;
 
 /// About what a post's commit takes: its record, the commit, three or four tree nodes.
 const BLOCKS_BYTES: usize = 4000;

@@ -21,8 +21,8 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::actor::Kind;
 use crate::data_model::{CODEC_DAG_CBOR, Cid, cid_of_block, decode};
-use crate::directory::Kind;
 use crate::lexicon::data::from_ipld;
 use crate::lexicon::{Bytes, CidLink};
 use crate::limits::{

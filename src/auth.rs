@@ -20,52 +20,6 @@ pub use access::{Access, AccountCaller, Caller};
 pub use authority::{Authority, Presented, ServiceToken, TokenPair};
 pub use methods::{is_privileged, is_protected};
 
-use serde::{Deserialize, Serialize};
-
-/// What an agent's token begins with, so that people and secret scanners know it.
-pub const AGENT_TOKEN_PREFIX: &str = "zap_";
-
-/// What a session token opens: the `scope` claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Scope {
-    /// All of the account.
-    #[serde(rename = "com.atproto.access")]
-    Access,
-    /// The account's public records.
-    #[serde(rename = "com.atproto.appPass")]
-    AppPass,
-    /// As [`Scope::AppPass`], and private messages of other services.
-    #[serde(rename = "com.atproto.appPassPrivileged")]
-    AppPassPrivileged,
-    /// As [`Scope::AppPass`], and the agent's memories. Ours: the protocol has no such thing.
-    #[serde(rename = "agent.vault.appPass")]
-    AppPassVault,
-    /// The next pair of tokens, nothing else.
-    #[serde(rename = "com.atproto.refresh")]
-    Refresh,
-}
-
-impl Scope {
-    const ALL: [Self; 5] =
-        [Self::Access, Self::AppPass, Self::AppPassPrivileged, Self::AppPassVault, Self::Refresh];
-
-    /// The claim's text.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Access => "com.atproto.access",
-            Self::AppPass => "com.atproto.appPass",
-            Self::AppPassPrivileged => "com.atproto.appPassPrivileged",
-            Self::AppPassVault => "agent.vault.appPass",
-            Self::Refresh => "com.atproto.refresh",
-        }
-    }
-
-    /// Reads the claim's text.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == text)
-    }
-}
-
 /// Why a caller was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -88,18 +42,4 @@ pub enum Error {
     /// A token could not be made.
     #[error("token could not be made: {0}")]
     Mint(String),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scopes_have_one_text_in_claims_and_code() {
-        for scope in Scope::ALL {
-            assert_eq!(serde_json::to_value(scope).unwrap(), scope.as_str());
-            assert_eq!(Scope::parse(scope.as_str()), Some(scope));
-        }
-        assert_eq!(Scope::parse("com.atproto.everything"), None);
-    }
 }

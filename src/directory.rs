@@ -29,8 +29,8 @@ mod status;
 mod testing;
 
 pub use account::{
-    Account, AccountPage, AccountSummary, Credentials, GetAccount, GetCounts, GetCredentials, GetStatus,
-    Kind, ListAccounts, NetworkCounts, Status, Who,
+    Account, AccountPage, Credentials, GetAccount, GetCounts, GetCredentials, GetStatus, ListAccounts,
+    NetworkCounts, Who,
 };
 pub use app_password::{
     AppPassword, AppPasswordKind, CreateAppPassword, CreatedAppPassword, ListAppPasswords, RevokeAppPassword,
@@ -51,6 +51,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::actor::Status;
 use crate::crypto::SigningKey;
 use crate::env::Env;
 use crate::seam::Hidden;

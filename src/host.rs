@@ -10,16 +10,12 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
+use crate::actor::AccountSummary;
 use crate::seam::Request;
 use crate::syntax::{Did, Handle};
-use crate::{agent, directory, sequencer};
+use crate::{account, directory, sequencer};
 
-#[cfg(not(target_arch = "wasm32"))]
-pub mod native;
-pub mod outbound;
 pub mod resolve;
-#[cfg(target_arch = "wasm32")]
-pub mod worker;
 
 /// Why the host could not do what it was asked. Not the cells' errors: they have their own.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +46,11 @@ pub fn download(chunks: ByteStream) -> Download {
 /// What the edge asks of the world.
 pub trait Host: Send + Sync + 'static {
     /// Asks the agent cell of `did`; a reading command may be answered beside the writer.
-    fn agent(&self, did: Did, command: agent::Command) -> BoxFuture<'_, Result<agent::Reply, agent::Error>>;
+    fn account(
+        &self,
+        did: Did,
+        command: account::Command,
+    ) -> BoxFuture<'_, Result<account::Reply, account::Error>>;
 
     /// Asks the directory cell.
     fn directory(
@@ -73,10 +73,10 @@ pub trait Host: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<http::Response<axum::body::Body>, SubscribeError>>;
 
     /// Removes everything the agent cell and the blob store hold of `did`.
-    fn destroy_agent(&self, did: Did) -> BoxFuture<'_, Result<(), HostError>>;
+    fn destroy_account(&self, did: Did) -> BoxFuture<'_, Result<(), HostError>>;
 
     /// The repo as a CAR, one snapshot of it, in bounded memory; `since` leaves out what an older rev had.
-    fn export(&self, did: Did, since: Option<String>) -> BoxFuture<'_, Result<Download, agent::Error>>;
+    fn export(&self, did: Did, since: Option<String>) -> BoxFuture<'_, Result<Download, account::Error>>;
 
     /// Keeps a blob until it is referenced or expires; measures and hashes it on the way.
     fn put_blob(
@@ -110,10 +110,10 @@ pub trait Host: Send + Sync + 'static {
     fn random(&self, bytes: &mut [u8]);
 
     /// The DID behind a local handle or DID with its standing, from the host's cache of the directory.
-    fn account(
+    fn find_account(
         &self,
         identifier: crate::syntax::AtIdentifier,
-    ) -> BoxFuture<'_, Result<Option<directory::AccountSummary>, directory::Error>>;
+    ) -> BoxFuture<'_, Result<Option<AccountSummary>, directory::Error>>;
 
     /// Forgets what is cached of an account, after it changed.
     fn forget_cached(&self, did: &Did, handle: Option<&Handle>);
@@ -161,15 +161,15 @@ pub enum PutBlobError {
 ///
 /// # Errors
 /// The cell's own.
-pub async fn agent<R>(host: &Arc<dyn Host>, did: &Did, request: R) -> Result<R::Reply, agent::Error>
+pub async fn account<R>(host: &Arc<dyn Host>, did: &Did, request: R) -> Result<R::Reply, account::Error>
 where
-    R: Request<Command = agent::Command, Answer = agent::Reply>,
+    R: Request<Command = account::Command, Answer = account::Reply>,
 {
-    let answer = host.agent(did.clone(), request.into_command()).await?;
-    R::from_answer(answer).ok_or(agent::Error::Mismatch)
+    let answer = host.account(did.clone(), request.into_command()).await?;
+    R::from_answer(answer).ok_or(account::Error::Mismatch)
 }
 
-/// As [`agent()`], to the directory.
+/// As [`account()`], to the directory.
 ///
 /// # Errors
 /// The cell's own.

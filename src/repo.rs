@@ -20,7 +20,7 @@ pub mod read;
 use bytes::Bytes;
 use repo_mst::{BlockStore, BlockStoreError, TreeError};
 
-use crate::sequencer::frame::Action;
+use crate::event::Action;
 use crate::store::{Row, Sql, SqlError, Value, query_first};
 use cid::Cid;
 

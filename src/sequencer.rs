@@ -11,14 +11,11 @@
 //! - After `#account deleted` the account's older events go, in bounded steps ([`Expire`]), also after a crash.
 
 mod command;
-pub mod frame;
 mod log;
-pub mod verify;
 
 pub use command::{
     Append, Command, Expire, GetHead, Head, OutboxEvent, Page, Read, Reply, SequencedFrame, Start,
 };
-pub use frame::{EventKind, Frame};
 pub use log::{Sequencer, for_each_event, head};
 
 use crate::store::SqlError;

@@ -6,20 +6,20 @@ use rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::agent::Agent;
+use crate::account::Account;
 use crate::directory::Directory;
 use crate::env::{Env, Network};
 use crate::limits::{SQL_PARAMETERS_MAX, SQL_VALUE_BYTES_MAX};
 use crate::sequencer::Sequencer;
 use crate::store::{Row, Sql, SqlError, Value, in_transaction, query_all};
 use crate::vault::MasterKey;
-use crate::{agent, directory, sequencer};
+use crate::{account, directory, sequencer};
 
 /// Which cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// One account.
-    Agent,
+    Account,
     /// The network's directory.
     Directory,
     /// The event log.
@@ -63,7 +63,7 @@ pub struct Driven {
 }
 
 enum Cell {
-    Agent(Box<Agent>),
+    Account(Box<Account>),
     Directory(Directory),
     Sequencer(Sequencer),
 }
@@ -107,14 +107,14 @@ impl Driven {
         let mut env = Env { now_us, rng: &mut rng, network: &self.network };
         if self.cell.is_none() {
             self.cell = Some(match self.kind {
-                Kind::Agent => Cell::Agent(Box::new(Agent::load(sql, &mut env).map_err(text)?)),
+                Kind::Account => Cell::Account(Box::new(Account::load(sql, &mut env).map_err(text)?)),
                 Kind::Directory => Cell::Directory(Directory::load(sql, &mut env).map_err(text)?),
                 Kind::Sequencer => Cell::Sequencer(Sequencer::load(sql).map_err(text)?),
             });
         }
         match self.cell.as_mut() {
-            Some(Cell::Agent(cell)) => {
-                let command: agent::Command = serde_ipld_dagcbor::from_slice(command).map_err(text)?;
+            Some(Cell::Account(cell)) => {
+                let command: account::Command = serde_ipld_dagcbor::from_slice(command).map_err(text)?;
                 let answer = cell.handle(sql, &mut env, command);
                 cell.take_effects();
                 serde_ipld_dagcbor::to_vec(&answer).map_err(text)

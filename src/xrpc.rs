@@ -31,7 +31,7 @@ use crate::env::Network;
 use crate::host::Host;
 use crate::seam::Request;
 use crate::syntax::Did;
-use crate::{agent, auth, directory};
+use crate::{account, auth, directory};
 
 pub use admin::aliases;
 pub use endpoint::{Context, Endpoint};
@@ -61,22 +61,22 @@ impl App {
     ///
     /// # Errors
     /// The cell's, mapped to their XRPC form.
-    pub async fn agent<R>(&self, did: &Did, request: R) -> Result<R::Reply, XrpcError>
+    pub async fn account<R>(&self, did: &Did, request: R) -> Result<R::Reply, XrpcError>
     where
-        R: Request<Command = agent::Command, Answer = agent::Reply>,
+        R: Request<Command = account::Command, Answer = account::Reply>,
     {
-        Ok(self.host_agent(did, request).await?)
+        Ok(self.host_account(did, request).await?)
     }
 
-    /// As [`App::agent`], for those who tell the cell's errors apart.
+    /// As [`App::account`], for those who tell the cell's errors apart.
     ///
     /// # Errors
     /// The cell's own.
-    pub async fn host_agent<R>(&self, did: &Did, request: R) -> Result<R::Reply, agent::Error>
+    pub async fn host_account<R>(&self, did: &Did, request: R) -> Result<R::Reply, account::Error>
     where
-        R: Request<Command = agent::Command, Answer = agent::Reply>,
+        R: Request<Command = account::Command, Answer = account::Reply>,
     {
-        crate::host::agent(&self.host, did, request).await
+        crate::host::account(&self.host, did, request).await
     }
 
     /// Asks the directory cell.

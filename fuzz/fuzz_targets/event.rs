@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use zap::sequencer::frame::Event;
-use zap::sequencer::verify::Verifier;
+use zap::event::Event;
+use zap::event::verify::Verifier;
 
 fuzz_target!(|message: &[u8]| {
     if let Ok(Event::Commit { body, seq, rebase: false, too_big: false, blobs: 0 }) = Event::decode(message) {

@@ -1,7 +1,8 @@
 //! The table of who may call what.
 
-use super::{Error, Scope};
-use crate::directory::AccountSummary;
+use super::Error;
+use crate::actor::AccountSummary;
+use crate::actor::Scope;
 use crate::syntax::Did;
 
 /// What a method needs of its caller.
@@ -123,7 +124,7 @@ impl Access {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::{Kind, Status};
+    use crate::actor::{Kind, Status};
     use crate::syntax::Handle;
 
     fn account(scope: Scope) -> Caller {

@@ -3,7 +3,8 @@
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
-use super::{AGENT_TOKEN_PREFIX, Caller, Error, Scope};
+use super::{Caller, Error};
+use crate::actor::{AGENT_TOKEN_PREFIX, Scope};
 use crate::crypto::jwt::{self, HmacKey, Typ, Unverified};
 use crate::crypto::{VerifyingKey, ct_eq, sha256};
 use crate::directory::Session;
@@ -253,8 +254,9 @@ fn refusal(error: &jwt::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::actor::{Kind, Status};
     use crate::crypto::SigningKey;
-    use crate::directory::{Account, Kind, Status};
+    use crate::directory::Account;
     use crate::syntax::Handle;
     use proptest::prelude::*;
 

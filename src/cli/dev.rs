@@ -15,7 +15,7 @@ use super::session::{As, Connection, Session, text_field};
 use super::settings::{self, SettingFlags};
 use super::{agent, memory};
 use zap::config::{Config, Texts, admin_token_file};
-use zap::host::native::telemetry;
+use zap::native::telemetry;
 
 /// An agent of a new network.
 struct Newcomer {

@@ -9,7 +9,7 @@ use super::firehose::FirehoseError;
 use super::verify::VerifyError;
 use zap::config::ConfigError;
 use zap::host::HostError;
-use zap::host::native::telemetry::TelemetryError;
+use zap::native::telemetry::TelemetryError;
 
 /// Exit codes, as `zap --help` lists them.
 pub(crate) mod code {

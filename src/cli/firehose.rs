@@ -15,10 +15,10 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 use super::error::CliError;
 use super::out::{Out, counted};
 use super::session::{Connection, Session};
-use zap::host::native::fetch::install_tls_provider;
+use zap::event::Event;
+use zap::event::verify::{Finding, Severity, Verifier};
 use zap::limits::FIREHOSE_FRAME_BYTES_MAX;
-use zap::sequencer::frame::Event;
-use zap::sequencer::verify::{Finding, Severity, Verifier};
+use zap::native::fetch::install_tls_provider;
 
 mod keys;
 mod line;

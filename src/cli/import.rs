@@ -14,7 +14,7 @@ use super::out::Out;
 use super::passphrase::PassphraseArgs;
 use super::session::{As, Connection, Session, text_field};
 use super::verify::{Contents, Repo, VerifyError};
-use zap::agent::ImportedRecord;
+use zap::account::ImportedRecord;
 use zap::archive::Manifest;
 use zap::crypto::SigningKey;
 use zap::data_model::CODEC_RAW;

@@ -22,8 +22,8 @@ use super::error::CliError;
 use super::session::ServerFile;
 use super::settings::{SettingFlags, config};
 use zap::config::{Config, FolderLock, Texts};
-use zap::host::native::telemetry::{self, Known, Metrics};
-use zap::host::native::{NativeHost, plc};
+use zap::native::telemetry::{self, Known, Metrics};
+use zap::native::{NativeHost, plc};
 use zap::xrpc;
 
 /// How long requests may take to finish once the server is told to stop.

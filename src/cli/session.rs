@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::error::CliError;
 use zap::config::admin_token_file;
 use zap::config::secrets::replace_private_file;
-use zap::host::native::fetch;
+use zap::native::fetch;
 
 /// How long a server may take to accept; its answer, which may be a large repo, may take any time.
 const CONNECT_SECONDS: u64 = 10;

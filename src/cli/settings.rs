@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use super::error::CliError;
 use zap::config::settings::{Kind, SETTINGS, Setting};
 use zap::config::{Config, ConfigError, Effective, Layers, Texts};
-use zap::host::native::telemetry;
+use zap::native::telemetry;
 
 /// The flags that were given, and the file's name.
 #[derive(Debug, Clone, Default)]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::app_password::{self, AppPassword};
 use super::{Error, registry};
+use crate::actor::{AccountSummary, Kind, Status};
 use crate::directory::limits::ACCOUNT_PAGE_MAX;
 use crate::seam::Hidden;
 use crate::store::{INTEGER_LIMIT, Row, Sql, SqlError, Value, query_all, query_first};
@@ -43,92 +44,6 @@ impl Account {
             status: self.status,
             kind: self.kind,
         }
-    }
-}
-
-/// As much of an [`Account`] as requests need: small, to be cached in numbers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AccountSummary {
-    /// Who it is.
-    pub did: Did,
-    /// Its name, in lower case.
-    pub handle: Handle,
-    /// Whether it may act.
-    pub status: Status,
-    /// Whether a person or an agent owns it.
-    pub kind: Kind,
-}
-
-/// Who owns an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Someone who signed up.
-    Person,
-    /// A program, made by the network's operator.
-    Agent,
-}
-
-impl Kind {
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Person => "person",
-            Self::Agent => "agent",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        [Self::Person, Self::Agent].into_iter().find(|kind| kind.as_str() == text)
-    }
-}
-
-/// Whether an account may act and be seen, in the protocol's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// Reserved; nobody sees it yet.
-    Pending,
-    /// All is well.
-    Active,
-    /// The owner put it to rest, or is moving in or out.
-    Deactivated,
-    /// The moderators stopped it for a time.
-    Suspended,
-    /// The moderators removed it.
-    Takendown,
-    /// Gone for good.
-    Deleted,
-}
-
-impl Status {
-    const ALL: [Self; 6] =
-        [Self::Pending, Self::Active, Self::Deactivated, Self::Suspended, Self::Takendown, Self::Deleted];
-
-    /// The protocol's word, as in `#account` events.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Active => "active",
-            Self::Deactivated => "deactivated",
-            Self::Suspended => "suspended",
-            Self::Takendown => "takendown",
-            Self::Deleted => "deleted",
-        }
-    }
-
-    /// Whether the repo is served to the world.
-    pub fn is_active(self) -> bool {
-        self == Self::Active
-    }
-
-    /// Whether the moderators hold it, so that its owner can't change its status.
-    pub fn is_moderated(self) -> bool {
-        matches!(self, Self::Suspended | Self::Takendown)
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 }
 

@@ -185,7 +185,7 @@ mod tests {
     use super::super::testing::Cell;
     use super::super::{GetCredentials, OpenSession, RotateSession, Who};
     use super::*;
-    use crate::auth::Scope;
+    use crate::actor::Scope;
 
     fn create(cell: &mut Cell, did: &Did, name: &str, kind: AppPasswordKind) -> CreatedAppPassword {
         cell.ask(CreateAppPassword { did: did.clone(), name: name.to_owned(), kind }).unwrap()

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::account::{self, Account};
 use super::signup::check_lengths;
-use super::{Error, Kind, Status, handle_rules, registry, session};
+use super::{Error, handle_rules, registry, session};
+use crate::actor::{Kind, Status};
 use crate::env::Env;
 use crate::store::{Sql, Value};
 use crate::syntax::{Did, Handle};

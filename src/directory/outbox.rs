@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use super::account::{Status, read_did};
+use super::account::read_did;
+use crate::actor::Status;
 use crate::directory::limits::DIRECTORY_OUTBOX_BATCH_MAX;
 use crate::store::{Sql, SqlError, Value, query_all, query_first};
 use crate::syntax::{Did, Handle};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::account::{self, read_did};
-use crate::auth::AGENT_TOKEN_PREFIX;
+use crate::actor::AGENT_TOKEN_PREFIX;
 use crate::crypto::sha256;
 use crate::directory::limits::AGENT_TOKENS_MAX;
 use crate::env::Env;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use super::account::{self, Account, read_did};
 use super::app_password::{self, AppPasswordKind};
-use crate::auth::Scope;
+use crate::actor::Scope;
 use crate::directory::limits::{REFRESH_GRACE_SECONDS, REFRESH_TOKEN_SECONDS};
 use crate::env::Env;
 use crate::store::{Sql, SqlError, Value, query_first};

@@ -17,7 +17,8 @@ use super::account::{self, Account, read_did, read_handle};
 use super::handle_rules::{self, Placement};
 use super::outbox::{self, Notice};
 use super::rotation_key::{unwrap_key, wrap_key};
-use super::{Error, Kind, Status, invite};
+use super::{Error, invite};
+use crate::actor::{Kind, Status};
 use crate::crypto::SigningKey;
 use crate::directory::limits::{
     AGENT_CONFIG_BYTES_MAX, DISPLAY_NAME_BYTES_MAX, EMAIL_BYTES_MAX, MODEL_BYTES_MAX, RESERVATION_SECONDS,

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rand_core::{TryCryptoRng, TryRng};
 
 use super::{
-    ClearOutbox, Command, CompleteAccount, Directory, Error, Kind, Notice, ReadOutbox, Reply, ReserveAccount,
+    ClearOutbox, Command, CompleteAccount, Directory, Error, Notice, ReadOutbox, Reply, ReserveAccount,
 };
+use crate::actor::Kind;
 use crate::env::{Env, Network};
-use crate::host::native::sql::Database;
 use crate::identity::{AtprotoData, Operation, PlcOperation};
+use crate::native::sql::Database;
 use crate::seam::{Hidden, Request};
 use crate::syntax::{Did, Handle};
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::data_model::{CODEC_DAG_CBOR, Ipld, cid_of_block, encode};
-use crate::host::native::sql::{Database, Durability};
+use crate::native::sql::{Database, Durability};
 use crate::store::{Sql as _, Value};
 use crate::vault::MasterKey;
 use crate::vault::tests::rng;
@@ -22,8 +22,8 @@ impl Agent {
     }
 
     fn in_database(sql: Database) -> Self {
-        sql.script(include_str!("../../migrations/agent/0001_init.sql")).unwrap();
-        sql.script(include_str!("../../migrations/agent/0002_vault.sql")).unwrap();
+        sql.script(include_str!("../../migrations/account/0001_init.sql")).unwrap();
+        sql.script(include_str!("../../migrations/account/0002_vault.sql")).unwrap();
         let mut rng = rng(0);
         let keyring = Keyring::create(&sql, DID, &MasterKey::from_bytes([9; 32]), 1, &mut rng).unwrap();
         Self { sql, memory: Memory::new(keyring), rng }

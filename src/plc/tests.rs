@@ -1,8 +1,8 @@
 use super::*;
 use crate::{
     crypto::SigningKey,
-    host::native::sql::Database,
     identity::{AtprotoData, PlcOperation, RECOVERY_WINDOW_US, tests::CountingRng},
+    native::sql::Database,
 };
 
 const START_US: i64 = 1_790_000_000_000_123;

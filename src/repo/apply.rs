@@ -9,7 +9,7 @@ use cid::Cid;
 
 use super::plan::CommitPlan;
 use super::{RecordChange, RepoError};
-use crate::sequencer::frame::Action;
+use crate::event::Action;
 use crate::store::{Sql, SqlError, Value, query_first};
 
 /// New nodes that are settled in one go, once there are twice as many: some milliseconds' work in every hundredth
@@ -119,8 +119,8 @@ mod tests {
     use repo_mst::{BlockStore, cid_for_cbor};
 
     use super::*;
-    use crate::agent::MIGRATIONS;
-    use crate::host::native::sql::Database;
+    use crate::account::MIGRATIONS;
+    use crate::native::sql::Database;
     use crate::repo::Nodes;
     use crate::repo::plan::{Author, Wish, decide, plan_commit};
     use crate::store::migrate::migrate;
@@ -168,11 +168,13 @@ mod tests {
         };
         for paths in paths.chunks(50) {
             let block = Some(Bytes::from_static(b"\xa0"));
-            let wish = |path| record(crate::agent::WriteAction::Create, path, block.clone());
+            let wish = |path| record(crate::account::WriteAction::Create, path, block.clone());
             commit(paths.iter().map(wish).collect());
         }
         for paths in paths.chunks(100) {
-            commit(paths.iter().map(|path| record(crate::agent::WriteAction::Delete, path, None)).collect());
+            commit(
+                paths.iter().map(|path| record(crate::account::WriteAction::Delete, path, None)).collect(),
+            );
         }
         let left = query_first(&database, "SELECT count(*) FROM node", &[], |row| row.integer(0)).unwrap();
         assert_eq!(left, Some(1), "the empty root");

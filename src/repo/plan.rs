@@ -12,8 +12,8 @@ use repo_mst::{BlockStore, MemoryBlocks, Op, Tree, car, cid_for_cbor, invert};
 
 use super::{Head, RecordChange, RepoError};
 use crate::crypto::SigningKey;
+use crate::event::{Action, CommitEvent, Frame, RepoOp};
 use crate::limits::{COMMIT_BLOCKS_BYTES_MAX, COMMIT_OPS_MAX, RECORD_BYTES_MAX};
-use crate::sequencer::frame::{Action, CommitEvent, Frame, RepoOp};
 use crate::syntax::{Tid, format_datetime_ms};
 
 /// A commit, ready to be applied.
@@ -39,7 +39,7 @@ pub struct CommitPlan {
 /// One wish, not yet looked up in the tree.
 pub struct Wish {
     /// What to do.
-    pub action: crate::agent::WriteAction,
+    pub action: crate::account::WriteAction,
     /// `collection/rkey`.
     pub path: String,
     /// The record, absent for a delete.
@@ -58,7 +58,7 @@ pub type Decided = (Option<RecordChange>, Option<Cid>);
 /// # Errors
 /// The first wish that cannot be granted; see [`RepoError`].
 pub fn decide(tree: &Tree, store: &dyn BlockStore, wishes: Vec<Wish>) -> Result<Vec<Decided>, RepoError> {
-    use crate::agent::WriteAction;
+    use crate::account::WriteAction;
     if wishes.len() > COMMIT_OPS_MAX {
         return Err(RepoError::InvalidWrites(format!("at most {COMMIT_OPS_MAX} writes fit into one commit")));
     }

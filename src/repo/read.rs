@@ -6,7 +6,7 @@ use cid::Cid;
 use repo_mst::{BlockStore, Tree, car};
 
 use super::{Head, Nodes, RepoError, read_cid};
-use crate::agent::{ListRecords, ListedRecord, Record};
+use crate::account::{ListRecords, ListedRecord, Record};
 use crate::limits::{BLOCKS_BYTES_MAX, PAGE_BYTES_MAX};
 use crate::store::{Sql, SqlError, Value, query_first};
 

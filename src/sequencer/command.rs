@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::frame::{Event, EventKind, Frame};
+use crate::event::{Event, EventKind, Frame};
 
 crate::seam! {
     Append => Vec<Option<i64>>,

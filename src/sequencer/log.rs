@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::command::{Append, Command, Expire, Head, OutboxEvent, Page, Read, Reply, SequencedFrame};
-use super::frame::{EventKind, SEQ_LIMIT, SEQ_MIN};
+use crate::event::{EventKind, SEQ_LIMIT, SEQ_MIN};
 use crate::store::migrate::{Migration, migrate};
 use crate::store::{Sql, SqlError, Value, in_transaction, query_all, query_first};
 

@@ -17,7 +17,7 @@ pub struct Migration {
     pub statements: &'static str,
 }
 
-/// Declares a cell's migrations from its folder: `migrations!("agent", 1 "init", 2 "vault")`.
+/// Declares a cell's migrations from its folder: `migrations!("account", 1 "init", 2 "vault")`.
 #[macro_export]
 macro_rules! migrations {
     ($folder:literal, $($number:literal $file:literal),+ $(,)?) => {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::crypto::sha256;
-use crate::host::native::sql::Database;
+use crate::native::sql::Database;
 use crate::store::Sql as _;
 use chacha20::rand_core::SeedableRng as _;
 use proptest::prelude::*;
@@ -21,7 +21,7 @@ fn key(byte: u8) -> DataKey {
 
 fn vault() -> (Database, Keyring, MasterKey) {
     let sql = Database::in_memory().unwrap();
-    sql.script(include_str!("../../migrations/agent/0002_vault.sql")).unwrap();
+    sql.script(include_str!("../../migrations/account/0002_vault.sql")).unwrap();
     let master = MasterKey::from_bytes([9; 32]);
     let keyring = Keyring::create(&sql, "did:plc:alice", &master, 1, &mut rng(0)).unwrap();
     (sql, keyring, master)

@@ -14,10 +14,11 @@ use super::endpoint::{Dispatcher, Empty, Json};
 use super::server::check_recovery_key;
 use super::signup::NewAccount;
 use super::{App, Context, Endpoint, XrpcError, plc};
-use crate::agent::{self, Counts, GetMoveKey, RepoCounts};
+use crate::account::{self, Counts, GetMoveKey, RepoCounts};
+use crate::actor::Kind;
 use crate::auth::Access;
 use crate::directory::{
-    Account, DeleteAccount, GetAccount, IssueAgentToken, Kind, ListAccounts, RevokeAgentTokens, SetStatus,
+    Account, DeleteAccount, GetAccount, IssueAgentToken, ListAccounts, RevokeAgentTokens, SetStatus,
     StatusChange, Who,
 };
 use crate::lexicon::agent::admin::defs::{AgentView, AgentViewCustody, AgentViewStatus};
@@ -136,7 +137,7 @@ async fn delete(
 ) -> Result<Json<delete_agent::Output>, XrpcError> {
     let account = find(&context, input.agent).await?;
     let did = account.did;
-    if let Ok(Some(move_key)) = context.host_agent(&did, GetMoveKey {}).await
+    if let Ok(Some(move_key)) = context.host_account(&did, GetMoveKey {}).await
         && plc::has_rotation_key(&context, &did, &move_key).await?
     {
         return Err(XrpcError::invalid(
@@ -186,9 +187,9 @@ fn agent_not_found() -> XrpcError {
 }
 
 async fn view(app: &App, account: Account) -> Result<AgentView, XrpcError> {
-    let counts = match app.host_agent(&account.did, Counts {}).await {
+    let counts = match app.host_account(&account.did, Counts {}).await {
         // It is about to be taken in from an archive.
-        Err(agent::Error::NoRepo) => RepoCounts::default(),
+        Err(account::Error::NoRepo) => RepoCounts::default(),
         counts => counts?,
     };
     let time = |us| Datetime::try_from(format_datetime_ms(us)).map_err(XrpcError::internal);

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use http::{HeaderMap, header};
 
 use super::{App, XrpcError};
-use crate::auth::{Access, AccountCaller, Caller, Error, Presented, Scope, ServiceToken};
-use crate::directory::{FindAgentToken, Status};
+use crate::actor::Scope;
+use crate::actor::Status;
+use crate::auth::{Access, AccountCaller, Caller, Error, Presented, ServiceToken};
+use crate::directory::FindAgentToken;
 use crate::syntax::{AtIdentifier, Did};
 
 /// Finds the caller of method `nsid` and checks that it may call it.
@@ -45,7 +47,7 @@ pub(super) async fn authenticate(
 
 /// The account, if it may still act: an access token outlives what happens to its account.
 async fn account(app: &App, did: Did, scope: Scope) -> Result<Caller, XrpcError> {
-    let account = app.host.account(AtIdentifier::Did(did)).await?;
+    let account = app.host.find_account(AtIdentifier::Did(did)).await?;
     let account = account.ok_or(Error::Invalid("the token's account does not exist"))?;
     match account.status {
         Status::Takendown | Status::Suspended => {

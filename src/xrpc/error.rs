@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use crate::store::SqlError;
-use crate::{agent, archive};
+use crate::{account, archive};
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -146,9 +146,9 @@ impl From<HostError> for XrpcError {
     }
 }
 
-impl From<agent::Error> for XrpcError {
-    fn from(error: agent::Error) -> Self {
-        use agent::Error as E;
+impl From<account::Error> for XrpcError {
+    fn from(error: account::Error) -> Self {
+        use account::Error as E;
         let text = error.to_string();
         match error {
             E::NoRepo => Self::named("RepoNotFound", text),
@@ -192,7 +192,7 @@ impl From<archive::Error> for XrpcError {
     fn from(error: archive::Error) -> Self {
         match error {
             archive::Error::Passphrase => Self::named("InvalidPassphrase", error.to_string()),
-            other => agent::Error::from(other).into(),
+            other => account::Error::from(other).into(),
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::endpoint::{Empty, Json};
 use super::{Context, Endpoint, XrpcError, plc, server};
-use crate::agent::GetSigningKey;
+use crate::account::GetSigningKey;
 use crate::auth::Access;
 use crate::directory::{CheckHandle, GetRotationKey, Placement, UpdateHandle};
 use crate::identity::{AtprotoData, PlcOperation, PlcService};
@@ -40,7 +40,7 @@ async fn resolve_handle(context: Context, params: HandleInput) -> Result<Json<Di
     let handle = Handle::try_from(params.handle.as_str())
         .map_err(|error| XrpcError::invalid(format!("Error: handle must be a valid handle: {error}")))?
         .normalized();
-    if let Some(account) = context.host.account(AtIdentifier::Handle(handle.clone())).await? {
+    if let Some(account) = context.host.find_account(AtIdentifier::Handle(handle.clone())).await? {
         return Ok(Json(DidView { did: account.did }));
     }
     let not_found = || XrpcError::named("HandleNotFound", "Unable to resolve handle");
@@ -67,7 +67,7 @@ async fn recommended_credentials(
     _: server::Nothing,
 ) -> Result<Json<CredentialsView>, XrpcError> {
     let account = &context.caller.account()?.account;
-    let signing_key = context.agent(&account.did, GetSigningKey {}).await?;
+    let signing_key = context.account(&account.did, GetSigningKey {}).await?;
     let rotation_keys = vec![context.directory(GetRotationKey {}).await?];
     let wanted = PlcOperation::genesis(&AtprotoData {
         signing_key: &signing_key,

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::endpoint::Json;
 use super::{Context, Endpoint, XrpcError};
-use crate::agent::{Forget, GetMemory, ListMemories, Memory, Recall, Recalled, Remember};
+use crate::account::{Forget, GetMemory, ListMemories, Memory, Recall, Recalled, Remember};
 use crate::auth::Access;
 use crate::data_model::{DataModelError, Ipld, decode_record, encode_record};
 use crate::lexicon::agent::memory::defs::{MemoryView, MemoryViewPrivacy};
@@ -44,7 +44,7 @@ async fn remember_one(context: Context, input: remember::Input) -> Result<Json<r
     let did = context.caller.did()?.clone();
     let Data(memory) = input.memory;
     let memory = prepare(memory, context.host.now_us())?;
-    let kept = context.agent(&did, Remember { memory: memory.into(), dedupe: input.dedupe }).await?;
+    let kept = context.account(&did, Remember { memory: memory.into(), dedupe: input.dedupe }).await?;
     Ok(Json(remember::Output {
         uri: uri(&did, &kept.rkey)?,
         cid: cid(&kept.cid)?,
@@ -73,9 +73,9 @@ fn prepare(memory: Ipld, now_us: i64) -> Result<Vec<u8>, XrpcError> {
 
 async fn get_one(context: Context, params: get::Params) -> Result<Json<get::Output>, XrpcError> {
     let rkey = own_memory(&context, &params.uri)?;
-    let rkey = rkey.ok_or_else(|| XrpcError::from(crate::agent::Error::MemoryNotFound))?;
+    let rkey = rkey.ok_or_else(|| XrpcError::from(crate::account::Error::MemoryNotFound))?;
     let did = context.caller.did()?;
-    let memory = context.agent(did, GetMemory { rkey }).await?;
+    let memory = context.account(did, GetMemory { rkey }).await?;
     Ok(Json(view(did, &memory)?))
 }
 
@@ -93,7 +93,7 @@ async fn list_page(context: Context, params: list::Params) -> Result<Json<list::
         as_of_us: None,
     };
     let limit = u32::try_from(params.limit).map_err(XrpcError::internal)?;
-    let page = context.agent(did, ListMemories { filter, cursor: params.cursor, limit }).await?;
+    let page = context.account(did, ListMemories { filter, cursor: params.cursor, limit }).await?;
     let memories = page.memories.iter().map(|memory| view(did, memory)).collect::<Result<_, _>>()?;
     Ok(Json(list::Output { cursor: page.cursor, memories }))
 }
@@ -110,7 +110,7 @@ async fn recall_best(context: Context, params: recall::Params) -> Result<Json<re
     };
     let limit = u32::try_from(params.limit).map_err(XrpcError::internal)?;
     let min_score = u32::try_from(params.min_score.unwrap_or(0)).map_err(XrpcError::internal)?;
-    let hits = context.agent(did, Recall { query: params.q, filter, limit, min_score }).await?;
+    let hits = context.account(did, Recall { query: params.q, filter, limit, min_score }).await?;
     let results = hits.into_iter().map(|hit| hit_view(did, &hit)).collect::<Result<_, _>>()?;
     Ok(Json(recall::Output { results }))
 }
@@ -131,7 +131,7 @@ async fn forget_some(context: Context, input: forget::Input) -> Result<Json<forg
     let did = context.caller.did()?;
     let mut output = forget::Output { forgotten: 0, shredded: 0 };
     for _ in 0..FORGET_COMMITS_MAX {
-        let done = context.agent(did, command.clone()).await?;
+        let done = context.account(did, command.clone()).await?;
         let shredded = i64::try_from(done.shredded).map_err(XrpcError::internal)?;
         let forgotten = if dry_run { shredded } else { i64::try_from(done.rkeys.len()).unwrap_or(i64::MAX) };
         output.shredded = output.shredded.saturating_add(shredded);

@@ -10,7 +10,7 @@ use futures::lock::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::{App, XrpcError};
-use crate::agent::{self, EmitIdentity, SetStatus};
+use crate::account::{self, EmitIdentity, SetStatus};
 use crate::directory::{ClearOutbox, GetAccount, Notice, OutboxEntry, ReadOutbox, Who};
 use crate::host::HostError;
 use crate::store::SqlError;
@@ -126,25 +126,25 @@ impl App {
                 let account = self.directory(GetAccount { who: Who::Did(did.clone()) }).await?;
                 host.forget_cached(did, account.as_ref().map(|account| &account.handle));
                 let handle = account.map(|account| account.handle.into_string());
-                self.agent(did, SetStatus { status: status.as_str().to_owned(), handle }).await
+                self.account(did, SetStatus { status: status.as_str().to_owned(), handle }).await
             }
             Notice::HandleChanged { handle } => {
                 self.identities.forget(did);
                 host.forget_cached(did, Some(handle));
-                self.agent(did, EmitIdentity { handle: Some(handle.as_str().to_owned()) }).await
+                self.account(did, EmitIdentity { handle: Some(handle.as_str().to_owned()) }).await
             }
             Notice::Deleted | Notice::Abandoned => {
                 host.forget_cached(did, None);
-                match self.host_agent(did, SetStatus { status: "deleted".to_owned(), handle: None }).await {
+                match self.host_account(did, SetStatus { status: "deleted".to_owned(), handle: None }).await {
                     // A repo that was still on its way in: nobody knew of it.
-                    Err(agent::Error::NoRepo) => {}
+                    Err(account::Error::NoRepo) => {}
                     // Nothing can be told of it any more, and it is to go.
-                    Err(agent::Error::Sql(SqlError::Corrupt(what))) => {
+                    Err(account::Error::Sql(SqlError::Corrupt(what))) => {
                         tracing::error!(%did, what, "a damaged agent goes without a word to the network");
                     }
                     told => told?,
                 }
-                Ok(host.destroy_agent(did.clone()).await?)
+                Ok(host.destroy_account(did.clone()).await?)
             }
         }
     }

@@ -6,7 +6,7 @@ use http::{Method, StatusCode, header};
 use serde_bytes::ByteBuf;
 
 use super::{App, XrpcError};
-use crate::agent::SignMove;
+use crate::account::SignMove;
 use crate::crypto::SigningKey;
 use crate::directory::{GetRotationKey, SignPlcOperation};
 use crate::identity::{AtprotoData, Operation, PlcOperation, PlcTombstone};
@@ -176,7 +176,7 @@ pub(super) async fn take_over(
     next.set_signing_key(signing_key);
     let operation = Operation::Plc(next);
     let unsigned = ByteBuf::from(operation.to_cbor()?);
-    let signature = app.agent(did, SignMove { unsigned }).await?;
+    let signature = app.account(did, SignMove { unsigned }).await?;
     submit(app, did, &signed(operation, &signature)?).await
 }
 

@@ -9,8 +9,8 @@ mod write;
 pub(super) use blob::{MIME_BYTES_MAX, MIME_UNKNOWN, is_mime, store};
 
 use super::{App, Context, Endpoint, XrpcError};
+use crate::actor::AccountSummary;
 use crate::auth::Access;
-use crate::directory::AccountSummary;
 use crate::limits::RECORDS_BODY_BYTES_MAX;
 use crate::syntax::{AtIdentifier, Did, Nsid};
 
@@ -55,5 +55,5 @@ fn check_collection(context: &Context, collection: &Nsid) -> Result<(), XrpcErro
 
 /// The account of a repo that everyone may read; `None` for one that is not here, or not active.
 async fn readable(app: &App, repo: AtIdentifier) -> Result<Option<AccountSummary>, XrpcError> {
-    Ok(app.host.account(repo).await?.filter(|account| account.status.is_active()))
+    Ok(app.host.find_account(repo).await?.filter(|account| account.status.is_active()))
 }

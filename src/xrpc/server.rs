@@ -10,8 +10,9 @@ pub(super) use account::check_recovery_key;
 use serde::{Deserialize, Serialize};
 
 use super::{App, Endpoint, XrpcError};
+use crate::actor::Status;
 use crate::auth::Access;
-use crate::directory::{Account, Session, Status};
+use crate::directory::{Account, Session};
 use crate::identity::DidDocument;
 use crate::syntax::{Did, Handle};
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use serde_bytes::ByteBuf;
 
 use super::{App, XrpcError, plc};
-use crate::agent::CreateRepo;
+use crate::account::CreateRepo;
+use crate::actor::Kind;
 use crate::crypto::{SigningKey, password};
 use crate::directory::limits::RESERVATIONS_MAX;
 use crate::directory::{
-    Account, CheckHandle, CompleteAccount, Kind, ListReservations, Placement, ReleaseReservation,
-    Reservation, ReserveAccount,
+    Account, CheckHandle, CompleteAccount, ListReservations, Placement, ReleaseReservation, Reservation,
+    ReserveAccount,
 };
 use crate::identity::DidDocument;
 use crate::limits::PASSWORD_BYTES_MAX;
@@ -111,7 +112,7 @@ impl App {
             signing_key: ByteBuf::from(reservation.signing_key.expose().to_vec()),
             active: reservation.plc_operation.is_some(),
         };
-        self.agent(did, create).await?;
+        self.account(did, create).await?;
         let account = self.directory(CompleteAccount { did: did.clone() }).await?;
         self.host.forget_cached(did, Some(&account.handle));
         Ok(account)

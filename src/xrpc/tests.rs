@@ -428,7 +428,7 @@ async fn signups_that_a_crash_interrupted_are_resumed() {
         password_hash: None,
         invite_code: None,
         invite_exempt: false,
-        kind: crate::directory::Kind::Agent,
+        kind: crate::actor::Kind::Agent,
         display_name: None,
         model: None,
         config: None,

@@ -21,13 +21,14 @@ use super::endpoint::{IntoOutput as _, Json, parse_params, read_body};
 use super::plc::{self, Standing};
 use super::repo::{MIME_BYTES_MAX, MIME_UNKNOWN, is_mime, store};
 use super::{App, Context, Endpoint, XrpcError};
-use crate::agent::{
+use crate::account::{
     AddBlob, BeginImport, DropMoveKey, FinishImport, GetMoveKey, ImportRecords, SealManifest,
 };
+use crate::actor::{Kind, Status};
 use crate::archive::{self, Kdf, Manifest};
 use crate::auth::Access;
 use crate::crypto::SigningKey;
-use crate::directory::{self, ImportAccount, IssueAgentToken, Kind, SetStatus, Status, StatusChange};
+use crate::directory::{self, ImportAccount, IssueAgentToken, SetStatus, StatusChange};
 use crate::lexicon::Bytes;
 use crate::lexicon::agent::admin::{export_agent, finish_import, import_agent, import_blob, import_records};
 use crate::limits::{IMPORT_BODY_BYTES_MAX, JSON_BODY_BYTES_MAX, MANIFEST_BYTES_MAX};
@@ -86,11 +87,11 @@ async fn export(context: Context, input: ExportInput) -> Result<Json<export_agen
         key,
         moving: input.moving,
     };
-    let sealed = context.agent(&did, seal).await?;
+    let sealed = context.account(&did, seal).await?;
     if let Some(move_key) = &sealed.move_key {
         plc::admit(&context, &did, move_key).await?;
         // Whoever woke the agent in between meant to keep it.
-        if context.agent(&did, GetMoveKey {}).await?.as_ref() != Some(move_key) {
+        if context.account(&did, GetMoveKey {}).await?.as_ref() != Some(move_key) {
             plc::expel(&context, &did, move_key).await?;
             return Err(XrpcError::named("NotMovable", "the agent was activated while it was exported"));
         }
@@ -136,13 +137,13 @@ async fn import(context: Context, input: ImportInput) -> Result<Json<import_agen
     // What was told of the old account reaches its cell before that goes.
     context.carry_notices_of(&did).await?;
     // With the cell goes what is known of a move that was begun from here; its archive must not keep its power.
-    if let Ok(Some(other)) = context.host_agent(&did, GetMoveKey {}).await
+    if let Ok(Some(other)) = context.host_account(&did, GetMoveKey {}).await
         && move_key.as_ref() != Some(&other)
     {
         plc::expel(&context, &did, &other).await?;
     }
-    context.host.destroy_agent(did.clone()).await?;
-    context.agent(&did, BeginImport { manifest: ByteBuf::from(input.manifest.0), key }).await?;
+    context.host.destroy_account(did.clone()).await?;
+    context.account(&did, BeginImport { manifest: ByteBuf::from(input.manifest.0), key }).await?;
     Ok(Json(import_agent::Output { did }))
 }
 
@@ -161,7 +162,7 @@ async fn records(context: Context, request: Request) -> Result<Response, XrpcErr
     let body = read_body(request, IMPORT_BODY_BYTES_MAX).await?;
     let records = serde_ipld_dagcbor::from_slice(&body)
         .map_err(|error| XrpcError::named("InvalidArchive", format!("not a list of records: {error}")))?;
-    let imported = context.agent(&params.did, ImportRecords { records }).await?;
+    let imported = context.account(&params.did, ImportRecords { records }).await?;
     let imported = i64::try_from(imported).map_err(XrpcError::internal)?;
     Json(import_records::Output { imported }).into_output()
 }
@@ -176,7 +177,7 @@ async fn blob(context: Context, request: Request) -> Result<Response, XrpcError>
     let mime = mime.unwrap_or_else(|| MIME_UNKNOWN.to_owned());
     let stored = store(&context, &account.did, request).await?;
     let add = AddBlob { cid: stored.cid.clone(), mime, bytes: stored.bytes };
-    context.agent(&account.did, add).await?;
+    context.account(&account.did, add).await?;
     let cid = CidText::try_from(stored.cid).map_err(XrpcError::internal)?;
     let size = i64::try_from(stored.bytes).map_err(XrpcError::internal)?;
     Json(import_blob::Output { cid, size }).into_output()
@@ -189,8 +190,8 @@ async fn finish(
     let account = find(&context, AtIdentifier::Did(input.did)).await?;
     let did = account.did;
     let commit = ByteBuf::from(input.commit.0);
-    let signing_key = context.agent(&did, FinishImport { commit }).await?.signing_key;
-    let move_key = context.agent(&did, GetMoveKey {}).await?;
+    let signing_key = context.account(&did, FinishImport { commit }).await?.signing_key;
+    let move_key = context.account(&did, GetMoveKey {}).await?;
     match plc::standing(&context, &did, &signing_key, move_key.as_deref()).await? {
         Standing::Here => {}
         Standing::Movable => {
@@ -198,7 +199,7 @@ async fn finish(
             plc::take_over(&context, &did, &signing_key, &move_key).await?;
         }
     }
-    context.agent(&did, DropMoveKey {}).await?;
+    context.account(&did, DropMoveKey {}).await?;
     context.directory(SetStatus { did: did.clone(), change: StatusChange::Activate }).await?;
     context.host.forget_cached(&did, Some(&account.handle));
     context.carry_notices_of(&did).await?;
@@ -209,9 +210,9 @@ async fn finish(
 /// Ends a move that did not come about: an archive that was made for it moves nothing any more. Nothing happens when
 /// there is none.
 pub(super) async fn cancel(app: &App, did: &Did) -> Result<(), XrpcError> {
-    if let Some(move_key) = app.agent(did, GetMoveKey {}).await? {
+    if let Some(move_key) = app.account(did, GetMoveKey {}).await? {
         plc::expel(app, did, &move_key).await?;
-        app.agent(did, DropMoveKey {}).await?;
+        app.account(did, DropMoveKey {}).await?;
     }
     Ok(())
 }

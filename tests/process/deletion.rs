@@ -2,7 +2,7 @@
 
 use harness::zap::{ADMIN_TOKEN, create_agent};
 use serde_json::json;
-use zap::sequencer::frame::Event;
+use zap::event::Event;
 
 use crate::firehose;
 

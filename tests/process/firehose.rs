@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use harness::{Account, Client, Subscriber, Zap};
 use zap::crypto::VerifyingKey;
-use zap::sequencer::frame::Event;
-use zap::sequencer::verify::{Severity, Verifier, signer};
+use zap::event::Event;
+use zap::event::verify::{Severity, Verifier, signer};
 
 const SUBSCRIBE: &str = "/xrpc/com.atproto.sync.subscribeRepos";
 const ARRIVE_WITHIN: Duration = Duration::from_secs(30);

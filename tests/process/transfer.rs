@@ -8,7 +8,7 @@ use harness::zap::create_agent;
 use harness::{Account, Client, Host, Zap};
 use hyper::Method;
 use serde_json::{Value, json};
-use zap::sequencer::frame::Event;
+use zap::event::Event;
 
 use crate::firehose;
 

@@ -8,11 +8,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_bytes::ByteBuf;
 use serde_json::json;
-use zap::agent::{self, *};
+use zap::account::{self, *};
 use zap::crypto::SigningKey;
 use zap::data_model::{encode, record_from_json};
-use zap::host::native::sql::{Database, Durability};
 use zap::memory::Filter;
+use zap::native::sql::{Database, Durability};
 use zap::seam::Request;
 use zap::sequencer::{self, OutboxEvent};
 use zap::testing::{Driven, Kind, Step};
@@ -104,7 +104,7 @@ fn difference(of: &[u8], from: &[u8]) -> String {
     line.chars().take(2_000).collect()
 }
 
-type Agents = agent::Error;
+type Agents = account::Error;
 
 fn create(rkey: &str, text: &str) -> Write {
     let record = json!({ "$type": POST, "text": text, "createdAt": "2026-01-01T00:00:00.000Z" });
@@ -140,7 +140,7 @@ fn memory(number: usize) -> Remember {
 #[tokio::test]
 async fn an_agents_cell_is_the_same_on_both_hosts() {
     let Some((_folder, zap)) = super::start(Build::Testing).await else { return };
-    let mut both = Both::new(&zap, Kind::Agent, "agent");
+    let mut both = Both::new(&zap, Kind::Account, "agent");
     assert!(both.ask::<_, Agents>(GetHead {}).await.is_err(), "there is no repo yet");
     let signing_key = ByteBuf::from(SigningKey::from_bytes(&[5; 32]).unwrap().to_bytes().to_vec());
     let new = CreateRepo { did: DID.to_owned(), handle: "alice.test".to_owned(), signing_key, active: true };
@@ -196,7 +196,7 @@ async fn an_agents_cell_is_the_same_on_both_hosts() {
     both.ask::<_, Agents>(sign).await.unwrap();
     both.ask::<_, Agents>(EmitIdentity { handle: Some("other.test".to_owned()) }).await.unwrap();
     for status in ["deactivated", "active"] {
-        let set = agent::SetStatus { status: status.to_owned(), handle: None };
+        let set = account::SetStatus { status: status.to_owned(), handle: None };
         both.ask::<_, Agents>(set).await.unwrap();
     }
     both.ask::<_, Agents>(Counts {}).await.unwrap();
@@ -273,7 +273,7 @@ async fn events(zap: &Zap, agent: &mut Both) {
 #[tokio::test]
 async fn odd_statements_are_answered_alike() {
     let Some((_folder, zap)) = super::start(Build::Testing).await else { return };
-    let mut both = Both::new(&zap, Kind::Agent, "odd");
+    let mut both = Both::new(&zap, Kind::Account, "odd");
     let answer = both.run("odd statements", Step::Sql).await;
     eprintln!("{}", String::from_utf8_lossy(&answer));
 }
@@ -291,7 +291,7 @@ async fn the_directorys_cell_is_the_same_on_both_hosts() {
 #[tokio::test]
 async fn a_record_costs_few_rows() {
     let Some((_folder, zap)) = super::start(Build::Testing).await else { return };
-    let mut both = Both::new(&zap, Kind::Agent, "rows");
+    let mut both = Both::new(&zap, Kind::Account, "rows");
     let signing_key = ByteBuf::from(vec![5; 32]);
     let new = CreateRepo { did: DID.to_owned(), handle: "alice.test".to_owned(), signing_key, active: true };
     both.ask::<_, Agents>(new).await.unwrap();

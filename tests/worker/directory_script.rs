@@ -1,6 +1,7 @@
 //! Every command of the directory, in an order that makes sense, with refusals in between.
 
 use serde_bytes::ByteBuf;
+use zap::actor::Kind;
 use zap::directory::{self, *};
 use zap::seam::Hidden;
 use zap::syntax::{Did, Handle};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use harness::{Account, Client, Subscriber, Zap};
 use serde_json::json;
-use zap::sequencer::frame::Event;
+use zap::event::Event;
 
 const ARRIVE_WITHIN: Duration = Duration::from_secs(40);
 

@@ -1,4 +1,4 @@
-//! The module that workerd loads. Everything is in the package `zap`, under `host/worker/`; an empty shell on other targets.
+//! The module that workerd loads. Everything is in the package `zap`, under `src/worker/`; an empty shell on other targets.
 
 #[cfg(target_arch = "wasm32")]
-pub use zap::host::worker::*;
+pub use zap::worker::*;

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use super::super::error::CliError;
 use super::FirehoseError;
 use zap::crypto::VerifyingKey;
-use zap::host::native::fetch::Fetcher;
-use zap::host::outbound::FetchPolicy;
+use zap::event::Event;
+use zap::event::verify::{is_signed_by, signer};
 use zap::identity::{Cache, DidResolution, IdentityError, Lookup, Request, Resolution, Response, Step};
-use zap::sequencer::frame::Event;
-use zap::sequencer::verify::{is_signed_by, signer};
+use zap::native::fetch::Fetcher;
+use zap::outbound::FetchPolicy;
 use zap::syntax::Did;
 
 /// Accounts whose key is remembered, at some 300 bytes each.

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::super::error::CliError;
 use super::super::out::{Out, clean};
-use zap::sequencer::frame::{CommitEvent, Event, RepoOp};
-use zap::sequencer::verify::{Finding, Severity};
+use zap::event::verify::{Finding, Severity};
+use zap::event::{CommitEvent, Event, RepoOp};
 
 /// Prints an event, and below it what was found.
 pub(super) fn print(out: Out, event: &Event<'_>, bytes: usize, findings: &[Finding]) -> Result<(), CliError> {
@@ -125,7 +125,7 @@ fn commit_json(body: &CommitEvent<'_>, kind: &str, seq: Option<i64>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zap::sequencer::frame::{AccountEvent, Action};
+    use zap::event::{AccountEvent, Action};
 
     #[test]
     fn a_commit_is_one_line_whatever_it_says() {

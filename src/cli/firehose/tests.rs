@@ -8,10 +8,11 @@ use axum::response::{IntoResponse, Response};
 
 use super::*;
 use zap::crypto::SigningKey;
-use zap::host::native::sequencer::{Options, Outgoing, SequencerHandle};
-use zap::sequencer::frame::{AccountEvent, Frame, IdentityEvent};
-use zap::sequencer::verify::testing::{DID, Repo, TIME};
-use zap::sequencer::{EventKind, OutboxEvent};
+use zap::event::EventKind;
+use zap::event::verify::testing::{DID, Repo, TIME};
+use zap::event::{AccountEvent, Frame, IdentityEvent};
+use zap::native::sequencer::{Options, Outgoing, SequencerHandle};
+use zap::sequencer::OutboxEvent;
 
 #[test]
 fn a_stream_is_found_by_name_url_and_whole_address() {

@@ -1,6 +1,6 @@
 use super::*;
-use crate::host::native::sql::{Database, Durability};
-use crate::sequencer::frame::{AccountEvent, Event, IdentityEvent};
+use crate::event::{AccountEvent, Event, IdentityEvent};
+use crate::native::sql::{Database, Durability};
 
 const NOW: i64 = 1_790_000_000_000_000;
 

@@ -7,7 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
-use crate::agent::{AddBlob, ListMissingBlobs};
+use crate::account::{AddBlob, ListMissingBlobs};
 use crate::host::{HostError, PutBlobError, StoredBlob};
 use crate::syntax::Did;
 use crate::xrpc::endpoint::{IntoOutput as _, Json, check_limit};
@@ -24,7 +24,7 @@ pub(super) async fn upload(context: Context, request: Request) -> Result<Respons
     let stored = store(&context, &did, request).await?;
     let mime = declared.unwrap_or_else(|| sniff(&stored.head).to_owned());
     let add = AddBlob { cid: stored.cid.clone(), mime: mime.clone(), bytes: stored.bytes };
-    context.agent(&did, add).await?;
+    context.account(&did, add).await?;
     let blob = serde_json::json!({
         "$type": "blob", "ref": {"$link": stored.cid}, "mimeType": mime, "size": stored.bytes,
     });
@@ -113,9 +113,9 @@ pub(super) async fn list_missing(
 ) -> Result<Json<MissingBlobs>, XrpcError> {
     let limit = check_limit(params.limit, 500, 1000)?;
     let did: &Did = context.caller.did()?;
-    let missing = context.agent(did, ListMissingBlobs { cursor: params.cursor, limit }).await?;
+    let missing = context.account(did, ListMissingBlobs { cursor: params.cursor, limit }).await?;
     let cursor = missing.last().filter(|_| missing.len() == limit as usize).map(|last| last.cid.clone());
-    let view = |blob: crate::agent::MissingBlob| MissingBlobView {
+    let view = |blob: crate::account::MissingBlob| MissingBlobView {
         cid: blob.cid,
         record_uri: format!("at://{did}/{}", blob.path),
     };

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::readable;
-use crate::agent::{self, DescribeRepo, GetRecord, ListRecords};
+use crate::account::{self, DescribeRepo, GetRecord, ListRecords};
 use crate::data_model::cbor_to_json;
 use crate::identity::DidDocument;
 use crate::limits::PAGE_BYTES_MAX;
@@ -30,9 +30,9 @@ pub(super) async fn get(context: Context, params: GetParams) -> Result<JsonText,
     };
     let account = readable(&context, repo.clone()).await?.ok_or_else(not_found)?;
     let get = GetRecord { path: format!("{collection}/{rkey}"), cid: cid.map(CidText::into_string) };
-    let record = match context.host_agent(&account.did, get).await {
+    let record = match context.host_account(&account.did, get).await {
         Ok(record) => record.ok_or_else(not_found)?,
-        Err(agent::Error::NoRepo) => return Err(not_found()),
+        Err(account::Error::NoRepo) => return Err(not_found()),
         Err(error) => return Err(error.into()),
     };
     let mut text = Vec::with_capacity(256 + record.block.len() * 5 / 4);
@@ -63,7 +63,7 @@ pub(super) async fn list(context: Context, params: ListParams) -> Result<JsonTex
         cursor: params.cursor.filter(|cursor| !cursor.is_empty()),
         reverse: params.reverse,
     };
-    let records = context.agent(&account.did, wanted).await?;
+    let records = context.account(&account.did, wanted).await?;
     let bytes: usize = records.iter().map(|record| 256 + record.block.len() * 5 / 4).sum();
     let mut text = Vec::with_capacity(64 + bytes);
     text.extend_from_slice(br#"{"records":["#);
@@ -128,7 +128,7 @@ pub(super) async fn describe(context: Context, params: DescribeParams) -> Result
         .did_document(&context.host, &account.did, false)
         .await
         .map_err(|error| XrpcError::invalid(format!("Could not resolve DID: {error}")))?;
-    let collections = context.agent(&account.did, DescribeRepo {}).await?;
+    let collections = context.account(&account.did, DescribeRepo {}).await?;
     Ok(Json(RepoView {
         handle_is_correct: document.handle().as_ref() == Some(&account.handle),
         handle: account.handle,

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{check_collection, own_repo};
-use crate::agent::{ApplyWrites, BlobClaim, CommitMeta, Swap, Write, WriteAction, WriteResult};
+use crate::account::{ApplyWrites, BlobClaim, CommitMeta, Swap, Write, WriteAction, WriteResult};
 use crate::data_model::{Ipld, blob_refs, encode_record};
 use crate::lexicon::{Data, ValidationStatus, check_write};
 use crate::limits::COMMIT_OPS_MAX;
@@ -138,7 +138,7 @@ async fn write_one(
     let (mut write, status) = target.write(record, validate, context.host.now_us())?;
     write.swap_record = swap_record;
     let swap_commit = swap_commit.map(CidText::into_string);
-    let applied = context.agent(did, ApplyWrites { writes: vec![write], swap_commit }).await?;
+    let applied = context.account(did, ApplyWrites { writes: vec![write], swap_commit }).await?;
     let unanswered = || XrpcError::internal("a write without a result");
     let result = applied.results.into_iter().next().ok_or_else(unanswered)?;
     Ok(Json(Written {
@@ -162,7 +162,7 @@ pub(super) async fn delete(context: Context, input: DeleteInput) -> Result<Json<
         swap_record: input.swap_record.map_or(Swap::Any, |swap| Swap::Record(swap.into_string())),
     };
     let swap_commit = input.swap_commit.map(CidText::into_string);
-    let applied = context.agent(&did, ApplyWrites { writes: vec![write], swap_commit }).await?;
+    let applied = context.account(&did, ApplyWrites { writes: vec![write], swap_commit }).await?;
     Ok(Json(Deleted { commit: applied.commit }))
 }
 
@@ -182,7 +182,7 @@ pub(super) async fn apply(context: Context, input: ApplyInput) -> Result<Json<Ap
         answers.push((collection, kind, status));
     }
     let swap_commit = input.swap_commit.map(CidText::into_string);
-    let applied = context.agent(&did, ApplyWrites { writes, swap_commit }).await?;
+    let applied = context.account(&did, ApplyWrites { writes, swap_commit }).await?;
     let results = applied.results.into_iter().zip(answers).map(|(result, (collection, kind, status))| {
         let uri = match result.cid {
             Some(_) => Some(record_uri(&did, &collection, &result)?),

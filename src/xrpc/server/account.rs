@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::session::check_password;
 use super::{Nothing, SessionView};
-use crate::agent::{Counts, GetHead, GetSigningKey, ListMissingBlobs};
+use crate::account::{Counts, GetHead, GetSigningKey, ListMissingBlobs};
+use crate::actor::Kind;
 use crate::auth::Caller;
 use crate::crypto::VerifyingKey;
 use crate::directory::{
-    DeleteAccount, IssueMailCode, Kind, MailPurpose, OpenSession, SetStatus, StatusChange, Who,
+    DeleteAccount, IssueMailCode, MailPurpose, OpenSession, SetStatus, StatusChange, Who,
 };
 use crate::identity::DidDocument;
 use crate::seam::Hidden;
@@ -95,7 +96,7 @@ pub(super) async fn activate(context: Context, _: Nothing) -> Result<Empty, Xrpc
         return Err(XrpcError::invalid("DID document pds endpoint does not match service endpoint"));
     }
     // A repo that is still on its way in is none yet.
-    context.agent(&did, GetHead {}).await?;
+    context.account(&did, GetHead {}).await?;
     if !names_our_key(&context, &did, &document).await? {
         return Err(XrpcError::invalid(
             "DID document verification method does not match expected signing key: \
@@ -110,7 +111,7 @@ pub(super) async fn activate(context: Context, _: Nothing) -> Result<Empty, Xrpc
 
 /// Whether what is signed here verifies elsewhere.
 async fn names_our_key(app: &App, did: &Did, document: &DidDocument) -> Result<bool, XrpcError> {
-    let ours = app.agent(did, GetSigningKey {}).await?;
+    let ours = app.account(did, GetSigningKey {}).await?;
     Ok(document.signing_key().is_some_and(|key| key.did_key() == ours))
 }
 
@@ -181,8 +182,8 @@ pub(super) struct StatusView {
 pub(super) async fn check_status(context: Context, _: Nothing) -> Result<Json<StatusView>, XrpcError> {
     let account = &context.caller.account()?.account;
     let document = context.identities.did_document(&context.host, &account.did, true).await;
-    let head = context.agent(&account.did, GetHead {}).await?;
-    let counts = context.agent(&account.did, Counts {}).await?;
+    let head = context.account(&account.did, GetHead {}).await?;
+    let counts = context.account(&account.did, Counts {}).await?;
     let missing = count_missing_blobs(&context, &account.did).await?;
     let valid_did = match document {
         Ok(document) if document.pds_endpoint() == Some(&context.network.public_url) => {
@@ -208,7 +209,7 @@ async fn count_missing_blobs(app: &App, did: &Did) -> Result<u64, XrpcError> {
     let mut missing = 0_u64;
     let mut cursor = None;
     loop {
-        let page = app.agent(did, ListMissingBlobs { cursor, limit: PAGE }).await?;
+        let page = app.account(did, ListMissingBlobs { cursor, limit: PAGE }).await?;
         missing = missing.saturating_add(page.len() as u64);
         cursor = page.last().map(|last| last.cid.clone());
         if page.len() < PAGE as usize {

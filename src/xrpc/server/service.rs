@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Nothing;
-use crate::agent::SignServiceAuth;
-use crate::auth::{Scope, is_privileged, is_protected};
+use crate::account::SignServiceAuth;
+use crate::actor::Scope;
+use crate::auth::{is_privileged, is_protected};
 use crate::directory::limits::{SERVICE_TOKEN_ANY_METHOD_SECONDS_MAX, SERVICE_TOKEN_SECONDS_MAX};
 use crate::syntax::{Nsid, validate_did};
 use crate::xrpc::endpoint::Json;
@@ -61,7 +62,7 @@ pub(super) async fn get_service_auth(
     let now_seconds = context.host.now_us().div_euclid(1_000_000);
     let exp = check_expiry(params.exp, params.lxm.is_some(), now_seconds)?;
     let lxm = params.lxm.map(Nsid::into_string);
-    let token = context.agent(&caller.account.did, SignServiceAuth { aud: params.aud, lxm, exp }).await?;
+    let token = context.account(&caller.account.did, SignServiceAuth { aud: params.aud, lxm, exp }).await?;
     Ok(Json(ServiceAuthView { token }))
 }
 

@@ -5,7 +5,7 @@ use http::{HeaderValue, header};
 use serde::{Deserialize, Serialize};
 
 use super::available;
-use crate::agent::{GetBlobMeta, ListBlobs};
+use crate::account::{GetBlobMeta, ListBlobs};
 use crate::syntax::{AtIdentifier, CidText, Did, Tid};
 use crate::xrpc::endpoint::{Json, check_limit};
 use crate::xrpc::{Context, XrpcError};
@@ -21,7 +21,8 @@ pub(super) async fn get(context: Context, params: GetParams) -> Result<Response,
     let not_found = || XrpcError::named("BlobNotFound", "Blob not found");
     let account = available(&context, AtIdentifier::Did(params.did)).await?;
     let cid = params.cid.into_string();
-    let meta = context.agent(&account.did, GetBlobMeta { cid: cid.clone() }).await?.ok_or_else(not_found)?;
+    let meta =
+        context.account(&account.did, GetBlobMeta { cid: cid.clone() }).await?.ok_or_else(not_found)?;
     let (bytes, mut response) =
         context.host.get_blob(account.did, cid.clone()).await?.ok_or_else(not_found)?;
     let mime = HeaderValue::from_str(&meta.mime);
@@ -56,7 +57,7 @@ pub(super) async fn list(context: Context, params: ListParams) -> Result<Json<Bl
     let limit = check_limit(params.limit, 500, 1000)?;
     let account = available(&context, AtIdentifier::Did(params.did)).await?;
     let since = params.since.map(|since| since.as_str().to_owned());
-    let cids = context.agent(&account.did, ListBlobs { since, cursor: params.cursor, limit }).await?;
+    let cids = context.account(&account.did, ListBlobs { since, cursor: params.cursor, limit }).await?;
     let cursor = cids.last().filter(|_| cids.len() == limit as usize).cloned();
     Ok(Json(BlobPage { cursor, cids }))
 }

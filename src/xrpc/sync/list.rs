@@ -3,7 +3,7 @@
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 
-use crate::agent::{self, GetHead};
+use crate::account::{self, GetHead};
 use crate::directory::{Account, ListAccounts};
 use crate::syntax::Did;
 use crate::xrpc::endpoint::{Json, check_limit};
@@ -50,9 +50,9 @@ pub(super) async fn list_repos(context: Context, params: ListParams) -> Result<J
 
 /// `None` for an account whose repo is not made yet, or destroyed already.
 async fn view(app: &App, account: Account) -> Result<Option<RepoView>, XrpcError> {
-    let head = match app.host_agent(&account.did, GetHead {}).await {
+    let head = match app.host_account(&account.did, GetHead {}).await {
         Ok(head) => head,
-        Err(agent::Error::NoRepo) => return Ok(None),
+        Err(account::Error::NoRepo) => return Ok(None),
         // One that can't be read must not hide all that come after it.
         Err(error) => {
             tracing::error!(did = %account.did, %error, "a repo is left out of a list");

@@ -6,8 +6,8 @@ use http::{HeaderValue, header};
 use serde::{Deserialize, Serialize};
 
 use super::{available, repo_not_found};
-use crate::agent::{self, CommitMeta, GetBlocks, GetHead, GetRecordProof};
-use crate::directory::Status;
+use crate::account::{self, CommitMeta, GetBlocks, GetHead, GetRecordProof};
+use crate::actor::Status;
 use crate::limits::GET_BLOCKS_MAX;
 use crate::syntax::{AtIdentifier, CidText, Did, Nsid, RecordKey, Tid};
 use crate::xrpc::endpoint::Json;
@@ -47,7 +47,7 @@ pub(super) struct RecordParams {
 pub(super) async fn get_record(context: Context, params: RecordParams) -> Result<Response, XrpcError> {
     let account = available(&context, AtIdentifier::Did(params.did)).await?;
     let path = format!("{}/{}", params.collection, params.rkey);
-    let proof = context.agent(&account.did, GetRecordProof { path }).await?;
+    let proof = context.account(&account.did, GetRecordProof { path }).await?;
     Ok(car(Response::new(Body::from(proof.into_vec()))))
 }
 
@@ -64,7 +64,7 @@ pub(super) async fn get_blocks(context: Context, params: BlocksParams) -> Result
     }
     let account = available(&context, AtIdentifier::Did(params.did)).await?;
     let cids = params.cids.into_iter().map(CidText::into_string).collect();
-    let blocks = context.agent(&account.did, GetBlocks { cids }).await?;
+    let blocks = context.account(&account.did, GetBlocks { cids }).await?;
     Ok(car(Response::new(Body::from(blocks.into_vec()))))
 }
 
@@ -73,9 +73,9 @@ pub(super) async fn get_latest_commit(
     params: DidParams,
 ) -> Result<Json<CommitMeta>, XrpcError> {
     let account = available(&context, AtIdentifier::Did(params.did)).await?;
-    match context.host_agent(&account.did, GetHead {}).await {
+    match context.host_account(&account.did, GetHead {}).await {
         Ok(head) => Ok(Json(CommitMeta { cid: head.commit, rev: head.rev })),
-        Err(agent::Error::NoRepo) => Err(repo_not_found(account.did.as_str())),
+        Err(account::Error::NoRepo) => Err(repo_not_found(account.did.as_str())),
         Err(error) => Err(error.into()),
     }
 }
@@ -109,10 +109,10 @@ pub(super) struct StatusView {
 
 /// Whether the repo is served, for everyone to know; its rev only while it is.
 pub(super) async fn get_status(context: Context, params: DidParams) -> Result<Json<StatusView>, XrpcError> {
-    let found = context.host.account(AtIdentifier::Did(params.did.clone())).await?;
+    let found = context.host.find_account(AtIdentifier::Did(params.did.clone())).await?;
     let account = found.ok_or_else(|| repo_not_found(params.did.as_str()))?;
     let active = account.status == Status::Active;
-    let rev = if active { Some(context.agent(&account.did, GetHead {}).await?.rev) } else { None };
+    let rev = if active { Some(context.account(&account.did, GetHead {}).await?.rev) } else { None };
     let status = (!active).then_some(account.status.as_str());
     Ok(Json(StatusView { did: account.did, active, status, rev }))
 }

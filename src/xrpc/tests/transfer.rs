@@ -7,7 +7,7 @@ use repo_mst::{MemoryBlocks, Walk};
 use serde_json::{Value, json};
 
 use super::world::{ADMIN, Answer, World, bearer};
-use crate::agent::ImportedRecord;
+use crate::account::ImportedRecord;
 use crate::archive::Manifest;
 use crate::crypto::SigningKey;
 use crate::lexicon::Bytes;
@@ -271,7 +271,7 @@ fn no_blobs() -> Value {
         v: 1,
         did: Did::try_from("did:plc:ewvi7nxzyoun6zhxrhs64oiz").unwrap(),
         handle: crate::syntax::Handle::try_from("alice.test").unwrap(),
-        kind: crate::directory::Kind::Agent,
+        kind: crate::actor::Kind::Agent,
         display_name: None,
         model: None,
         config: None,

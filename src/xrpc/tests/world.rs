@@ -14,15 +14,16 @@ use http::{Method, StatusCode, header};
 use rand_core::{TryCryptoRng, TryRng};
 use serde_json::Value;
 
-use crate::agent::{self, Agent};
+use crate::account::{self, Account};
+use crate::actor::AccountSummary;
 use crate::auth::Authority;
 use crate::data_model::{CODEC_RAW, cid_of_block};
-use crate::directory::{self, AccountSummary, Directory, GetAccount, Who};
+use crate::directory::{self, Directory, GetAccount, Who};
 use crate::env::{Env, Network};
-use crate::host::native::sql::Database;
 use crate::host::{
     ByteStream, Download, Host, HostError, PutBlobError, StoredBlob, SubscribeError, download,
 };
+use crate::native::sql::Database;
 use crate::plc;
 use crate::seam::Request as _;
 use crate::sequencer;
@@ -164,7 +165,7 @@ pub(in crate::xrpc) fn bearer(token: &Value) -> String {
 /// An agent cell, and what it was told of its account.
 pub(in crate::xrpc) struct Cell {
     database: Database,
-    agent: Agent,
+    account: Account,
     heard: Vec<String>,
 }
 
@@ -173,7 +174,7 @@ pub(in crate::xrpc) struct Memory {
     pub(in crate::xrpc) plc_is_down: std::sync::atomic::AtomicBool,
     pub(in crate::xrpc) repos_fail: std::sync::atomic::AtomicBool,
     /// Cells that answer everything with an error.
-    pub(in crate::xrpc) broken: Mutex<HashMap<Did, agent::Error>>,
+    pub(in crate::xrpc) broken: Mutex<HashMap<Did, account::Error>>,
     network: Arc<Network>,
     counter: AtomicU64,
     directory: Mutex<(Database, Directory)>,
@@ -232,15 +233,15 @@ impl Memory {
         directory.handle(database, &mut env, command)
     }
 
-    fn ask_agent(&self, did: Did, command: agent::Command) -> Result<agent::Reply, agent::Error> {
-        use agent::Command;
+    fn ask_agent(&self, did: Did, command: account::Command) -> Result<account::Reply, account::Error> {
+        use account::Command;
         if let Some(error) = self.broken.lock().unwrap().get(&did) {
             return Err(error.clone());
         }
         let mut cells = self.cells.lock().unwrap();
         let heard = match &command {
             Command::CreateRepo(_) if self.repos_fail.load(Ordering::Relaxed) => {
-                return Err(agent::Error::Mismatch);
+                return Err(account::Error::Mismatch);
             }
             Command::CreateRepo(create) => Some(format!("create {} active={}", create.handle, create.active)),
             Command::SetStatus(set) => Some(format!("status {}", set.status)),
@@ -254,13 +255,13 @@ impl Memory {
             Entry::Occupied(cell) => cell.into_mut(),
             Entry::Vacant(place) if command.creates() => {
                 let database = Database::in_memory().unwrap();
-                let agent = Agent::load(&database, &mut env)?;
-                place.insert(Cell { database, agent, heard: Vec::new() })
+                let account = Account::load(&database, &mut env)?;
+                place.insert(Cell { database, account, heard: Vec::new() })
             }
-            Entry::Vacant(_) => return Err(agent::Error::NoRepo),
+            Entry::Vacant(_) => return Err(account::Error::NoRepo),
         };
         cell.heard.extend(heard);
-        cell.agent.handle(&cell.database, &mut env, command)
+        cell.account.handle(&cell.database, &mut env, command)
     }
 
     fn serve_plc(&self, request: &http::Request<Bytes>) -> Result<http::Response<Bytes>, HostError> {
@@ -279,7 +280,11 @@ impl Memory {
 }
 
 impl Host for Memory {
-    fn agent(&self, did: Did, command: agent::Command) -> BoxFuture<'_, Result<agent::Reply, agent::Error>> {
+    fn account(
+        &self,
+        did: Did,
+        command: account::Command,
+    ) -> BoxFuture<'_, Result<account::Reply, account::Error>> {
         async move { self.ask_agent(did, command) }.boxed()
     }
 
@@ -302,15 +307,15 @@ impl Host for Memory {
         async { Err(SubscribeError::NotWebSocket) }.boxed()
     }
 
-    fn destroy_agent(&self, did: Did) -> BoxFuture<'_, Result<(), HostError>> {
+    fn destroy_account(&self, did: Did) -> BoxFuture<'_, Result<(), HostError>> {
         self.cells.lock().unwrap().remove(&did);
         self.blobs.lock().unwrap().retain(|(owner, _), _| *owner != did);
         async { Ok(()) }.boxed()
     }
 
-    fn export(&self, did: Did, since: Option<String>) -> BoxFuture<'_, Result<Download, agent::Error>> {
+    fn export(&self, did: Did, since: Option<String>) -> BoxFuture<'_, Result<Download, account::Error>> {
         let cells = self.cells.lock().unwrap();
-        let exported = cells.get(&did).ok_or(agent::Error::NoRepo).and_then(|cell| {
+        let exported = cells.get(&did).ok_or(account::Error::NoRepo).and_then(|cell| {
             let mut chunks = Vec::new();
             let mut export = crate::repo::export::Export::begin(&cell.database, since.as_deref())?;
             while let Some(chunk) = export.next_chunk(&cell.database)? {
@@ -379,7 +384,7 @@ impl Host for Memory {
         let Ok(()) = Rng(&self.counter).try_fill_bytes(bytes);
     }
 
-    fn account(
+    fn find_account(
         &self,
         identifier: AtIdentifier,
     ) -> BoxFuture<'_, Result<Option<AccountSummary>, directory::Error>> {

@@ -1,0 +1,400 @@
+//! The cell over a real database, every event it makes under the strict verifier.
+
+use proptest::prelude::*;
+use serde_bytes::ByteBuf;
+
+use super::*;
+use crate::crypto::{SigningKey, VerifyingKey};
+use crate::env::{Env, Network};
+use crate::event::SEQ_MIN;
+use crate::event::verify::Verifier;
+use crate::native::clock::system_random;
+use crate::native::sql::Database;
+use crate::repo::export::{Export, Replaced};
+use crate::seam::Request;
+use crate::vault::MasterKey;
+
+mod transfer;
+
+const DID: &str = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
+const START_US: i64 = 1_790_000_000_000_000;
+const POST: &str = "app.bsky.feed.post";
+
+/// A cell with its clock, and a consumer of its events.
+struct World {
+    database: Database,
+    cell: Account,
+    network: Network,
+    now_us: i64,
+    key: VerifyingKey,
+    verifier: Verifier,
+    seq: i64,
+    events: Vec<OutboxRow>,
+    replaced: Vec<Replaced>,
+}
+
+impl World {
+    fn new() -> Self {
+        let database = Database::in_memory().unwrap();
+        let network = crate::testing::network();
+        let key = SigningKey::generate(&mut system_random());
+        let mut rng = system_random();
+        let mut env = Env { now_us: START_US, rng: &mut rng, network: &network };
+        let cell = Account::load(&database, &mut env).unwrap();
+        let mut world = Self {
+            database,
+            cell,
+            network,
+            now_us: START_US,
+            key: key.verifying_key(),
+            verifier: Verifier::new(),
+            seq: SEQ_MIN,
+            events: Vec::new(),
+            replaced: Vec::new(),
+        };
+        world
+            .ask(CreateRepo {
+                did: DID.to_owned(),
+                handle: "alice.test".to_owned(),
+                signing_key: ByteBuf::from(key.to_bytes().to_vec()),
+                active: true,
+            })
+            .unwrap();
+        world
+    }
+
+    /// Asks the cell; its events must pass the verifier without a remark.
+    fn ask<R>(&mut self, request: R) -> Result<R::Reply, Error>
+    where
+        R: Request<Command = Command, Answer = Reply>,
+    {
+        self.now_us += 1_000;
+        let mut rng = system_random();
+        let mut env = Env { now_us: self.now_us, rng: &mut rng, network: &self.network };
+        let answer = self.cell.handle(&self.database, &mut env, request.into_command());
+        let effects = self.cell.take_effects();
+        self.replaced.extend(effects.replaced);
+        for event in effects.events {
+            self.seq += 1;
+            let message = event.frame.clone().with_seq(self.seq);
+            let findings = self.verifier.check(&message, self.now_us, Ok(&self.key));
+            let findings: Vec<String> = findings.iter().map(ToString::to_string).collect();
+            assert!(findings.is_empty(), "a {} event: {findings:?}", event.kind.name());
+            self.events.push(event);
+        }
+        answer.map(|answer| R::from_answer(answer).unwrap())
+    }
+
+    /// The cell, opened anew from its database.
+    fn restart(&mut self) {
+        let mut rng = system_random();
+        let mut env = Env { now_us: self.now_us, rng: &mut rng, network: &self.network };
+        self.cell = Account::load(&self.database, &mut env).unwrap();
+    }
+
+    fn write(&mut self, writes: Vec<Write>) -> Result<WritesApplied, Error> {
+        self.ask(ApplyWrites { writes, swap_commit: None })
+    }
+
+    fn remember(&mut self, text: &str) -> String {
+        self.ask(Remember { memory: note(text), dedupe: false }).unwrap().rkey
+    }
+
+    fn count(&self, table: &str) -> i64 {
+        crate::store::query_first(&self.database, &format!("SELECT count(*) FROM {table}"), &[], |row| {
+            row.integer(0)
+        })
+        .unwrap()
+        .unwrap()
+    }
+}
+
+fn cbor(json: &str) -> ByteBuf {
+    let record = crate::data_model::from_json(json.as_bytes()).unwrap();
+    ByteBuf::from(crate::data_model::encode_record(&record).unwrap())
+}
+
+fn note(summary: &str) -> ByteBuf {
+    cbor(&format!(
+        r#"{{"$type":"agent.memory.note","summary":"{summary}","createdAt":"2026-01-01T00:00:00.000Z"}}"#
+    ))
+}
+
+fn put(action: WriteAction, rkey: &str, text: &str) -> Write {
+    let record = cbor(&format!(r#"{{"$type":"{POST}","text":"{text}"}}"#));
+    Write {
+        action,
+        collection: POST.to_owned(),
+        rkey: Some(rkey.to_owned()),
+        record: Some(record),
+        blobs: Vec::new(),
+        swap_record: Swap::Any,
+    }
+}
+
+fn delete(rkey: &str) -> Write {
+    Write { record: None, ..put(WriteAction::Delete, rkey, "") }
+}
+
+#[test]
+fn a_new_account_emits_identity_account_commit_sync() {
+    let world = World::new();
+    let kinds: Vec<_> = world.events.iter().map(|event| event.kind.name()).collect();
+    assert_eq!(kinds, ["identity", "account", "commit", "sync"]);
+}
+
+#[test]
+fn a_failed_write_leaves_repo_and_outbox_as_they_were() {
+    let mut world = World::new();
+    world.write(vec![put(WriteAction::Create, "a", "one")]).unwrap();
+    let head = world.ask(GetHead {}).unwrap();
+    let (events, outbox) = (world.events.len(), world.count("outbox"));
+    let refused =
+        world.write(vec![put(WriteAction::Create, "b", "two"), put(WriteAction::Create, "a", "again")]);
+    assert!(matches!(refused, Err(Error::InvalidWrites(_))));
+    assert!(matches!(world.write(vec![delete("nothing")]), Err(Error::RecordNotFound(_))));
+    assert!(matches!(
+        world.write(vec![put(WriteAction::Put, "c", "1"), put(WriteAction::Put, "c", "2")]),
+        Err(Error::InvalidWrites(_))
+    ));
+    assert_eq!(world.ask(GetHead {}).unwrap(), head);
+    assert_eq!((world.events.len(), world.count("outbox")), (events, outbox));
+    world.write(vec![put(WriteAction::Create, "b", "two")]).unwrap();
+}
+
+#[test]
+fn swaps_are_checked_against_what_is_there() {
+    let mut world = World::new();
+    let first = world.write(vec![put(WriteAction::Create, "a", "one")]).unwrap();
+    let (commit, cid) = (first.commit.unwrap().cid, first.results[0].cid.clone());
+    let swapping = |swap| Write { swap_record: swap, ..put(WriteAction::Put, "a", "two") };
+    assert!(matches!(world.write(vec![swapping(Swap::Nothing)]), Err(Error::InvalidSwap(_))));
+    assert!(matches!(
+        world.write(vec![swapping(Swap::Record("nonsense".into()))]),
+        Err(Error::InvalidSwap(_))
+    ));
+    world.write(vec![swapping(Swap::Record(cid.unwrap()))]).unwrap();
+    let stale = ApplyWrites { writes: vec![delete("a")], swap_commit: Some(commit) };
+    assert!(matches!(world.ask(stale), Err(Error::InvalidSwap(_))));
+}
+
+#[test]
+fn a_put_of_the_same_record_makes_no_commit() {
+    let mut world = World::new();
+    world.write(vec![put(WriteAction::Put, "a", "same")]).unwrap();
+    let again = world.write(vec![put(WriteAction::Put, "a", "same")]).unwrap();
+    assert_eq!(again.commit.map(|commit| commit.rev), None);
+    assert!(again.results[0].cid.is_some());
+}
+
+#[test]
+fn memories_outlive_a_restart_and_not_their_keys() {
+    let mut world = World::new();
+    let kept = world.remember("the harbour freezes in January");
+    let lost = world.remember("the ferry leaves at noon");
+    world.restart();
+    let hits = world
+        .ask(Recall { query: "harbour".into(), filter: Default::default(), limit: 5, min_score: 0 })
+        .unwrap();
+    assert_eq!(hits.iter().map(|hit| hit.memory.rkey.as_str()).collect::<Vec<_>>(), [kept.as_str()]);
+    let forgotten = world.ask(Forget { rkeys: vec![lost.clone()], filter: None, dry_run: false }).unwrap();
+    assert_eq!((forgotten.shredded, forgotten.rkeys.as_slice()), (1, &[lost.clone()][..]));
+    assert_eq!(world.ask(GetMemory { rkey: lost }), Err(Error::MemoryNotFound));
+    assert_eq!(world.count("keyring"), 1);
+}
+
+#[test]
+fn a_sealed_record_deleted_by_its_key_loses_its_data_key() {
+    let mut world = World::new();
+    let rkey = world.remember("short-lived");
+    let collection = crate::vault::COLLECTION.to_owned();
+    world.write(vec![Write { collection, ..delete(&rkey) }]).unwrap();
+    assert_eq!(world.count("keyring"), 0);
+    let page = world.ask(ListMemories { filter: Default::default(), cursor: None, limit: 10 }).unwrap();
+    assert!(page.memories.is_empty());
+}
+
+#[test]
+fn an_inactive_account_makes_no_commits() {
+    let mut world = World::new();
+    world.ask(SetStatus { status: "deactivated".into(), handle: None }).unwrap();
+    assert!(matches!(world.write(vec![put(WriteAction::Put, "a", "x")]), Err(Error::Inactive(_))));
+    assert!(matches!(world.ask(Remember { memory: note("x"), dedupe: false }), Err(Error::Inactive(_))));
+    world.ask(SetStatus { status: ACTIVE.into(), handle: Some("alice.test".into()) }).unwrap();
+    world.write(vec![put(WriteAction::Put, "a", "x")]).unwrap();
+}
+
+#[test]
+fn outbox_rows_go_with_the_next_write_after_they_are_safe() {
+    let mut world = World::new();
+    world.write(vec![put(WriteAction::Put, "a", "1")]).unwrap();
+    let rows = world.count("outbox");
+    world.cell.outbox_synced(world.events.last().unwrap().id);
+    assert_eq!(world.count("outbox"), rows);
+    world.write(vec![put(WriteAction::Put, "a", "2")]).unwrap();
+    assert_eq!(world.count("outbox"), 1);
+}
+
+#[test]
+fn outbox_ids_rise_though_the_clock_goes_back() {
+    let mut world = World::new();
+    world.write(vec![put(WriteAction::Put, "a", "1")]).unwrap();
+    world.now_us -= 60_000_000;
+    world.restart();
+    world.write(vec![put(WriteAction::Put, "a", "2")]).unwrap();
+    let ids: Vec<_> = world.events.iter().map(|event| event.id).collect();
+    assert!(ids.is_sorted_by(|left, right| left < right), "{ids:?}");
+}
+
+#[test]
+fn a_full_disk_is_an_error_that_leaves_the_repo_whole() {
+    let mut world = World::new();
+    world.write(vec![put(WriteAction::Create, "before", "there is room")]).unwrap();
+    let limit_pages = |world: &World, pages: i64| {
+        let connection = world.database.connection();
+        connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+    };
+    let used = |world: &World| {
+        world.database.connection().query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    limit_pages(&world, used(&world) + 4);
+    let text = "x".repeat(3_000);
+    let mut kept = 1;
+    let error = loop {
+        match world.write(vec![put(WriteAction::Create, &format!("more{kept}"), &text)]) {
+            Ok(_) => kept += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error, Error::Sql(crate::store::SqlError::Full));
+    // As the host does: the cell is opened anew.
+    world.restart();
+    assert_eq!(world.count("record"), kept);
+    limit_pages(&world, 1_000_000);
+    world.write(vec![put(WriteAction::Create, "after", &text)]).unwrap();
+    let head = Head::read(&world.database).unwrap().unwrap();
+    let stats = repo_mst::verify_tree(&crate::repo::Nodes(&world.database), &head.data).unwrap();
+    assert_eq!(stats.records as i64, kept + 1);
+}
+
+#[test]
+fn an_unreferenced_upload_expires_and_a_referenced_one_stays() {
+    let mut world = World::new();
+    let [used, unused] = ["used", "unused"].map(|text| repo_mst::cid_for_raw(text.as_bytes()).to_string());
+    for cid in [&used, &unused] {
+        world.ask(AddBlob { cid: cid.clone(), mime: "image/png".into(), bytes: 4 }).unwrap();
+    }
+    let claim = BlobClaim { cid: used.clone(), mime: "image/png".into(), bytes: 4 };
+    world.write(vec![Write { blobs: vec![claim], ..put(WriteAction::Create, "a", "picture") }]).unwrap();
+    let expire = ExpireBlobs { before_us: world.now_us + 1, limit: 10 };
+    assert_eq!(world.ask(expire.clone()).unwrap(), [unused]);
+    assert!(world.ask(GetBlobMeta { cid: used.clone() }).unwrap().is_some());
+    // Its record gone, nothing refers to it any more.
+    world.write(vec![delete("a")]).unwrap();
+    assert!(world.ask(GetBlobMeta { cid: used.clone() }).unwrap().is_none());
+    assert_eq!(world.ask(expire).unwrap(), [used]);
+}
+
+#[test]
+fn another_master_key_opens_nothing() {
+    let world = World::new();
+    let network = Network { master_key: MasterKey::from_bytes([8; 32]), ..world.network };
+    let mut rng = system_random();
+    let mut env = Env { now_us: world.now_us, rng: &mut rng, network: &network };
+    assert!(matches!(Account::load(&world.database, &mut env), Err(Error::Vault(_))));
+}
+
+#[test]
+fn an_exported_repo_is_whole() {
+    let mut world = World::new();
+    for number in 0..300 {
+        world
+            .write(vec![put(WriteAction::Create, &format!("k{number}"), &format!("text {number}"))])
+            .unwrap();
+    }
+    let nodes = world.count("node");
+    let mut export = Export::begin(&world.database, None).unwrap();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = export.next_chunk(&world.database).unwrap() {
+        bytes.extend(chunk);
+    }
+    assert_is_repo_of(&world, &bytes, 300, nodes);
+}
+
+#[test]
+fn an_export_with_writes_in_between_is_the_repo_as_it_was() {
+    let mut world = World::new();
+    let text = "x".repeat(300);
+    for number in 0..1_500 {
+        world
+            .write(vec![put(WriteAction::Create, &format!("k{number:04}"), &format!("{number}{text}"))])
+            .unwrap();
+    }
+    let nodes = world.count("node");
+    world.cell.keep_replaced(true);
+    let mut export = Export::begin(&world.database, None).unwrap();
+    let (mut bytes, mut chunks) = (Vec::new(), 0);
+    while let Some(chunk) = export.next_chunk(&world.database).unwrap() {
+        bytes.extend(chunk);
+        chunks += 1;
+        for number in 0..20 {
+            let (old, new) =
+                (format!("k{:04}", (chunks * 97 + number * 61) % 1_500), format!("n{chunks}-{number}"));
+            world.write(vec![put(WriteAction::Create, &new, "new")]).unwrap();
+            world.write(vec![put(WriteAction::Put, &old, "other")]).unwrap();
+            world.write(vec![Write { action: WriteAction::DeleteIfPresent, ..delete(&old) }]).unwrap();
+            export.keep(&std::mem::take(&mut world.replaced)).unwrap();
+        }
+    }
+    assert!(chunks > 5, "{chunks} chunks: too few for writes to come in between");
+    assert_is_repo_of(&world, &bytes, 1_500, nodes);
+}
+
+/// The CAR holds one whole repo with these counts, and no block twice.
+fn assert_is_repo_of(world: &World, bytes: &[u8], records: u64, nodes: i64) {
+    let limits = repo_mst::car::CarLimits {
+        header_bytes: 1_000,
+        section_bytes: 2_000_000,
+        total_bytes: 100_000_000,
+        blocks: 10_000,
+    };
+    let car = repo_mst::car::read_all(bytes, limits).unwrap();
+    let count = car.blocks.len();
+    let blocks: repo_mst::MemoryBlocks = car.blocks.into_iter().collect();
+    assert_eq!(count, blocks.len(), "a block is there twice");
+    let commit = repo_mst::commit::Commit::decode(blocks.get(&car.roots[0]).unwrap()).unwrap();
+    world.key.verify(&commit.unsigned().encode(), &commit.sig).unwrap();
+    let stats = repo_mst::verify_tree(&blocks, &commit.data).unwrap();
+    assert_eq!((stats.records, stats.nodes as i64), (records, nodes));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Any history: each event inverts, the rows are exactly the tree's, and a restart changes nothing.
+    #[test]
+    fn any_history_is_followed(steps in prop::collection::vec(
+        (prop::collection::vec((0_u8..24, any::<bool>(), 0_u8..4), 1..6), any::<bool>()), 1..25)) {
+        let mut world = World::new();
+        for (writes, restart) in steps {
+            let writes = writes.into_iter().map(|(key, remove, text)| {
+                let rkey = format!("key{key}");
+                if remove {
+                    Write { action: WriteAction::DeleteIfPresent, ..delete(&rkey) }
+                } else {
+                    put(WriteAction::Put, &rkey, &format!("text {text}"))
+                }
+            });
+            // Two writes to one key are refused; that too must leave no trace.
+            let _ = world.write(writes.collect());
+            if restart {
+                world.restart();
+            }
+        }
+        let head = Head::read(&world.database).unwrap().unwrap();
+        let nodes = crate::repo::Nodes(&world.database);
+        let stats = repo_mst::verify_tree(&nodes, &head.data).unwrap();
+        prop_assert_eq!(stats.nodes as i64, world.count("node"));
+        prop_assert_eq!(stats.records as i64, world.count("record"));
+    }
+}

@@ -1,0 +1,95 @@
+//! Reading beside the writers: a bounded pool of read-only connections, taken out for one use and put back.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::files::Files;
+use super::sql::Database;
+use crate::account::Error;
+use crate::limits::READERS_IDLE_MAX;
+use crate::syntax::Did;
+
+/// Idle read-only connections, by agent.
+#[derive(Default)]
+pub(super) struct Readers {
+    idle: Mutex<Idle>,
+}
+
+#[derive(Default)]
+struct Idle {
+    connections: HashMap<Did, (u64, Vec<Database>)>,
+    count: usize,
+    turn: u64,
+    /// Counts removals of agents, so that a connection from before one is not used after it.
+    removals: u64,
+}
+
+impl Readers {
+    /// Runs `read` on a connection of `did`.
+    ///
+    /// # Errors
+    /// [`Error::NoRepo`] when there is no database, or that of `read`.
+    pub(super) fn read<T>(
+        &self,
+        files: &Files,
+        did: &Did,
+        read: impl FnOnce(&Database) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let (taken, removals) = self.take(did);
+        let database = match taken {
+            Some(database) => database,
+            None => {
+                let path = files.account(did);
+                if !path.exists() {
+                    return Err(Error::NoRepo);
+                }
+                Database::open_read_only(&path)?
+            }
+        };
+        let answer = read(&database);
+        self.put(did, database, removals);
+        answer
+    }
+
+    /// Closes the idle connections of an agent that is removed.
+    pub(super) fn forget(&self, did: &Did) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.removals += 1;
+        if let Some((_, connections)) = idle.connections.remove(did) {
+            idle.count -= connections.len();
+        }
+    }
+
+    /// An idle connection, if there is one, and how many agents were removed so far.
+    fn take(&self, did: &Did) -> (Option<Database>, u64) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = idle.connections.get_mut(did).and_then(|(_, connections)| connections.pop());
+        idle.count -= usize::from(taken.is_some());
+        (taken, idle.removals)
+    }
+
+    fn put(&self, did: &Did, database: Database, removals: u64) {
+        let mut closed = Vec::new();
+        {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            if idle.removals != removals {
+                return; // It may be of a file that is gone, with another in its place.
+            }
+            idle.turn += 1;
+            let turn = idle.turn;
+            let (used, connections) = idle.connections.entry(did.clone()).or_default();
+            *used = turn;
+            connections.push(database);
+            idle.count += 1;
+            while idle.count > READERS_IDLE_MAX {
+                let oldest = idle.connections.iter().min_by_key(|(_, (used, _))| *used);
+                let Some(oldest) = oldest.map(|(did, _)| did.clone()) else { break };
+                let Some((_, connections)) = idle.connections.remove(&oldest) else { break };
+                idle.count -= connections.len();
+                closed.extend(connections);
+            }
+        }
+        // Closing takes system calls; not under the lock.
+        drop(closed);
+    }
+}

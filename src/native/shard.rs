@@ -1,0 +1,339 @@
+//! The writers: a few threads, each owning the agent cells that hash to it.
+//!
+//! A shard takes everything that waits in its mailbox, groups it by agent, and runs each agent's commands in one
+//! transaction, a savepoint each. All are answered after the one synced commit; so one repo's writes are serial
+//! without a lock, and writers that wait for the same repo share an fsync. Other shards sync at the same time.
+//!
+//! Invariants
+//! - Nobody is answered before the commit is on disk.
+//! - When a transaction fails, every command in it is answered with the failure, and the cell in memory is dropped.
+//! - Events go to the sequencer in the order of the outbox; opening a cell sends what its outbox still holds.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::clock::{now_us, system_random};
+use super::files::Files;
+use super::sequencer::{Outgoing, SequencerHandle};
+use super::sql::{Database, Durability};
+use crate::account::{Account, Command, Error, OutboxRow, PendingOutbox, Reply};
+use crate::env::{Env, Network};
+use crate::limits::{MAILBOX_BATCH_MAX, OUTBOX_BATCH_MAX, SHARD_AGENTS_OPEN_MAX};
+use crate::sequencer::OutboxEvent;
+use crate::store::Sql;
+use crate::syntax::Did;
+
+/// The longest a deletion waits for the event log, and how often it looks: the log is synced ten times a second.
+const SYNCED_WITHIN: Duration = Duration::from_secs(10);
+const SYNCED_LOOK: Duration = Duration::from_millis(5);
+
+/// How often it is looked whether a reader has left a log that is to be cut.
+const UNCUT_LOOK: Duration = Duration::from_secs(1);
+
+type Answer = Result<Reply, Error>;
+/// Commands of one agent that wait together.
+type Group = Vec<(Command, oneshot::Sender<Answer>)>;
+
+/// What a shard is sent.
+enum Mail {
+    Ask(Did, Command, oneshot::Sender<Answer>),
+    /// Opens the cell, which sends what its outbox holds.
+    Visit(Did, oneshot::Sender<()>),
+    /// Closes the cell and removes its files.
+    Destroy(Did, oneshot::Sender<Result<(), Error>>),
+}
+
+/// What all shards share.
+pub(super) struct Shared {
+    pub(super) files: Files,
+    pub(super) network: Arc<Network>,
+    pub(super) sequencer: SequencerHandle,
+}
+
+/// The way to one shard.
+pub(super) struct ShardHandle {
+    mailbox: Sender<Mail>,
+    thread: JoinHandle<()>,
+}
+
+impl ShardHandle {
+    /// Starts shard `number`.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub(super) fn start(number: usize, shared: Arc<Shared>) -> std::io::Result<Self> {
+        let (mailbox, mail) = channel();
+        let shard = Shard { shared, open: HashMap::new(), turn: 0, uncut: HashSet::new() };
+        let thread =
+            std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || shard.run(&mail))?;
+        Ok(Self { mailbox, thread })
+    }
+
+    /// Asks an agent's cell. The command is on its way when this returns.
+    pub(super) fn ask(&self, did: Did, command: Command) -> impl Future<Output = Answer> + Send + use<> {
+        let answer = self.send(|sender| Mail::Ask(did, command, sender));
+        async move { answer.await.unwrap_or(Err(Error::Stopped)) }
+    }
+
+    /// Has an agent's outbox drained. When the shard stops before, the next start does it.
+    pub(super) fn visit(&self, did: Did) -> impl Future<Output = ()> + Send + use<> {
+        let answer = self.send(|sender| Mail::Visit(did, sender));
+        async move { answer.await.unwrap_or_default() }
+    }
+
+    /// Removes an agent's cell.
+    pub(super) fn destroy(&self, did: Did) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        let answer = self.send(|sender| Mail::Destroy(did, sender));
+        async move { answer.await.unwrap_or(Err(Error::Stopped)) }
+    }
+
+    fn send<T>(&self, mail: impl FnOnce(oneshot::Sender<T>) -> Mail) -> oneshot::Receiver<T> {
+        let (sender, receiver) = oneshot::channel();
+        // When the shard has stopped, the sender is dropped, which the receiver hears of.
+        let _ = self.mailbox.send(mail(sender));
+        receiver
+    }
+
+    /// Ends the shard after what it was sent before.
+    pub(super) fn stop(self) {
+        drop(self.mailbox);
+        if self.thread.join().is_err() {
+            tracing::error!("a shard had panicked");
+        }
+    }
+}
+
+/// One open agent.
+struct Open {
+    database: Database,
+    cell: Account,
+    /// Where the sequencer notes how far the outbox is safe.
+    synced: Arc<AtomicI64>,
+    used: u64,
+}
+
+impl Open {
+    /// Waits until the sequencer has all events safely; an error when that takes too long.
+    fn await_sequencer(&self) -> Result<(), Error> {
+        let start = Instant::now();
+        loop {
+            let after = self.synced.load(Ordering::Acquire);
+            let pending = Command::PendingOutbox(PendingOutbox { after, limit: 1 });
+            match crate::account::read(&self.database, pending)? {
+                Reply::PendingOutbox(rows) if rows.is_empty() => return Ok(()),
+                _ if start.elapsed() > SYNCED_WITHIN => {
+                    return Err(Error::Internal("the event log does not take the last events".to_owned()));
+                }
+                _ => std::thread::sleep(SYNCED_LOOK),
+            }
+        }
+    }
+}
+
+struct Shard {
+    shared: Arc<Shared>,
+    open: HashMap<Did, Open>,
+    turn: u64,
+    /// Agents with forgotten keys in their write-ahead logs, which readers hold.
+    uncut: HashSet<Did>,
+}
+
+impl Shard {
+    fn run(mut self, mail: &Receiver<Mail>) {
+        let mut looked = Instant::now();
+        loop {
+            if !self.uncut.is_empty() && looked.elapsed() >= UNCUT_LOOK {
+                self.cut();
+                looked = Instant::now();
+            }
+            let first = if self.uncut.is_empty() {
+                mail.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                mail.recv_timeout(UNCUT_LOOK)
+            };
+            let first = match first {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let mut asks: Vec<(Did, Group)> = Vec::new();
+            let mut next = Some(first);
+            let mut taken = 0;
+            while let Some(message) = next.take() {
+                match message {
+                    Mail::Ask(did, command, answer) => match asks.iter_mut().find(|(other, _)| *other == did)
+                    {
+                        Some((_, group)) => group.push((command, answer)),
+                        None => asks.push((did, vec![(command, answer)])),
+                    },
+                    Mail::Visit(did, done) => {
+                        if let Err(error) = self.opened(&did, false) {
+                            tracing::error!(%did, %error, "an outbox can't be drained");
+                        }
+                        let _ = done.send(());
+                    }
+                    Mail::Destroy(did, done) => {
+                        // What was asked before is answered before.
+                        asks.drain(..).for_each(|(did, group)| self.answer(&did, group));
+                        let _ = done.send(self.destroy(&did));
+                    }
+                }
+                taken += 1;
+                if taken < MAILBOX_BATCH_MAX {
+                    next = mail.try_recv().ok();
+                }
+            }
+            asks.into_iter().for_each(|(did, group)| self.answer(&did, group));
+        }
+        for (did, open) in self.open.drain() {
+            if let Err(error) = open.database.checkpoint() {
+                tracing::warn!(%did, %error, "closing without a checkpoint");
+            }
+        }
+    }
+
+    /// Cuts the logs that readers held.
+    fn cut(&mut self) {
+        for did in std::mem::take(&mut self.uncut) {
+            match self.opened(&did, false).and_then(|open| Ok(open.database.checkpoint()?)) {
+                Ok(true) | Err(Error::NoRepo) => {}
+                Ok(false) => {
+                    self.uncut.insert(did);
+                }
+                Err(error) => {
+                    tracing::warn!(%did, %error, "forgotten keys stay in the write-ahead log until the next are forgotten");
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, did: &Did, group: Group) {
+        let (commands, waiting): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        let count = commands.len();
+        let answers = self.run_group(did, commands).unwrap_or_else(|error| {
+            self.open.remove(did);
+            if error.is_storage() {
+                tracing::error!(%did, %error, "commands failed");
+            }
+            vec![Err(error); count]
+        });
+        for (answer, waiting) in answers.into_iter().zip(waiting) {
+            // An error means that the caller has gone; its command stands all the same.
+            let _ = waiting.send(answer);
+        }
+    }
+
+    /// Runs commands of one agent in one transaction. An error undoes all of them.
+    fn run_group(&mut self, did: &Did, commands: Vec<Command>) -> Result<Vec<Answer>, Error> {
+        let creating = commands.iter().any(Command::creates);
+        let shared = Arc::clone(&self.shared);
+        let open = self.opened(did, creating)?;
+        open.cell.outbox_synced(open.synced.load(Ordering::Acquire));
+        let mut answers = Vec::with_capacity(commands.len());
+        let mut failed = None;
+        let mut commands = Some(commands);
+        let Open { database, cell, .. } = open;
+        database.transaction(&mut || {
+            for command in commands.take().into_iter().flatten() {
+                let mut rng = system_random();
+                let mut env = Env { now_us: now_us(), rng: &mut rng, network: &shared.network };
+                let answer = cell.handle(&*database, &mut env, command);
+                if let Err(error) = &answer
+                    && error.is_storage()
+                {
+                    failed = Some(error.clone());
+                    return false;
+                }
+                answers.push(answer);
+            }
+            true
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let effects = open.cell.take_effects();
+        send(did, &shared.sequencer, effects.events, &open.synced);
+        if effects.shredded && !open.database.checkpoint().unwrap_or(false) {
+            self.uncut.insert(did.clone());
+        }
+        Ok(answers)
+    }
+
+    /// The agent's cell, opened if need be. `create` makes its file when there is none.
+    fn opened(&mut self, did: &Did, create: bool) -> Result<&mut Open, Error> {
+        self.turn += 1;
+        if !self.open.contains_key(did) {
+            if self.open.len() >= SHARD_AGENTS_OPEN_MAX {
+                let oldest = self.open.iter().min_by_key(|(_, open)| open.used).map(|(did, _)| did.clone());
+                oldest.and_then(|oldest| self.open.remove(&oldest));
+            }
+            let opened = self.open_cell(did, create)?;
+            self.open.insert(did.clone(), opened);
+        }
+        let open = self.open.get_mut(did).ok_or(Error::NoRepo)?;
+        open.used = self.turn;
+        Ok(open)
+    }
+
+    fn open_cell(&self, did: &Did, create: bool) -> Result<Open, Error> {
+        let shared = &self.shared;
+        let path = shared.files.account(did);
+        if !path.exists() {
+            if !create {
+                return Err(Error::NoRepo);
+            }
+            shared.files.create_account(did)?;
+        }
+        let database = Database::open(&path, Durability::Full)?;
+        let mut rng = system_random();
+        let mut env = Env { now_us: now_us(), rng: &mut rng, network: &shared.network };
+        let cell = Account::load(&database, &mut env)?;
+        let synced = Arc::new(AtomicI64::new(0));
+        let mut after = 0;
+        loop {
+            let pending = Command::PendingOutbox(PendingOutbox { after, limit: OUTBOX_BATCH_MAX });
+            let Reply::PendingOutbox(rows) = crate::account::read(&database, pending)? else {
+                return Err(Error::Mismatch);
+            };
+            let Some(last) = rows.last() else { break };
+            after = last.id;
+            send(did, &shared.sequencer, rows, &synced);
+        }
+        Ok(Open { database, cell, synced, used: self.turn })
+    }
+
+    fn destroy(&mut self, did: &Did) -> Result<(), Error> {
+        // Opened once more, so that the last events are on their way; then they must have arrived: their outbox goes.
+        match self.opened(did, false) {
+            Ok(open) => open.await_sequencer()?,
+            Err(Error::NoRepo) => {}
+            Err(error) => tracing::warn!(%did, %error, "removing an agent whose outbox can't be read"),
+        }
+        self.open.remove(did);
+        Ok(self.shared.files.remove_account(did)?)
+    }
+}
+
+fn send(did: &Did, sequencer: &SequencerHandle, rows: Vec<OutboxRow>, synced: &Arc<AtomicI64>) {
+    if rows.is_empty() {
+        return;
+    }
+    let outgoing = rows.into_iter().map(|row| Outgoing {
+        event: OutboxEvent {
+            did: did.as_str().to_owned(),
+            outbox_id: row.id,
+            kind: row.kind,
+            frame: row.frame,
+        },
+        synced: Arc::clone(synced),
+    });
+    if sequencer.send(outgoing.collect()).is_err() {
+        tracing::warn!(%did, "the sequencer has stopped; events stay in the outbox for the next start");
+    }
+}

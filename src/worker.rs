@@ -1,0 +1,52 @@
+//! The host on Cloudflare: each cell is a Durable Object, the router runs in the Worker without state.
+//!
+//! | module | |
+//! |---|---|
+//! | [`front`] | the Worker: requests into the router |
+//! | [`host`] | what the router reaches as [`Host`](crate::host::Host) |
+//! | [`account`] [`directory`] [`sequencer`] | the three kinds of objects |
+//! | [`object`] | what they share: the seam as DAG-CBOR, alarms |
+//! | [`sql`] | the SQL seam over an object's storage |
+//! | [`blobs`] [`outbound`] | R2; fetch and DNS over HTTPS |
+//! | [`settings`] [`console`] | variables and secrets; the log |
+//!
+//! A request to an object is an event of its own there. Between two awaits an object does one thing: a command, its
+//! transaction and its alarm are one, and the answer leaves only when they are durable (the output gate).
+//!
+//! This is the only module that may hold glue to JavaScript.
+
+pub mod account;
+mod blobs;
+mod console;
+pub mod directory;
+pub mod front;
+mod host;
+mod object;
+mod outbound;
+pub mod sequencer;
+mod settings;
+mod sql;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+use worker::Date;
+
+use crate::host::HostError;
+
+/// Microseconds since the Unix epoch. The runtime's clock stands still between two awaits.
+fn now_us() -> i64 {
+    i64::try_from(Date::now().as_millis()).unwrap_or(i64::MAX).saturating_mul(1_000)
+}
+
+/// The runtime's randomness.
+fn system_random() -> rand_core::UnwrapErr<getrandom::SysRng> {
+    rand_core::UnwrapErr(getrandom::SysRng)
+}
+
+fn storage(error: impl std::fmt::Display) -> HostError {
+    HostError::Storage(error.to_string())
+}
+
+fn upstream(error: impl std::fmt::Display) -> HostError {
+    HostError::Upstream(error.to_string())
+}

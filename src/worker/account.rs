@@ -1,0 +1,406 @@
+//! The object of one account: its cell over its storage, its outbox on the way to the sequencer, its repo on the way
+//! out.
+//!
+//! The outbox is drained right after a command, beside the answer; an alarm that is set with the same durable write
+//! drains again what a crash, an eviction or the sequencer's absence left. When it finds nothing to send, it removes
+//! the rows that are safe, so that an object at rest has an empty outbox and nothing to do when it wakes.
+#![allow(missing_docs, reason = "of what the macro durable_object makes")]
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use futures::lock::Mutex;
+use futures::{pin_mut, stream};
+use worker::{Delay, DurableObject, Env, Request, Response, State, durable_object};
+
+use super::object::{self, Alarm};
+use super::settings::Settings;
+use super::sql::ObjectSql;
+use super::{blobs, now_us, system_random};
+use crate::account::{self, Account, Command, Error, ExpireBlobs, OutboxRow, PendingOutbox, Reply};
+use crate::host::HostError;
+use crate::limits::{BLOB_UNREFERENCED_SECONDS, OUTBOX_BATCH_MAX};
+use crate::repo::export::{Export, Replaced};
+use crate::sequencer::{self, Append, OutboxEvent};
+use crate::store::query_first;
+
+/// Drains what the drain beside the answer did not, and tidies up after it.
+const OUTBOX_ALARM_US: i64 = 10_000_000;
+/// At least this long between two drains: a busy agent's events go out together, one alone goes out at once.
+const DRAIN_PAUSE_US: i64 = 50_000;
+/// Bytes of events held in memory: an isolate has many agents, and a batch on its way is copied some times.
+const HELD_BYTES_MAX: usize = 256 * 1024;
+/// The longest the sequencer may take.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// Blobs let go in one transaction, and from the bucket in one request.
+const BLOBS_PAGE: u32 = 100;
+/// Pages of them in one alarm.
+const BLOBS_PAGES: u32 = 50;
+/// After the bucket failed.
+const BLOBS_RETRY_US: i64 = 3_600_000_000;
+
+/// The Durable Object.
+#[durable_object(alarm)]
+pub struct AgentObject {
+    inner: Rc<Inner>,
+}
+
+struct Inner {
+    state: State,
+    env: Env,
+    settings: Settings,
+    sql: ObjectSql,
+    alarm: Alarm,
+    /// Opened by the first command that needs it.
+    cell: RefCell<Option<Account>>,
+    /// Exports on their way; a writer tells them what it replaces.
+    exports: RefCell<Vec<Weak<RefCell<Running>>>>,
+    /// Known to have a database.
+    is_there: Cell<bool>,
+    did: RefCell<Option<String>>,
+    /// Held by the one drain that runs.
+    turn: Mutex<()>,
+    drained_us: Cell<i64>,
+    /// Until then only the alarm drains: a sequencer that failed is not asked again by every command.
+    resting_us: Cell<i64>,
+    unsent: RefCell<Unsent>,
+    /// The newest outbox id that the sequencer has.
+    sent: Cell<i64>,
+}
+
+/// An export, or why it can't be finished.
+type Running = Result<Export, Error>;
+
+/// The events that the sequencer does not have, so that a drain need not read back what was just written.
+enum Unsent {
+    /// Only the database knows: after an earlier life of the object, or when they became too many to hold.
+    Stored,
+    /// These, oldest first; not over [`HELD_BYTES_MAX`] bytes and one batch.
+    Held(Vec<OutboxRow>),
+}
+
+impl Unsent {
+    fn hold(&mut self, new: Vec<OutboxRow>) {
+        let Unsent::Held(rows) = self else { return };
+        rows.extend(new);
+        let bytes: usize = rows.iter().map(|row| row.frame.bytes().len()).sum();
+        if rows.len() > OUTBOX_BATCH_MAX as usize || bytes > HELD_BYTES_MAX {
+            *self = Unsent::Stored;
+        }
+    }
+}
+
+impl DurableObject for AgentObject {
+    fn new(state: State, env: Env) -> Self {
+        let sql = ObjectSql::new(&state.storage());
+        Self {
+            inner: Rc::new(Inner {
+                settings: Settings::of(&env),
+                sql,
+                state,
+                env,
+                alarm: Alarm::new(),
+                cell: RefCell::new(None),
+                exports: RefCell::default(),
+                is_there: Cell::new(false),
+                did: RefCell::default(),
+                turn: Mutex::new(()),
+                drained_us: Cell::new(0),
+                resting_us: Cell::new(0),
+                unsent: RefCell::new(Unsent::Stored),
+                sent: Cell::new(0),
+            }),
+        }
+    }
+
+    async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
+        match request.path().as_str() {
+            object::COMMAND => {
+                let command = object::read_command(&mut request).await?;
+                let answer = self.inner.handle(command);
+                self.inner.drain_aside();
+                object::answer(&answer)
+            }
+            EXPORT => {
+                let since: Option<String> = object::read_command(&mut request).await?;
+                self.inner.export(since)
+            }
+            DESTROY => {
+                self.inner.destroy().await?;
+                Response::empty()
+            }
+            other => Response::error(format!("an agent has no {other}"), 404),
+        }
+    }
+
+    async fn alarm(&self) -> worker::Result<Response> {
+        let inner = &self.inner;
+        inner.alarm.rang();
+        if !inner.exists()? {
+            return Response::empty();
+        }
+        inner.drain().await;
+        if inner.has_unsent() {
+            // Another drain runs, or this one failed: either may be lost with this life of the object.
+            inner.alarm.ring_in(&inner.state, OUTBOX_ALARM_US);
+        }
+        inner.tidy();
+        inner.expire_blobs().await;
+        Response::empty()
+    }
+}
+
+/// The path that answers the repo as a CAR.
+pub(super) const EXPORT: &str = "/export";
+/// The path that removes everything.
+pub(super) const DESTROY: &str = "/destroy";
+
+impl Inner {
+    /// Whether there is a database: naming an object makes none.
+    fn exists(&self) -> Result<bool, Error> {
+        if !self.is_there.get() {
+            let statement = "SELECT count(*) FROM sqlite_master WHERE name = 'schema_migration'";
+            let tables = query_first(&self.sql, statement, &[], |row| row.integer(0))?;
+            self.is_there.set(tables.unwrap_or(0) > 0);
+        }
+        Ok(self.is_there.get())
+    }
+
+    /// Whose object this is, once it has an account.
+    fn did(&self) -> Result<Option<String>, Error> {
+        let mut did = self.did.borrow_mut();
+        if did.is_none() {
+            *did = account::did(&self.sql)?;
+        }
+        Ok(did.clone())
+    }
+
+    fn handle(&self, command: Command) -> Result<Reply, Error> {
+        let mut opened = self.cell.borrow_mut();
+        if opened.is_none() {
+            if !command.creates() && !self.exists()? {
+                return Err(Error::NoRepo);
+            }
+            let network = self.settings.network().map_err(|error| Error::Internal(error.to_string()))?;
+            let mut rng = system_random();
+            let mut env = crate::env::Env { now_us: now_us(), rng: &mut rng, network: &network };
+            *opened = Some(Account::load(&self.sql, &mut env)?);
+        }
+        let cell = opened.as_mut().ok_or(Error::NoRepo)?;
+        let keeps_a_blob = matches!(command, Command::AddBlob(_));
+        let network = self.settings.network().map_err(|error| Error::Internal(error.to_string()))?;
+        let mut rng = system_random();
+        let mut env = crate::env::Env { now_us: now_us(), rng: &mut rng, network: &network };
+        let exporting = self.exports.borrow().iter().any(|export| export.strong_count() > 0);
+        cell.keep_replaced(exporting);
+        let answer = cell.handle(&self.sql, &mut env, command);
+        let effects = cell.take_effects();
+        if !effects.events.is_empty() {
+            self.unsent.borrow_mut().hold(effects.events);
+            self.alarm.ring_in(&self.state, OUTBOX_ALARM_US);
+        }
+        if keeps_a_blob {
+            self.alarm.ring_in(&self.state, BLOB_UNREFERENCED_SECONDS * 1_000_000);
+        }
+        self.tell_exports(&effects.replaced);
+        if answer.as_ref().is_err_and(Error::is_storage) {
+            // Memory may be ahead of the database now: the next command opens the cell anew.
+            *opened = None;
+        }
+        answer
+    }
+
+    fn tell_exports(&self, replaced: &[Replaced]) {
+        let mut exports = self.exports.borrow_mut();
+        exports.retain(|export| export.strong_count() > 0);
+        for export in exports.iter().filter_map(Weak::upgrade) {
+            let mut running = export.borrow_mut();
+            if let Ok(export) = running.as_mut()
+                && let Err(error) = export.keep(replaced)
+            {
+                *running = Err(error.into());
+            }
+        }
+    }
+
+    /// Streams the repo: the reader's pace decides when the next chunk is read.
+    fn export(self: &Rc<Self>, since: Option<String>) -> worker::Result<Response> {
+        if !self.exists()? {
+            return object::answer(&Err::<(), Error>(Error::NoRepo)).map(|answer| answer.with_status(404));
+        }
+        let export =
+            Rc::new(RefCell::new(Ok(Export::begin(&self.sql, since.as_deref()).map_err(Error::from)?)));
+        self.exports.borrow_mut().push(Rc::downgrade(&export));
+        let object = Rc::clone(self);
+        let chunks = stream::unfold(export, move |export| {
+            let object = Rc::clone(&object);
+            async move {
+                let next = match export.borrow_mut().as_mut() {
+                    Ok(running) => running.next_chunk(&object.sql).map_err(Error::from),
+                    Err(error) => Err(error.clone()),
+                };
+                match next {
+                    Ok(Some(chunk)) => Some((Ok(chunk), export)),
+                    Ok(None) => None,
+                    Err(error) => Some((Err(worker::Error::RustError(error.to_string())), export)),
+                }
+            }
+        });
+        Response::from_stream(chunks)
+    }
+
+    /// Drains beside the answer that is on its way, if there is something to send and no drain that will see it.
+    fn drain_aside(self: &Rc<Self>) {
+        if !self.has_unsent() || now_us() < self.resting_us.get() || self.turn.try_lock().is_none() {
+            return;
+        }
+        let object = Rc::clone(self);
+        self.state.wait_until(async move { object.drain().await });
+    }
+
+    /// Whether there may be events that the sequencer does not have.
+    fn has_unsent(&self) -> bool {
+        !matches!(&*self.unsent.borrow(), Unsent::Held(rows) if rows.is_empty())
+    }
+
+    /// Brings the outbox to the sequencer, in order. One at a time; who comes while one runs is served by it.
+    async fn drain(&self) {
+        let Some(_turn) = self.turn.try_lock() else { return };
+        while self.has_unsent() {
+            let pause_us = (self.drained_us.get() + DRAIN_PAUSE_US - now_us()).clamp(0, DRAIN_PAUSE_US);
+            if pause_us > 0 {
+                Delay::from(Duration::from_micros(pause_us.unsigned_abs())).await;
+            }
+            self.drained_us.set(now_us());
+            match self.send_pending().await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "events wait in the outbox for the next try");
+                    self.resting_us.set(now_us() + OUTBOX_ALARM_US);
+                    self.alarm.ring_in(&self.state, OUTBOX_ALARM_US);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Sends one batch; whether there was one.
+    async fn send_pending(&self) -> Result<bool, HostError> {
+        let Some((did, rows)) = self.pending().map_err(super::storage)? else { return Ok(false) };
+        let last = rows.last().map_or(0, |row| row.id);
+        let events = rows.into_iter().map(|row| OutboxEvent {
+            did: did.clone(),
+            outbox_id: row.id,
+            kind: row.kind,
+            frame: row.frame,
+        });
+        let append = sequencer::Command::Append(Append { events: events.collect() });
+        let sequencer = object::stub(&Settings::sequencer(&self.env)?, super::sequencer::NAME)?;
+        let asked = object::ask::<_, sequencer::Reply, sequencer::Error>(&sequencer, &append);
+        let timeout = Delay::from(SEND_TIMEOUT);
+        pin_mut!(asked, timeout);
+        match select(asked, timeout).await {
+            Either::Left((answer, _)) => answer?.map_err(super::storage)?,
+            // Sent again later; the sequencer knows what it has.
+            Either::Right(_) => return Err(HostError::Storage("the sequencer does not answer".to_owned())),
+        };
+        self.sent.set(last);
+        if let Unsent::Held(rows) = &mut *self.unsent.borrow_mut() {
+            rows.retain(|row| row.id > last);
+        }
+        if let Some(cell) = self.cell.borrow_mut().as_mut() {
+            cell.outbox_synced(last);
+        }
+        Ok(true)
+    }
+
+    /// The next batch. An outbox that turns out to be empty has all its events held from here on.
+    fn pending(&self) -> Result<Option<(String, Vec<OutboxRow>)>, Error> {
+        let mut unsent = self.unsent.borrow_mut();
+        let rows = match &*unsent {
+            Unsent::Held(rows) => rows.clone(),
+            Unsent::Stored => self.stored()?,
+        };
+        if rows.is_empty() {
+            *unsent = Unsent::Held(Vec::new());
+            return Ok(None);
+        }
+        Ok(self.did()?.map(|did| (did, rows)))
+    }
+
+    fn stored(&self) -> Result<Vec<OutboxRow>, Error> {
+        if !self.exists()? {
+            return Ok(Vec::new());
+        }
+        let ask = PendingOutbox { after: self.sent.get(), limit: OUTBOX_BATCH_MAX };
+        match account::read(&self.sql, Command::PendingOutbox(ask))? {
+            Reply::PendingOutbox(rows) => Ok(rows),
+            _ => Err(Error::Mismatch),
+        }
+    }
+
+    /// Removes the outbox rows that are safe.
+    fn tidy(&self) {
+        let sent = self.sent.get();
+        if sent == 0 {
+            return;
+        }
+        if let Err(error) = account::clear_outbox(&self.sql, sent) {
+            tracing::warn!(%error, "outbox rows that are safe could not be removed");
+        }
+    }
+
+    /// Lets go of uploads that no record refers to, and asks to be woken for those that are too young.
+    async fn expire_blobs(&self) {
+        if let Err(error) = self.expire_pages().await {
+            tracing::warn!(%error, "blobs that nothing refers to stay for now");
+            self.alarm.ring_in(&self.state, BLOBS_RETRY_US);
+        }
+    }
+
+    async fn expire_pages(&self) -> Result<(), HostError> {
+        let before_us = now_us() - BLOB_UNREFERENCED_SECONDS * 1_000_000;
+        let Some(did) = self.did().map_err(super::storage)? else { return Ok(()) };
+        for _ in 0..BLOBS_PAGES {
+            let command = Command::ExpireBlobs(ExpireBlobs { before_us, limit: BLOBS_PAGE });
+            let Reply::ExpireBlobs(expired) = self.handle(command).map_err(super::storage)? else { break };
+            blobs::delete(&self.env, &did, &expired).await?;
+            if expired.len() < BLOBS_PAGE as usize {
+                break;
+            }
+        }
+        if let Some(uploaded_us) = account::oldest_unreferenced_blob(&self.sql).map_err(super::storage)? {
+            let due_us = uploaded_us + BLOB_UNREFERENCED_SECONDS * 1_000_000;
+            self.alarm.ring_in(&self.state, (due_us - now_us()).max(1_000_000));
+        }
+        Ok(())
+    }
+
+    /// Sends the last events, then removes everything.
+    async fn destroy(&self) -> worker::Result<()> {
+        if !self.exists()? {
+            return Ok(());
+        }
+        // A drain that runs is waited for, and the rest sent without pauses.
+        let _turn = self.turn.lock().await;
+        let failed = |error: HostError| worker::Error::RustError(error.to_string());
+        while self.send_pending().await.map_err(failed)? {}
+        *self.cell.borrow_mut() = None;
+        self.state.storage().delete_alarm().await?;
+        self.state.storage().delete_all().await?;
+        self.sent.set(0);
+        self.is_there.set(false);
+        *self.did.borrow_mut() = None;
+        self.alarm.rang();
+        Ok(())
+    }
+}
+
+impl From<Error> for worker::Error {
+    fn from(error: Error) -> Self {
+        worker::Error::RustError(error.to_string())
+    }
+}

@@ -1,0 +1,368 @@
+//! The event log as one object, and its subscribers as hibernating WebSockets.
+//!
+//! Where a subscriber stands is in its socket's attachment, which outlives the object's memory: either live, and then
+//! it was sent every event that the log has, or behind a cursor, and then a task reads it up to the end of the log and
+//! makes it live in the same turn in which it found the end. Events are appended and sent to the live ones in one turn
+//! as well; messages leave only when what was written before them is durable. So nothing is missed and nothing comes
+//! twice, whenever the object is put to sleep.
+//!
+//! All agents of the network come here, and an object's transactions are one after the other, each as slow as a disk far
+//! away. So there is a pause between two appends, and what comes in it is appended together; who comes alone waits for
+//! nothing.
+//!
+//! The runtime tells nobody how much a socket still has to send, so a slow consumer is not told `ConsumerTooSlow` here.
+#![allow(missing_docs, reason = "of what the macro durable_object makes")]
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures::channel::oneshot;
+use serde::{Deserialize, Serialize};
+use worker::{
+    Delay, DurableObject, Env, Request, Response, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
+    durable_object,
+};
+
+use super::now_us;
+use super::object::{self, Alarm};
+use super::settings::Settings;
+use super::sql::ObjectSql;
+use crate::event;
+use crate::limits::{FIREHOSE_SUBSCRIBERS_MAX, FIREHOSE_WRITE_BYTES_MAX, SEQUENCER_BATCH_BYTES_MAX};
+use crate::sequencer::{
+    Append, Command, Error, Expire, OutboxEvent, Reply, Sequencer, Start, for_each_event, head,
+};
+use crate::store::SqlError;
+
+/// The name of the one object.
+pub(super) const NAME: &str = "sequencer";
+/// The path that takes a subscriber.
+pub(super) const SUBSCRIBE: &str = "/subscribe";
+/// At least this long between two appends.
+const PAUSE_US: i64 = 20_000;
+/// How often old events are looked for while there are any.
+const EXPIRY_ALARM_US: i64 = 600_000_000;
+/// How soon those of a deleted account go, and the rest of a long expiry.
+const EXPIRY_SOON_US: i64 = 1_000_000;
+/// Old events deleted in one transaction.
+const EXPIRY_ROWS: u32 = 500;
+/// Events read in one turn for a subscriber that is behind.
+const BACKFILL_EVENTS: u32 = 1_000;
+/// Between two turns of a backfill, so that others are served too.
+const BACKFILL_PAUSE: Duration = Duration::from_millis(20);
+/// Backfills at a time; others wait for their turn. Nobody can tell how much a socket still has to send, so this and the
+/// pause bound what those who do not read can pile up.
+const BACKFILLS_MAX: usize = 16;
+/// A backfill that an eviction ended goes on then.
+const BACKFILL_ALARM_US: i64 = 30_000_000;
+/// The close code of a subscription that ends with an error.
+const CLOSE_POLICY: u16 = 1008;
+
+/// The Durable Object.
+#[durable_object]
+pub struct SequencerObject {
+    inner: Rc<Inner>,
+}
+
+struct Inner {
+    state: State,
+    settings: Settings,
+    sql: ObjectSql,
+    alarm: Alarm,
+    cell: RefCell<Option<Sequencer>>,
+    appended_us: Cell<i64>,
+    /// Events that gather, and who waits for them.
+    gathered: RefCell<Vec<Gathered>>,
+    /// Numbers of the sockets that a task of this life of the object reads for.
+    backfilling: RefCell<HashSet<u64>>,
+}
+
+/// One drain.
+struct Gathered {
+    events: Vec<OutboxEvent>,
+    answer: oneshot::Sender<Result<Reply, Error>>,
+}
+
+/// Where a subscriber stands.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Subscriber {
+    /// Tells sockets apart.
+    number: u64,
+    /// Absent for a live one.
+    behind: Option<i64>,
+}
+
+impl DurableObject for SequencerObject {
+    fn new(state: State, env: Env) -> Self {
+        let inner = Rc::new(Inner {
+            settings: Settings::of(&env),
+            sql: ObjectSql::new(&state.storage()),
+            state,
+            alarm: Alarm::new(),
+            cell: RefCell::new(None),
+            appended_us: Cell::new(0),
+            gathered: RefCell::default(),
+            backfilling: RefCell::default(),
+        });
+        inner.resume_backfills();
+        Self { inner }
+    }
+
+    async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
+        match request.path().as_str() {
+            object::COMMAND => {
+                let answer = match object::read_command(&mut request).await? {
+                    Command::Append(Append { events }) => self.inner.gather(events).await,
+                    command => self.inner.handle(command),
+                };
+                object::answer(&answer)
+            }
+            SUBSCRIBE => {
+                let url = request.url()?;
+                let cursor = url.query_pairs().find(|(name, _)| name == "cursor");
+                self.inner.subscribe(cursor.and_then(|(_, value)| value.parse().ok()))
+            }
+            other => Response::error(format!("the sequencer has no {other}"), 404),
+        }
+    }
+
+    async fn alarm(&self) -> worker::Result<Response> {
+        self.inner.alarm.rang();
+        self.inner.expire();
+        self.inner.resume_backfills();
+        Response::empty()
+    }
+
+    /// The protocol has no messages from subscribers.
+    async fn websocket_message(&self, _: WebSocket, _: WebSocketIncomingMessage) -> worker::Result<()> {
+        Ok(())
+    }
+
+    async fn websocket_close(&self, socket: WebSocket, _: usize, _: String, _: bool) -> worker::Result<()> {
+        // Answers the close; one that is gone already has nothing to answer.
+        let _ = socket.close(Some(1000), Some(""));
+        Ok(())
+    }
+
+    async fn websocket_error(&self, socket: WebSocket, _: worker::Error) -> worker::Result<()> {
+        let _ = socket.close(Some(1011), Some(""));
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Appends events with all others that come now.
+    async fn gather(self: &Rc<Self>, events: Vec<OutboxEvent>) -> Result<Reply, Error> {
+        let (answer, answered) = oneshot::channel();
+        let (is_first, is_much) = {
+            let mut gathered = self.gathered.borrow_mut();
+            gathered.push(Gathered { events, answer });
+            let frames = gathered.iter().flat_map(|drain| &drain.events);
+            let bytes: usize = frames.map(|event| event.frame.bytes().len()).sum();
+            (gathered.len() == 1, bytes >= SEQUENCER_BATCH_BYTES_MAX)
+        };
+        if is_much {
+            // The task of the first finds nothing left, or what came since.
+            self.append_gathered();
+        } else if is_first {
+            let object = Rc::clone(self);
+            let pause_us = (self.appended_us.get() + PAUSE_US - now_us()).clamp(0, PAUSE_US);
+            self.state.wait_until(async move {
+                if pause_us > 0 {
+                    Delay::from(Duration::from_micros(pause_us.unsigned_abs())).await;
+                }
+                object.append_gathered();
+            });
+        }
+        answered.await.unwrap_or(Err(Error::Stopped))
+    }
+
+    fn append_gathered(&self) {
+        let gathered = self.gathered.take();
+        if gathered.is_empty() {
+            return;
+        }
+        self.appended_us.set(now_us());
+        let counts: Vec<usize> = gathered.iter().map(|drain| drain.events.len()).collect();
+        let (events, waiting): (Vec<_>, Vec<_>) =
+            gathered.into_iter().map(|drain| (drain.events, drain.answer)).unzip();
+        let mut appended =
+            match self.handle(Command::Append(Append { events: events.into_iter().flatten().collect() })) {
+                Ok(Reply::Append(seqs)) => Ok(seqs.into_iter()),
+                Ok(_) => Err(Error::Mismatch),
+                Err(error) => Err(error),
+            };
+        for (count, waiting) in counts.into_iter().zip(waiting) {
+            let answer = match &mut appended {
+                Ok(seqs) => Ok(Reply::Append(seqs.by_ref().take(count).collect())),
+                Err(error) => Err(error.clone()),
+            };
+            // An error means that the agent has gone; it will drain again.
+            let _ = waiting.send(answer);
+        }
+    }
+
+    fn handle(&self, command: Command) -> Result<Reply, Error> {
+        let mut opened = self.cell.borrow_mut();
+        let cell = match opened.as_mut() {
+            Some(cell) => cell,
+            None => opened.insert(Sequencer::load(&self.sql)?),
+        };
+        match command {
+            Command::Append(Append { mut events }) => {
+                let seqs = cell.append(&self.sql, now_us(), &mut events)?;
+                let mut new = seqs.iter().zip(&events).filter(|(seq, _)| seq.is_some()).peekable();
+                if new.peek().is_some() {
+                    let frames: Vec<&[u8]> = new.clone().map(|(_, event)| event.frame.bytes()).collect();
+                    self.send_to_live(&frames);
+                    let deleted = new.any(|(_, event)| event.is_deletion());
+                    let delay_us = if deleted { EXPIRY_SOON_US } else { EXPIRY_ALARM_US };
+                    self.alarm.ring_in(&self.state, delay_us);
+                }
+                Ok(Reply::Append(seqs))
+            }
+            command => cell.handle(&self.sql, now_us(), command),
+        }
+    }
+
+    fn send_to_live(&self, frames: &[&[u8]]) {
+        for socket in self.state.get_websockets() {
+            if subscriber(&socket).is_none_or(|subscriber| subscriber.behind.is_some()) {
+                continue;
+            }
+            for frame in frames {
+                if socket.send_with_bytes(frame).is_err() {
+                    break; // It is gone; the runtime takes it off the list.
+                }
+            }
+        }
+    }
+
+    fn subscribe(self: &Rc<Self>, cursor: Option<i64>) -> worker::Result<Response> {
+        if self.state.get_websockets().len() >= FIREHOSE_SUBSCRIBERS_MAX {
+            return Response::error("too many subscribers", 503);
+        }
+        // Opened for its migrations: the first subscriber may come before the first event.
+        if let Err(error) = self.handle(Command::GetHead(crate::sequencer::GetHead {})) {
+            return Response::error(error.to_string(), 500);
+        }
+        let head = match head(&self.sql) {
+            Ok(head) => head,
+            Err(error) => return Response::error(error.to_string(), 500),
+        };
+        let pair = WebSocketPair::new()?;
+        let socket = pair.server;
+        self.state.accept_web_socket(&socket);
+        let behind = match head.start(cursor) {
+            Start::After(seq) if seq >= head.last_seq => None,
+            Start::After(seq) => Some(seq),
+            Start::Outdated => {
+                let message = "Requested cursor exceeded limit. Possibly missing events";
+                socket.send_with_bytes(event::info("OutdatedCursor", message))?;
+                Some(0)
+            }
+            Start::Future => {
+                socket.send_with_bytes(event::error("FutureCursor", "Cursor in the future."))?;
+                socket.close(Some(CLOSE_POLICY), Some("FutureCursor"))?;
+                return Response::from_websocket(pair.client);
+            }
+        };
+        let subscriber = Subscriber { number: random_number(), behind };
+        socket.serialize_attachment(subscriber)?;
+        if behind.is_some() {
+            self.backfill(socket, subscriber);
+        }
+        Response::from_websocket(pair.client)
+    }
+
+    /// Goes on with those that an earlier life of the object left behind.
+    fn resume_backfills(self: &Rc<Self>) {
+        for socket in self.state.get_websockets() {
+            if let Some(subscriber) = subscriber(&socket)
+                && subscriber.behind.is_some()
+                && !self.backfilling.borrow().contains(&subscriber.number)
+            {
+                self.backfill(socket, subscriber);
+            }
+        }
+    }
+
+    fn backfill(self: &Rc<Self>, socket: WebSocket, mut subscriber: Subscriber) {
+        self.alarm.ring_in(&self.state, BACKFILL_ALARM_US);
+        if self.backfilling.borrow().len() >= BACKFILLS_MAX {
+            return; // Its attachment says that it waits.
+        }
+        self.backfilling.borrow_mut().insert(subscriber.number);
+        let object = Rc::clone(self);
+        self.state.wait_until(async move {
+            while let Some(cursor) = subscriber.behind {
+                match object.send_page(&socket, cursor) {
+                    Ok(next) => subscriber.behind = next,
+                    Err(error) => {
+                        tracing::debug!(%error, "a backfill ended early");
+                        let _ = socket.close(Some(1011), Some("backfill failed"));
+                        break;
+                    }
+                }
+                if socket.serialize_attachment(subscriber).is_err() {
+                    break;
+                }
+                if subscriber.behind.is_some() {
+                    Delay::from(BACKFILL_PAUSE).await;
+                }
+            }
+            object.backfilling.borrow_mut().remove(&subscriber.number);
+            object.resume_backfills();
+        });
+    }
+
+    /// Sends one page; answers where the next begins, `None` at the end of the log.
+    fn send_page(&self, socket: &WebSocket, cursor: i64) -> Result<Option<i64>, Error> {
+        let (mut last, mut gone) = (None, None);
+        let bytes_max = FIREHOSE_WRITE_BYTES_MAX as u64;
+        for_each_event(&self.sql, cursor, BACKFILL_EVENTS, bytes_max, &mut |seq, _, frame| {
+            if gone.is_none() {
+                gone = socket.send_with_bytes(frame).err();
+            }
+            last = Some(seq);
+        })?;
+        match gone {
+            Some(error) => Err(SqlError::Other(error.to_string()).into()),
+            None => Ok(last),
+        }
+    }
+
+    fn expire(&self) {
+        let window_us = match self.settings.get() {
+            Ok(read) => i64::try_from(read.config.backfill_window.as_micros()).unwrap_or(i64::MAX),
+            Err(_) => return,
+        };
+        let expire = Expire { before_us: now_us().saturating_sub(window_us), limit: EXPIRY_ROWS };
+        match self.handle(Command::Expire(expire)) {
+            Ok(Reply::Expire(removed)) if removed >= u64::from(EXPIRY_ROWS) => {
+                self.alarm.ring_in(&self.state, EXPIRY_SOON_US);
+            }
+            Ok(_) => {
+                let kept = head(&self.sql).is_ok_and(|head| head.last_seq > head.expired_seq);
+                if kept {
+                    self.alarm.ring_in(&self.state, EXPIRY_ALARM_US);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "old events could not be removed");
+                self.alarm.ring_in(&self.state, EXPIRY_ALARM_US);
+            }
+        }
+    }
+}
+
+fn subscriber(socket: &WebSocket) -> Option<Subscriber> {
+    socket.deserialize_attachment().ok().flatten()
+}
+
+/// Small enough for a JavaScript number.
+fn random_number() -> u64 {
+    rand_core::Rng::next_u64(&mut super::system_random()) >> 11
+}
