@@ -1,7 +1,7 @@
-//! What the agent cell costs without HTTP and without waiting for a disk: commits in a small and in a large repo,
+//! What the cell of an account costs without HTTP and without waiting for a disk: commits in a small and in a large repo,
 //! reads, memories.
 //!
-//! `cargo bench --bench agent`
+//! `cargo bench --bench account`
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a benchmark")]
 
 use std::hint::black_box;
@@ -10,17 +10,23 @@ use chacha20::ChaCha20Rng;
 use criterion::{Criterion, criterion_group, criterion_main};
 use rand_core::SeedableRng;
 use serde_bytes::ByteBuf;
-use zap::account::{
-    Account, ApplyWrites, Command, CreateRepo, GetRecord, ListRecords, Recall, Remember, Reply, Swap, Write,
-    WriteAction,
-};
+use zap::account::{Account, Command, CreateRepo, Reply};
 use zap::crypto::SigningKey;
 use zap::env::{Env, Network};
 use zap::memory::Filter;
+use zap::memory::{Recall, Remember};
 use zap::native::sql::Database;
+use zap::repo::{ApplyWrites, GetRecord, ListRecords, Swap, Write, WriteAction};
+use zap::seam::{Hidden, HiddenBytes, Request};
+use zap::syntax::{Nsid, RecordKey};
 use zap::vault::MasterKey;
 
 const COLLECTION: &str = "app.bsky.feed.post";
+
+fn collection() -> Nsid {
+    COLLECTION.parse().unwrap()
+}
+
 /// Writes of one commit while a repo is filled.
 const BATCH: u64 = 200;
 
@@ -41,13 +47,12 @@ fn repos(c: &mut Criterion) {
         group.bench_function("get a record", |b| {
             b.iter(|| {
                 next = next.wrapping_mul(7919) % records;
-                let path = format!("{COLLECTION}/{}", rkey(next));
-                black_box(cell.ask(Command::GetRecord(GetRecord { path, cid: None })))
+                black_box(cell.ask(GetRecord { collection: collection(), rkey: rkey(next), cid: None }))
             });
         });
-        let list = ListRecords { collection: COLLECTION.into(), limit: 100, cursor: None, reverse: false };
+        let list = ListRecords { collection: collection(), limit: 100, cursor: None, reverse: false };
         group.bench_function("list 100 records", |b| {
-            b.iter(|| black_box(cell.ask(Command::ListRecords(list.clone()))));
+            b.iter(|| black_box(cell.ask(list.clone())));
         });
     }
 }
@@ -58,22 +63,22 @@ fn memories(c: &mut Criterion) {
     let mut group = c.benchmark_group("memories");
     let mut remember = |cell: &mut Cell| {
         number += 1;
-        cell.ask(Command::Remember(Remember { memory: note(number), dedupe: true }))
+        cell.ask(Remember { memory: note(number), dedupe: true })
     };
     for _ in 0..5_000 {
         remember(&mut cell);
     }
     group.bench_function("remember", |b| b.iter(|| black_box(remember(&mut cell))));
-    let recall =
-        Recall { query: "deploy of service 17".into(), filter: Filter::default(), limit: 10, min_score: 0 };
+    let query = Hidden::new("deploy of service 17".to_owned());
+    let recall = Recall { query, filter: Filter::default(), limit: 10, min_score: 0 };
     group.bench_function("recall among 5,000", |b| {
-        b.iter(|| black_box(cell.ask(Command::Recall(recall.clone()))));
+        b.iter(|| black_box(cell.ask(recall.clone())));
     });
 }
 
 /// An agent cell on a database in memory.
 struct Cell {
-    agent: Account,
+    account: Account,
     sql: Database,
     network: Network,
     rng: ChaCha20Rng,
@@ -91,43 +96,48 @@ impl Cell {
             master_key: MasterKey::from_hex(&"42".repeat(32)).unwrap(),
         };
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
-        let signing_key = ByteBuf::from(SigningKey::generate(&mut rng).to_bytes().to_vec());
+        let signing_key = Hidden::new(*SigningKey::generate(&mut rng).to_bytes());
         let (sql, now_us) = (Database::in_memory().unwrap(), 1_800_000_000_000_000);
-        let agent = Account::load(&sql, &mut Env { now_us, rng: &mut rng, network: &network }).unwrap();
-        let mut cell = Self { agent, sql, network, rng, now_us };
-        let (did, handle) = ("did:plc:aaaaaaaaaaaaaaaaaaaaaaaa".to_owned(), "bench.test".to_owned());
-        cell.ask(Command::CreateRepo(CreateRepo { did, handle, signing_key, active: true }));
+        let account = Account::load(&sql, &mut Env { now_us, rng: &mut rng, network: &network }).unwrap();
+        let mut cell = Self { account, sql, network, rng, now_us };
+        let (did, handle) =
+            ("did:plc:aaaaaaaaaaaaaaaaaaaaaaaa".parse().unwrap(), "bench.test".parse().unwrap());
+        cell.ask(CreateRepo { did, handle, signing_key, active: true });
         cell
     }
 
     /// One command; what leaves the cell is taken by the sequencer at once.
-    fn ask(&mut self, command: Command) -> Reply {
+    fn ask<R>(&mut self, request: R) -> Reply
+    where
+        R: Request,
+        Command: From<R::Command>,
+    {
         self.now_us += 1_000;
         let mut env = Env { now_us: self.now_us, rng: &mut self.rng, network: &self.network };
-        let reply = self.agent.handle(&self.sql, &mut env, command).unwrap();
-        if let Some(row) = self.agent.take_effects().events.last() {
-            self.agent.outbox_synced(row.id);
+        let reply = self.account.handle(&self.sql, &mut env, request.into_command().into()).unwrap();
+        if let Some(row) = self.account.take_effects().events.last() {
+            self.account.outbox_synced(row.id);
         }
         reply
     }
 
-    fn create(&mut self, rkeys: impl IntoIterator<Item = String>) {
+    fn create(&mut self, rkeys: impl IntoIterator<Item = RecordKey>) {
         let writes = rkeys.into_iter().map(|rkey| Write {
             action: WriteAction::Create,
-            collection: COLLECTION.into(),
-            record: Some(post(&rkey)),
+            collection: collection(),
+            record: Some(post(rkey.as_str())),
             rkey: Some(rkey),
             blobs: Vec::new(),
             swap_record: Swap::Any,
         });
         let command = ApplyWrites { writes: writes.collect(), swap_commit: None };
-        black_box(self.ask(Command::ApplyWrites(command)));
+        black_box(self.ask(command));
     }
 }
 
 /// Keys in the order of their numbers, as TIDs are.
-fn rkey(number: u64) -> String {
-    format!("{number:013}")
+fn rkey(number: u64) -> RecordKey {
+    format!("{number:013}").parse().unwrap()
 }
 
 fn post(text: &str) -> ByteBuf {
@@ -136,11 +146,11 @@ fn post(text: &str) -> ByteBuf {
     ByteBuf::from(serde_ipld_dagcbor::to_vec(&record).unwrap())
 }
 
-fn note(number: u64) -> ByteBuf {
+fn note(number: u64) -> HiddenBytes {
     let text = format!("deploy {number} of service {} took {} seconds", number % 50, number % 97);
     let record = serde_json::json!({ "$type": "agent.memory.note", "summary": text, "tags": ["deploy"],
         "createdAt": "2026-11-23T00:00:00.000Z" });
-    ByteBuf::from(serde_ipld_dagcbor::to_vec(&record).unwrap())
+    serde_ipld_dagcbor::to_vec(&record).unwrap().into()
 }
 
 criterion_group!(benches, repos, memories);

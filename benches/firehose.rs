@@ -102,7 +102,7 @@ fn produce(handle: &SequencerHandle, id: &mut i64, rate: usize, count: usize) {
             ops: vec![RepoOp { action: Action::Create, path, cid: Some(cid), prev: None }],
         }
         .encode();
-        let did = "did:plc:44ybard66vv44zksje25o7dz".to_owned();
+        let did = "did:plc:44ybard66vv44zksje25o7dz".parse().unwrap();
         let event = OutboxEvent { did, outbox_id: *id, kind: EventKind::Commit, frame };
         handle.send(vec![Outgoing { event, synced: Arc::clone(&synced) }]).unwrap();
     }

@@ -131,7 +131,7 @@ pub struct Kdf {
 }
 
 /// The keys in an archive.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Secrets {
     /// The repo's private signing key (secp256k1).
@@ -147,8 +147,8 @@ pub struct Secrets {
     pub move_key: Option<Secret>,
 }
 
-/// A key of 32 bytes: a byte string in CBOR, wiped when dropped, never shown by `Debug`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A key of 32 bytes: a byte string in CBOR, wiped when dropped, without `Debug`.
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Secret(#[serde(with = "byte_string")] Hidden<[u8; 32]>);
 
 mod byte_string {
@@ -369,8 +369,7 @@ mod tests {
         assert_eq!(opened.move_key.as_ref().map(|key| *key.expose()), Some([5; 32]));
         assert_eq!(opened.epochs[0].destroyed_us, Some(2));
         let other = manifest.kdf.derive("correct horse batterz").unwrap();
-        assert_eq!(manifest.open(&other).unwrap_err(), Error::Closed);
-        assert!(!format!("{opened:?}").contains("[1, 1"), "a key is shown");
+        assert_eq!(manifest.open(&other).err(), Some(Error::Closed));
         assert!(!block.windows(8).any(|bytes| bytes == [1; 8] || bytes == [2; 8] || bytes == [5; 8]));
     }
 
@@ -395,8 +394,8 @@ mod tests {
             Kdf { name: "scrypt".to_owned(), ..Kdf::new([0; 16]) },
             Kdf { salt: Bytes(vec![0; 8]), ..Kdf::new([0; 16]) },
         ] {
-            assert!(matches!(kdf.derive(PASSPHRASE).unwrap_err(), Error::Kdf(_)), "{kdf:?}");
+            assert!(matches!(kdf.derive(PASSPHRASE).err(), Some(Error::Kdf(_))), "{kdf:?}");
         }
-        assert_eq!(Kdf::new([0; 16]).derive("short").unwrap_err(), Error::Passphrase);
+        assert_eq!(Kdf::new([0; 16]).derive("short").err(), Some(Error::Passphrase));
     }
 }

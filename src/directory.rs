@@ -14,6 +14,7 @@
 
 mod account;
 mod app_password;
+mod flow;
 mod handle_rules;
 mod import;
 mod invite;
@@ -35,15 +36,18 @@ pub use account::{
 pub use app_password::{
     AppPassword, AppPasswordKind, CreateAppPassword, CreatedAppPassword, ListAppPasswords, RevokeAppPassword,
 };
+pub use flow::{BeginFlow, EndFlow, Flow, ListFlows};
 pub use handle_rules::Placement;
 pub use import::ImportAccount;
 pub use invite::{AccountInviteCodes, CreateInviteCodes, InviteCode, InviteUse, ListInviteCodes};
 pub use mail_code::{IssueMailCode, MailPurpose};
 pub use outbox::{ClearOutbox, Notice, OutboxEntry, ReadOutbox, has_work};
-pub use registry::{FindAgentToken, IssueAgentToken, RevokeAgentTokens};
+pub use registry::{ClaimAgentToken, FindAgentToken, IssueAgentToken, RevokeAgentTokens};
 pub use rotation_key::{GetRotationKey, SignPlcOperation};
 pub use session::{CloseSession, OpenSession, RotateSession, Session};
-pub use signup::{CompleteAccount, ListReservations, ReleaseReservation, Reservation, ReserveAccount};
+pub use signup::{
+    CompleteAccount, GetReservation, ListReservations, ReleaseReservation, Reservation, ReserveAccount,
+};
 pub use status::{CheckHandle, DeleteAccount, SetStatus, StatusChange, UpdateHandle};
 
 use std::borrow::Cow;
@@ -60,46 +64,56 @@ use crate::store::{Sql, SqlError, in_transaction};
 use crate::syntax::Did;
 
 /// The cell's schema.
-pub const MIGRATIONS: &[Migration] = crate::migrations!("directory", 1 "0001_init");
+pub const MIGRATIONS: &[Migration] = crate::migrations!("directory", 1 "0001_init", 2 "0002_flow");
 
 crate::seam! {
-    GetAccount => Option<Account>,
-    GetCredentials => Option<Credentials>,
-    GetStatus => Option<Status>,
-    ListAccounts => AccountPage,
-    GetCounts => NetworkCounts,
+    read {
+        GetAccount => Option<Account>,
+        GetCredentials => Option<Credentials>,
+        GetStatus => Option<Status>,
+        ListAccounts => AccountPage,
+        GetCounts => NetworkCounts,
+        CheckHandle => Placement,
+        ListAppPasswords => Vec<AppPassword>,
+        FindAgentToken => Option<Did>,
+        ListInviteCodes => Vec<InviteCode>,
+        ReadOutbox => Vec<OutboxEntry>,
+        ListFlows => Vec<(Did, Flow)>,
+    }
+    write {
+        ReserveAccount => Reservation,
+        CompleteAccount => Account,
+        ReleaseReservation => (),
+        GetReservation => Option<Reservation>,
+        ListReservations => Vec<Reservation>,
+        ImportAccount => Account,
 
-    ReserveAccount => Reservation,
-    CompleteAccount => Account,
-    ReleaseReservation => (),
-    ListReservations => Vec<Reservation>,
-    ImportAccount => Account,
+        UpdateHandle => Account,
+        SetStatus => Account,
+        DeleteAccount => (),
+        IssueMailCode => Hidden<String>,
 
-    CheckHandle => Placement,
-    UpdateHandle => Account,
-    SetStatus => Account,
-    DeleteAccount => (),
-    IssueMailCode => Hidden<String>,
+        OpenSession => Session,
+        RotateSession => Session,
+        CloseSession => (),
+        CreateAppPassword => CreatedAppPassword,
+        RevokeAppPassword => (),
 
-    OpenSession => Session,
-    RotateSession => Session,
-    CloseSession => (),
-    CreateAppPassword => CreatedAppPassword,
-    ListAppPasswords => Vec<AppPassword>,
-    RevokeAppPassword => (),
+        IssueAgentToken => Hidden<String>,
+        ClaimAgentToken => Option<Hidden<String>>,
+        RevokeAgentTokens => (),
 
-    IssueAgentToken => Hidden<String>,
-    FindAgentToken => Option<Did>,
-    RevokeAgentTokens => (),
+        CreateInviteCodes => Vec<AccountInviteCodes>,
 
-    CreateInviteCodes => Vec<AccountInviteCodes>,
-    ListInviteCodes => Vec<InviteCode>,
+        GetRotationKey => String,
+        SignPlcOperation => ByteBuf,
 
-    GetRotationKey => String,
-    SignPlcOperation => ByteBuf,
+        ClearOutbox => (),
 
-    ReadOutbox => Vec<OutboxEntry>,
-    ClearOutbox => (),
+        BeginFlow => Option<Flow>,
+        EndFlow => (),
+    }
+    create { }
 }
 
 /// Why the directory refused.
@@ -163,9 +177,6 @@ pub enum Error {
     /// A key could not be unwrapped: it was wrapped under another master key, or is damaged.
     #[error("cannot unwrap {0}: is this the right master key?")]
     Unwrap(String),
-    /// The host brought the answer to another question: a bug.
-    #[error("the answer is to another question")]
-    Mismatch,
 }
 
 /// The cell in memory: its database is the truth, only the unwrapped rotation key is kept beside it.
@@ -194,52 +205,69 @@ impl Directory {
     }
 
     fn answer(&self, sql: &dyn Sql, env: &mut Env<'_>, command: Command) -> Result<Reply, Error> {
-        Ok(match command {
-            Command::GetAccount(ask) => Reply::GetAccount(account::get(sql, &ask.who)?),
-            Command::GetCredentials(ask) => Reply::GetCredentials(account::credentials(sql, &ask)?),
-            Command::GetStatus(ask) => Reply::GetStatus(account::status(sql, &ask.did)?),
-            Command::ListAccounts(ask) => Reply::ListAccounts(account::list(sql, &ask)?),
-            Command::GetCounts(_) => Reply::GetCounts(account::counts(sql)?),
+        match command {
+            Command::Query(query) => read(sql, env, query),
+            Command::Change(change) => self.change(sql, env, change),
+        }
+    }
 
-            Command::ReserveAccount(ask) => Reply::ReserveAccount(signup::reserve(sql, env, &ask)?),
-            Command::CompleteAccount(ask) => Reply::CompleteAccount(signup::complete(sql, &ask.did)?),
-            Command::ReleaseReservation(ask) => Reply::ReleaseReservation(signup::release(sql, &ask.did)?),
-            Command::ListReservations(ask) => Reply::ListReservations(signup::list(sql, env, ask.limit)?),
-            Command::ImportAccount(ask) => Reply::ImportAccount(import::import(sql, env, &ask)?),
+    fn change(&self, sql: &dyn Sql, env: &mut Env<'_>, change: Change) -> Result<Reply, Error> {
+        Ok(match change {
+            Change::ReserveAccount(ask) => Reply::ReserveAccount(signup::reserve(sql, env, &ask)?),
+            Change::CompleteAccount(ask) => Reply::CompleteAccount(signup::complete(sql, &ask.did)?),
+            Change::ReleaseReservation(ask) => Reply::ReleaseReservation(signup::release(sql, &ask.did)?),
+            Change::GetReservation(ask) => Reply::GetReservation(signup::get(sql, env, &ask.did)?),
+            Change::ListReservations(ask) => Reply::ListReservations(signup::list(sql, env, ask.limit)?),
+            Change::ImportAccount(ask) => Reply::ImportAccount(import::import(sql, env, &ask)?),
 
-            Command::CheckHandle(ask) => Reply::CheckHandle(status::check_handle(sql, env, &ask)?),
-            Command::UpdateHandle(ask) => Reply::UpdateHandle(status::update_handle(sql, env, &ask)?),
-            Command::SetStatus(ask) => Reply::SetStatus(status::set(sql, env, &ask)?),
-            Command::DeleteAccount(ask) => Reply::DeleteAccount(status::delete(sql, env, &ask)?),
-            Command::IssueMailCode(ask) => Reply::IssueMailCode(mail_code::issue(sql, env, &ask)?),
+            Change::UpdateHandle(ask) => Reply::UpdateHandle(status::update_handle(sql, env, &ask)?),
+            Change::SetStatus(ask) => Reply::SetStatus(status::set(sql, env, &ask)?),
+            Change::DeleteAccount(ask) => Reply::DeleteAccount(status::delete(sql, env, &ask)?),
+            Change::IssueMailCode(ask) => Reply::IssueMailCode(mail_code::issue(sql, env, &ask)?),
 
-            Command::OpenSession(ask) => Reply::OpenSession(session::open(sql, env, &ask)?),
-            Command::RotateSession(ask) => Reply::RotateSession(session::rotate(sql, env, &ask.id)?),
-            Command::CloseSession(ask) => Reply::CloseSession(session::close(sql, &ask.id)?),
-            Command::CreateAppPassword(ask) => {
-                Reply::CreateAppPassword(app_password::create(sql, env, &ask)?)
-            }
-            Command::ListAppPasswords(ask) => Reply::ListAppPasswords(app_password::list(sql, &ask.did)?),
-            Command::RevokeAppPassword(ask) => Reply::RevokeAppPassword(app_password::revoke(sql, &ask)?),
+            Change::OpenSession(ask) => Reply::OpenSession(session::open(sql, env, &ask)?),
+            Change::RotateSession(ask) => Reply::RotateSession(session::rotate(sql, env, &ask.id)?),
+            Change::CloseSession(ask) => Reply::CloseSession(session::close(sql, &ask.id)?),
+            Change::CreateAppPassword(ask) => Reply::CreateAppPassword(app_password::create(sql, env, &ask)?),
+            Change::RevokeAppPassword(ask) => Reply::RevokeAppPassword(app_password::revoke(sql, &ask)?),
 
-            Command::IssueAgentToken(ask) => {
+            Change::IssueAgentToken(ask) => {
                 Reply::IssueAgentToken(registry::issue_token(sql, env, &ask.did)?)
             }
-            Command::FindAgentToken(ask) => Reply::FindAgentToken(registry::find_token(sql, &ask.digest)?),
-            Command::RevokeAgentTokens(ask) => {
+            Change::ClaimAgentToken(ask) => {
+                Reply::ClaimAgentToken(registry::claim_token(sql, env, &ask.did)?)
+            }
+            Change::RevokeAgentTokens(ask) => {
                 Reply::RevokeAgentTokens(registry::revoke_tokens(sql, &ask.did)?)
             }
 
-            Command::CreateInviteCodes(ask) => Reply::CreateInviteCodes(invite::create(sql, env, &ask)?),
-            Command::ListInviteCodes(ask) => Reply::ListInviteCodes(invite::list(sql, &ask)?),
+            Change::CreateInviteCodes(ask) => Reply::CreateInviteCodes(invite::create(sql, env, &ask)?),
 
-            Command::GetRotationKey(_) => Reply::GetRotationKey(self.rotation_key.did_key()),
-            Command::SignPlcOperation(ask) => {
+            Change::GetRotationKey(_) => Reply::GetRotationKey(self.rotation_key.did_key()),
+            Change::SignPlcOperation(ask) => {
                 Reply::SignPlcOperation(ByteBuf::from(self.rotation_key.sign(&ask.unsigned)))
             }
 
-            Command::ReadOutbox(ask) => Reply::ReadOutbox(outbox::read(sql, &ask)?),
-            Command::ClearOutbox(ask) => Reply::ClearOutbox(outbox::clear(sql, ask.id)?),
+            Change::ClearOutbox(ask) => Reply::ClearOutbox(outbox::clear(sql, ask.id)?),
+
+            Change::BeginFlow(ask) => Reply::BeginFlow(flow::begin(sql, env, &ask)?),
+            Change::EndFlow(ask) => Reply::EndFlow(flow::end(sql, &ask.did)?),
         })
     }
+}
+
+fn read(sql: &dyn Sql, env: &Env<'_>, query: Query) -> Result<Reply, Error> {
+    Ok(match query {
+        Query::GetAccount(ask) => Reply::GetAccount(account::get(sql, &ask.who)?),
+        Query::GetCredentials(ask) => Reply::GetCredentials(account::credentials(sql, &ask)?),
+        Query::GetStatus(ask) => Reply::GetStatus(account::status(sql, &ask.did)?),
+        Query::ListAccounts(ask) => Reply::ListAccounts(account::list(sql, &ask)?),
+        Query::GetCounts(_) => Reply::GetCounts(account::counts(sql)?),
+        Query::CheckHandle(ask) => Reply::CheckHandle(status::check_handle(sql, env, &ask)?),
+        Query::ListAppPasswords(ask) => Reply::ListAppPasswords(app_password::list(sql, &ask.did)?),
+        Query::FindAgentToken(ask) => Reply::FindAgentToken(registry::find_token(sql, &ask.digest)?),
+        Query::ListInviteCodes(ask) => Reply::ListInviteCodes(invite::list(sql, &ask)?),
+        Query::ReadOutbox(ask) => Reply::ReadOutbox(outbox::read(sql, &ask)?),
+        Query::ListFlows(ask) => Reply::ListFlows(flow::list(sql, ask.limit)?),
+    })
 }

@@ -4,18 +4,14 @@
 //! command, one typed reply. A host moves commands to the cells, carries their outboxes, keeps blobs, and reaches
 //! other servers.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
+use cid::Cid;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
-use crate::actor::AccountSummary;
 use crate::seam::Request;
-use crate::syntax::{Did, Handle};
+use crate::syntax::{Did, Tid};
 use crate::{account, directory, sequencer};
-
-pub mod resolve;
 
 /// Why the host could not do what it was asked. Not the cells' errors: they have their own.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +27,26 @@ pub enum HostError {
     #[error("the server is stopping")]
     Stopping,
 }
+
+/// Why a cell did not answer a question: its own refusal, or the host's failure to bring question or answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failed<E> {
+    /// The cell refused.
+    #[error(transparent)]
+    Cell(#[from] E),
+    /// The cell can't be reached.
+    #[error("the cell can't be reached: {0}")]
+    Unreachable(String),
+    /// The host is stopping.
+    #[error("the server is stopping")]
+    Stopping,
+    /// The host brought the answer to another question: a bug.
+    #[error("the answer is to another question")]
+    Mismatch,
+}
+
+/// What a cell answers, through a host.
+pub type Answered<R, E> = Result<R, Failed<E>>;
 
 /// A stream of body chunks, in order, ending after the first error.
 pub type ByteStream = BoxStream<'static, Result<Bytes, HostError>>;
@@ -50,19 +66,19 @@ pub trait Host: Send + Sync + 'static {
         &self,
         did: Did,
         command: account::Command,
-    ) -> BoxFuture<'_, Result<account::Reply, account::Error>>;
+    ) -> BoxFuture<'_, Answered<account::Reply, account::Error>>;
 
     /// Asks the directory cell.
     fn directory(
         &self,
         command: directory::Command,
-    ) -> BoxFuture<'_, Result<directory::Reply, directory::Error>>;
+    ) -> BoxFuture<'_, Answered<directory::Reply, directory::Error>>;
 
     /// Asks the sequencer cell.
     fn sequencer(
         &self,
         command: sequencer::Command,
-    ) -> BoxFuture<'_, Result<sequencer::Reply, sequencer::Error>>;
+    ) -> BoxFuture<'_, Answered<sequencer::Reply, sequencer::Error>>;
 
     /// Answers a `subscribeRepos` request with the switch to a WebSocket, over which the events after `cursor` then
     /// flow, apart from this call.
@@ -76,7 +92,7 @@ pub trait Host: Send + Sync + 'static {
     fn destroy_account(&self, did: Did) -> BoxFuture<'_, Result<(), HostError>>;
 
     /// The repo as a CAR, one snapshot of it, in bounded memory; `since` leaves out what an older rev had.
-    fn export(&self, did: Did, since: Option<String>) -> BoxFuture<'_, Result<Download, account::Error>>;
+    fn export(&self, did: Did, since: Option<Tid>) -> BoxFuture<'_, Answered<Download, account::Error>>;
 
     /// Keeps a blob until it is referenced or expires; measures and hashes it on the way.
     fn put_blob(
@@ -87,10 +103,10 @@ pub trait Host: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<StoredBlob, PutBlobError>>;
 
     /// A blob and how many bytes it has; `None` when it is not there.
-    fn get_blob(&self, did: Did, cid: String) -> BoxFuture<'_, Result<Option<(u64, Download)>, HostError>>;
+    fn get_blob(&self, did: Did, cid: Cid) -> BoxFuture<'_, Result<Option<(u64, Download)>, HostError>>;
 
     /// Deletes a blob that its cell no longer lists. One that is not there is fine.
-    fn delete_blob(&self, did: Did, cid: String) -> BoxFuture<'_, Result<(), HostError>>;
+    fn delete_blob(&self, did: Did, cid: Cid) -> BoxFuture<'_, Result<(), HostError>>;
 
     /// One outbound HTTP exchange, with a timeout, a bounded body, no redirects and no private addresses (loopback
     /// only where the configuration allows it).
@@ -108,15 +124,6 @@ pub trait Host: Send + Sync + 'static {
 
     /// Fills `bytes` with cryptographic randomness.
     fn random(&self, bytes: &mut [u8]);
-
-    /// The DID behind a local handle or DID with its standing, from the host's cache of the directory.
-    fn find_account(
-        &self,
-        identifier: crate::syntax::AtIdentifier,
-    ) -> BoxFuture<'_, Result<Option<AccountSummary>, directory::Error>>;
-
-    /// Forgets what is cached of an account, after it changed.
-    fn forget_cached(&self, did: &Did, handle: Option<&Handle>);
 }
 
 /// Why a request did not become a subscription.
@@ -131,14 +138,14 @@ pub enum SubscribeError {
     TooMany,
     /// The sequencer did not answer.
     #[error(transparent)]
-    Sequencer(#[from] sequencer::Error),
+    Sequencer(#[from] Failed<sequencer::Error>),
 }
 
 /// A blob as the store has it now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredBlob {
-    /// Its CID (raw codec), text form.
-    pub cid: String,
+    /// Its CID, of the raw codec.
+    pub cid: Cid,
     /// Its length.
     pub bytes: u64,
     /// Its first bytes, for finding the MIME type.
@@ -157,26 +164,28 @@ pub enum PutBlobError {
     Host(#[from] HostError),
 }
 
-/// Typed questions through any host: `agent(&host, did, GetRecord { .. }).await?`.
+/// Typed questions through any host: `account(&host, did, GetRecord { .. }).await?`.
 ///
 /// # Errors
-/// The cell's own.
-pub async fn account<R>(host: &Arc<dyn Host>, did: &Did, request: R) -> Result<R::Reply, account::Error>
+/// The cell's own, or that it could not be asked.
+pub async fn account<R>(host: &dyn Host, did: &Did, request: R) -> Answered<R::Reply, account::Error>
 where
-    R: Request<Command = account::Command, Answer = account::Reply>,
+    R: Request,
+    account::Command: From<R::Command>,
+    R::Answer: TryFrom<account::Reply>,
 {
-    let answer = host.account(did.clone(), request.into_command()).await?;
-    R::from_answer(answer).ok_or(account::Error::Mismatch)
+    let answer = host.account(did.clone(), request.into_command().into()).await?;
+    answer.try_into().ok().and_then(R::from_answer).ok_or(Failed::Mismatch)
 }
 
 /// As [`account()`], to the directory.
 ///
 /// # Errors
-/// The cell's own.
-pub async fn directory<R>(host: &Arc<dyn Host>, request: R) -> Result<R::Reply, directory::Error>
+/// As there.
+pub async fn directory<R>(host: &dyn Host, request: R) -> Answered<R::Reply, directory::Error>
 where
     R: Request<Command = directory::Command, Answer = directory::Reply>,
 {
     let answer = host.directory(request.into_command()).await?;
-    R::from_answer(answer).ok_or(directory::Error::Mismatch)
+    R::from_answer(answer).ok_or(Failed::Mismatch)
 }

@@ -56,8 +56,10 @@
 
 pub mod account;
 pub mod actor;
+pub mod app;
 pub mod archive;
 pub mod auth;
+pub mod blobs;
 pub mod config;
 pub mod crypto;
 pub mod data_model;
@@ -69,9 +71,11 @@ pub mod identity;
 pub mod lexicon;
 pub mod limits;
 pub mod memory;
+pub mod moving;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
 pub mod outbound;
+pub mod outbox;
 pub mod plc;
 pub mod repo;
 pub mod seam;
@@ -81,6 +85,7 @@ pub mod syntax;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod vault;
+pub mod work;
 #[cfg(target_arch = "wasm32")]
 pub mod worker;
 pub mod xrpc;

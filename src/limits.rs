@@ -16,6 +16,9 @@ pub const DATA_DEPTH_MAX: usize = 64;
 /// Operations in one `#commit`: consumers drop more.
 pub const COMMIT_OPS_MAX: usize = 200;
 
+/// Sealed records changed by one commit: each is an operation of it, and a key that is destroyed.
+pub const SEALED_CHANGES_MAX: usize = 100;
+
 /// Bytes of the CAR slice of one `#commit`: consumers drop more.
 pub const COMMIT_BLOCKS_BYTES_MAX: usize = 2_000_000;
 

@@ -6,10 +6,9 @@
 //! first time it is asked for (about 15 us each), so nothing derived from plaintext rests and nothing can drift.
 //! Answers open the records they name, on demand.
 //!
-//! Planning and applying are apart. [`Memory::plan_remember`] and [`Memory::plan_forget`] look and seal; the agent cell
-//! commits the record's block and [`Remembering::apply`]s the key in one transaction, then hands the plan to
-//! [`Memory::remembered`] so that the index follows. If the transaction is lost after that, drop the [`Memory`]: it is
-//! restored from what is on disk.
+//! Planning and applying are apart. [`Memory::plan_remember`] and [`Memory::plan_forget`] look and seal; [`Memory::change`]
+//! commits the record's block and [`Remembering::apply`]s the key in one transaction, and then lets the index follow. If
+//! the transaction is lost after that, drop the [`Memory`]: it is restored from what is on disk.
 //!
 //! Invariants
 //! - No plaintext in a table, an error, or `Debug`.
@@ -17,20 +16,31 @@
 //!   an answer without it would be a quiet lie.
 //! - The index holds exactly the records that have a key in the keyring.
 
+mod change;
+mod command;
 mod entry;
 mod index;
 mod plan;
 mod read;
 mod words;
 
+pub use command::{
+    Change, Command, Forget, Forgotten, GetMemory, Kept, ListMemories, MemoryPage, Opened, Query, Recall,
+    Recalled, Remember, Remembered, Reply,
+};
 pub use entry::Entry;
 pub use index::{Filter, Hit, Index};
-pub use plan::{Forgetting, Remember, Remembering, Status};
-pub use read::{Opened, Page, Recalled};
+pub use plan::{Forgetting, Planned, Remembering};
 
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::SEALED_CHANGES_MAX;
+use crate::repo;
 use crate::store::SqlError;
 use crate::vault::{self, Keyring};
-use std::fmt;
 
 /// Different words of a query that are looked up, the first ones: one bit each while ranking.
 pub const QUERY_WORDS_MAX: usize = 64;
@@ -38,31 +48,34 @@ pub const QUERY_WORDS_MAX: usize = 64;
 /// Results of one search: a page, as everywhere.
 pub const RECALL_RESULTS_MAX: usize = 100;
 
-/// Memories forgotten by one command: each is an operation of its commit.
-pub const FORGET_MAX: usize = 100;
+/// Memories forgotten by one command.
+pub const FORGET_MAX: usize = SEALED_CHANGES_MAX;
 
-/// Why a memory could not be kept or found.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// Why a memory could not be kept or found. Serialisable: it crosses the seam.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Error {
     /// Not an object with a `$type`, or with a field that cannot be read as what it must be.
     #[error("not a memory: {0}")]
-    Invalid(&'static str),
+    Invalid(Cow<'static, str>),
     /// Longer than a sealed record may be.
     #[error("memory of {bytes} bytes is over the limit of {limit}")]
     TooLarge {
         /// What was given.
-        bytes: usize,
+        bytes: u64,
         /// What is allowed.
-        limit: usize,
+        limit: u64,
     },
+    /// No memory under that key: never made, or forgotten.
+    #[error("there is no such memory: it was never made or is forgotten")]
+    NotFound,
     /// A sealed record does not open: altered, moved, put back, or deleted without its key.
-    #[error("sealed record {rkey} does not open: {source}")]
+    #[error("sealed record {rkey} does not open: {why}")]
     SealBroken {
         /// Its record key.
         rkey: String,
         /// What the vault says.
-        source: vault::Error,
+        why: String,
     },
     /// The cursor is not one of ours.
     #[error("invalid cursor")]
@@ -70,12 +83,48 @@ pub enum Error {
     /// A filter that restricts nothing, where everything would be destroyed.
     #[error("the filter matches everything")]
     EmptyFilter,
-    /// The vault could not be used.
+    /// The vault's keys do not open: another master key, or a damaged row.
+    #[error("vault: {0}")]
+    Vault(String),
+    /// The sealed record could not be written.
     #[error(transparent)]
-    Vault(#[from] vault::Error),
+    Repo(#[from] repo::Error),
     /// The database could not be read.
     #[error("memories: {0}")]
     Sql(#[from] SqlError),
+    /// A promise of ours was broken: a bug, reported instead of a panic.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// Whether the cell in memory may differ from its database after this: the host then opens it anew.
+    pub fn is_storage(&self) -> bool {
+        match self {
+            Error::Sql(_) | Error::Internal(_) => true,
+            Error::Repo(error) => error.is_storage(),
+            Error::Invalid(_)
+            | Error::TooLarge { .. }
+            | Error::NotFound
+            | Error::SealBroken { .. }
+            | Error::Cursor
+            | Error::EmptyFilter
+            | Error::Vault(_) => false,
+        }
+    }
+
+    fn broken(rkey: &str, source: &vault::Error) -> Self {
+        Error::SealBroken { rkey: rkey.to_owned(), why: source.to_string() }
+    }
+}
+
+impl From<vault::Error> for Error {
+    fn from(error: vault::Error) -> Self {
+        match error {
+            vault::Error::Sql(error) => Error::Sql(error),
+            other => Error::Vault(other.to_string()),
+        }
+    }
 }
 
 /// One agent's memory: its keys, and its index once it was needed.

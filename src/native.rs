@@ -32,6 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use cid::Cid;
 use futures::future::BoxFuture;
 use rand_core::Rng;
 use tokio::sync::mpsc::error::TrySendError;
@@ -45,14 +46,16 @@ use self::files::Files;
 use self::readers::Readers;
 use self::sequencer::SequencerHandle;
 use self::shard::{ShardHandle, Shared};
+use crate::app::{Accounts, App, Flows, Identities};
 use crate::config::Config;
-use crate::host::{ByteStream, Download, Host, HostError, PutBlobError, StoredBlob, download};
+use crate::host::{
+    Answered, ByteStream, Download, Failed, Host, HostError, PutBlobError, StoredBlob, download,
+};
 use crate::limits::{EXPORT_CHUNKS_WAITING_MAX, EXPORT_READER_SECONDS, EXPORTS_MAX, SHARDS};
 use crate::outbound::FetchPolicy;
 use crate::repo::export::Export;
 use crate::store::SqlError;
-use crate::syntax::{AtIdentifier, Did, Handle};
-use crate::xrpc::{App, Carrier, Identities};
+use crate::syntax::{Did, Tid};
 use crate::{account, auth, directory as directory_cell, sequencer as sequencer_cell};
 
 /// A running server's world.
@@ -118,7 +121,8 @@ impl NativeHost {
             host: Arc::clone(&inner) as Arc<dyn Host>,
             auth: auth::Authority::new(&network.master_key, service_did, Some(&secrets.admin_token)),
             identities: Identities::new(network.plc_url.clone()),
-            carrier: Carrier::default(),
+            accounts: Accounts::alone(),
+            flows: Flows::here(Box::new(|task| drop(tokio::spawn(task)))),
             blob_bytes_max: config.blob_bytes_max,
             network,
         });
@@ -160,10 +164,9 @@ impl Inner {
         }
     }
 
-    fn directory_handle(&self) -> Result<Arc<DirectoryHandle>, directory_cell::Error> {
+    fn directory_handle(&self) -> Answered<Arc<DirectoryHandle>, directory_cell::Error> {
         let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner);
-        let stopped = || SqlError::Other("the directory has stopped".to_owned()).into();
-        directory.as_ref().map(Arc::clone).ok_or_else(stopped)
+        directory.as_ref().map(Arc::clone).ok_or(Failed::Stopping)
     }
 
     /// Runs `ask` on the shard of `did`.
@@ -182,28 +185,31 @@ impl Host for Inner {
         &self,
         did: Did,
         command: account::Command,
-    ) -> BoxFuture<'_, Result<account::Reply, account::Error>> {
-        if command.is_read() {
-            let answer = self.readers.read(&self.files, &did, |database| account::read(database, command));
-            return Box::pin(std::future::ready(answer));
-        }
-        match self.on_shard(&did, |shard| shard.ask(did.clone(), command)) {
+    ) -> BoxFuture<'_, Answered<account::Reply, account::Error>> {
+        let change = match command {
+            account::Command::Query(query) => {
+                let read = self.readers.read(&self.files, &did, |database| account::read(database, query));
+                return Box::pin(std::future::ready(read.map_err(Failed::Cell)));
+            }
+            account::Command::Change(change) => change,
+        };
+        match self.on_shard(&did, |shard| shard.ask(did.clone(), change)) {
             Some(answer) => Box::pin(answer),
-            None => Box::pin(std::future::ready(Err(account::Error::Stopped))),
+            None => Box::pin(std::future::ready(Err(Failed::Stopping))),
         }
     }
 
     fn directory(
         &self,
         command: directory_cell::Command,
-    ) -> BoxFuture<'_, Result<directory_cell::Reply, directory_cell::Error>> {
+    ) -> BoxFuture<'_, Answered<directory_cell::Reply, directory_cell::Error>> {
         Box::pin(async move { self.directory_handle()?.ask(command).await })
     }
 
     fn sequencer(
         &self,
         command: sequencer_cell::Command,
-    ) -> BoxFuture<'_, Result<sequencer_cell::Reply, sequencer_cell::Error>> {
+    ) -> BoxFuture<'_, Answered<sequencer_cell::Reply, sequencer_cell::Error>> {
         Box::pin(self.sequencer.call(command))
     }
 
@@ -227,13 +233,13 @@ impl Host for Inner {
         })
     }
 
-    fn export(&self, did: Did, since: Option<String>) -> BoxFuture<'_, Result<Download, account::Error>> {
+    fn export(&self, did: Did, since: Option<Tid>) -> BoxFuture<'_, Answered<Download, account::Error>> {
         Box::pin(async move {
             if !self.files.account(&did).exists() {
-                return Err(account::Error::NoRepo);
+                return Err(account::Error::NoRepo.into());
             }
             let turn = Arc::clone(&self.exports).acquire_owned().await;
-            let turn = turn.map_err(|_| SqlError::Other("the server stops".to_owned()))?;
+            let turn = turn.map_err(|_| Failed::Stopping)?;
             let (sender, receiver) = mpsc::channel(EXPORT_CHUNKS_WAITING_MAX);
             let (readers, files) = (Arc::clone(&self.readers), self.files.clone());
             let (done, outcome) = oneshot::channel();
@@ -250,8 +256,9 @@ impl Host for Inner {
                     let sent = sender.send_timeout(chunk, Duration::from_secs(EXPORT_READER_SECONDS));
                     runtime.block_on(sent).map_err(|_| gone())
                 };
-                let exported =
-                    readers.read(&files, &did, |database| export_snapshot(database, since.as_deref(), &send));
+                let exported = readers.read(&files, &did, |database| {
+                    export_snapshot(database, since.as_ref().map(Tid::as_str), &send)
+                });
                 // An error means that the client has gone, which is how most exports fail.
                 let _ = done.send(exported.map_err(storage));
             });
@@ -278,14 +285,14 @@ impl Host for Inner {
         Box::pin(async move { self.blobs.put(&did, body, bytes_max).await })
     }
 
-    fn get_blob(&self, did: Did, cid: String) -> BoxFuture<'_, Result<Option<(u64, Download)>, HostError>> {
+    fn get_blob(&self, did: Did, cid: Cid) -> BoxFuture<'_, Result<Option<(u64, Download)>, HostError>> {
         Box::pin(async move {
             let found = self.blobs.get(&did, &cid).await?;
             Ok(found.map(|(bytes, chunks)| (bytes, download(chunks))))
         })
     }
 
-    fn delete_blob(&self, did: Did, cid: String) -> BoxFuture<'_, Result<(), HostError>> {
+    fn delete_blob(&self, did: Did, cid: Cid) -> BoxFuture<'_, Result<(), HostError>> {
         Box::pin(async move { self.blobs.delete(&did, &cid).await })
     }
 
@@ -314,19 +321,6 @@ impl Host for Inner {
 
     fn random(&self, bytes: &mut [u8]) {
         clock::system_random().fill_bytes(bytes);
-    }
-
-    fn find_account(
-        &self,
-        identifier: AtIdentifier,
-    ) -> BoxFuture<'_, Result<Option<crate::actor::AccountSummary>, directory_cell::Error>> {
-        Box::pin(async move { self.directory_handle()?.find_account(identifier).await })
-    }
-
-    fn forget_cached(&self, did: &Did, handle: Option<&Handle>) {
-        if let Ok(directory) = self.directory_handle() {
-            directory.forget(did, handle);
-        }
     }
 }
 

@@ -7,33 +7,54 @@
 //!
 //! | module | |
 //! |---|---|
+//! | `command` | what can be asked |
 //! | [`plan`] | writes and a tree in; commit, blocks and event out |
 //! | [`apply`] | a plan into rows |
-//! | [`read`] | records, pages, proofs, blocks |
+//! | `write` | the writer's memory of the repo: [`Repo`] |
+//! | [`mod@read`] | records, pages, proofs, blocks, from any connection |
 //! | [`export`] | the whole repo as a CAR, streamed |
 
 pub mod apply;
+mod command;
 pub mod export;
 pub mod plan;
 pub mod read;
+mod write;
+
+pub use command::{
+    ApplyWrites, Change, Command, CommitMeta, Counts, DescribeRepo, GetBlocks, GetHead, GetRecord,
+    GetRecordProof, ListRecords, ListedRecord, Query, Record, Reply, RepoCounts, RepoHead, Swap, Write,
+    WriteAction, WriteResult, WritesApplied,
+};
+pub use read::read;
+pub use write::{Repo, require_active};
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
+use cid::Cid;
 use repo_mst::{BlockStore, BlockStoreError, TreeError};
+use serde::{Deserialize, Serialize};
 
+use crate::actor::Status;
+use crate::blobs;
 use crate::event::Action;
 use crate::store::{Row, Sql, SqlError, Value, query_first};
-use cid::Cid;
+use crate::syntax::Tid;
 
-/// Why a repo could not be written or read.
-#[derive(Debug, thiserror::Error)]
+/// Why a repo could not be written or read. Serialisable: it crosses the seam.
+#[derive(Clone, Debug, thiserror::Error, Serialize, Deserialize, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum RepoError {
+pub enum Error {
     /// The database failed.
     #[error(transparent)]
     Sql(#[from] SqlError),
-    /// The tree could not be read or changed.
-    #[error("tree: {0}")]
-    Tree(#[from] TreeError),
+    /// There is no repo here.
+    #[error("there is no such repo here")]
+    NoRepo,
+    /// The account may not write in its standing.
+    #[error("account is {}", .0.as_str())]
+    Inactive(Status),
     /// A create of a key that is taken.
     #[error("there is a record at {0} already")]
     RecordExists(String),
@@ -44,32 +65,66 @@ pub enum RepoError {
     #[error("{what} was at {found}")]
     InvalidSwap {
         /// `Commit` or `Record`.
-        what: &'static str,
+        what: Cow<'static, str>,
         /// The CID that is there, or `null`.
         found: String,
     },
     /// Writes no commit can hold.
     #[error("{0}")]
     InvalidWrites(String),
+    /// A blob that a record refers to.
+    #[error(transparent)]
+    Blob(#[from] blobs::Error),
+    /// A block that was asked for is not in the repo.
+    #[error("Could not find block: {0}")]
+    BlockNotFound(Cid),
+    /// The blocks that were asked for are over this many bytes.
+    #[error("the blocks are over {0} bytes: ask for fewer at once")]
+    TooMuch(u64),
+    /// The tree could not be read or changed.
+    #[error("tree: {0}")]
+    Tree(String),
     /// The event's blocks do not invert to the tree before. A bug: the repo takes no more writes.
     #[error("commit is not proven: {0}")]
     Unproven(String),
     /// The database holds what cannot be there.
     #[error("repo is damaged: {0}")]
     Damaged(String),
-    /// A block that was asked for is not in the repo.
-    #[error("Could not find block: {0}")]
-    BlockNotFound(String),
-    /// The blocks that were asked for are over this many bytes.
-    #[error("the blocks are over {0} bytes: ask for fewer at once")]
-    TooMuch(usize),
+    /// A data key could not be destroyed.
+    #[error("vault: {0}")]
+    Keys(String),
+}
+
+impl Error {
+    /// Whether the cell in memory may differ from its database after this: the host then opens it anew.
+    pub fn is_storage(&self) -> bool {
+        match self {
+            Error::Sql(_) | Error::Tree(_) | Error::Unproven(_) | Error::Damaged(_) | Error::Keys(_) => true,
+            Error::Blob(blobs::Error::Sql(_)) => true,
+            Error::NoRepo
+            | Error::Inactive(_)
+            | Error::RecordExists(_)
+            | Error::RecordNotFound(_)
+            | Error::InvalidSwap { .. }
+            | Error::InvalidWrites(_)
+            | Error::Blob(_)
+            | Error::BlockNotFound(_)
+            | Error::TooMuch(_) => false,
+        }
+    }
+}
+
+impl From<TreeError> for Error {
+    fn from(error: TreeError) -> Self {
+        Error::Tree(error.to_string())
+    }
 }
 
 /// Where a repo stands: its newest commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// The commit's rev.
-    pub rev: String,
+    pub rev: Tid,
     /// The commit's CID.
     pub commit: Cid,
     /// The root of its tree.
@@ -80,13 +135,19 @@ impl Head {
     /// The head of this database; `None` before the first commit.
     ///
     /// # Errors
-    /// [`RepoError::Sql`], or [`RepoError::Damaged`] for a CID that is none.
-    pub fn read(sql: &dyn Sql) -> Result<Option<Self>, RepoError> {
+    /// [`Error::Sql`], or [`Error::Damaged`] for a CID that is none.
+    pub fn read(sql: &dyn Sql) -> Result<Option<Self>, Error> {
         let row = query_first(sql, "SELECT rev, commit_cid, data_cid FROM head WHERE id = 1", &[], |row| {
-            Ok((row.text(0)?.to_owned(), row.blob(1)?.to_vec(), row.blob(2)?.to_vec()))
+            Ok((Tid::try_from(row.text(0)?), row.blob(1)?.to_vec(), row.blob(2)?.to_vec()))
         })?;
-        row.map(|(rev, commit, data)| Ok(Self { rev, commit: read_cid(&commit)?, data: read_cid(&data)? }))
-            .transpose()
+        let Some((rev, commit, data)) = row else { return Ok(None) };
+        let rev = rev.map_err(|error| Error::Damaged(format!("the head's rev: {error}")))?;
+        Ok(Some(Self { rev, commit: read_cid(&commit)?, data: read_cid(&data)? }))
+    }
+
+    /// The commit's name.
+    pub fn meta(&self) -> CommitMeta {
+        CommitMeta { cid: self.commit, rev: self.rev }
     }
 }
 
@@ -102,7 +163,7 @@ pub struct RecordChange {
     /// The record before.
     pub prev: Option<Cid>,
     /// Blobs the record now refers to.
-    pub blobs: Vec<String>,
+    pub blobs: Vec<Cid>,
 }
 
 /// The nodes of the tree that rests in a database.
@@ -118,6 +179,6 @@ impl BlockStore for Nodes<'_> {
     }
 }
 
-pub(crate) fn read_cid(bytes: &[u8]) -> Result<Cid, RepoError> {
-    Cid::read_bytes(bytes).map_err(|error| RepoError::Damaged(format!("a stored CID: {error}")))
+pub(crate) fn read_cid(bytes: &[u8]) -> Result<Cid, Error> {
+    Cid::read_bytes(bytes).map_err(|error| Error::Damaged(format!("a stored CID: {error}")))
 }

@@ -14,7 +14,8 @@ mod command;
 mod log;
 
 pub use command::{
-    Append, Command, Expire, GetHead, Head, OutboxEvent, Page, Read, Reply, SequencedFrame, Start,
+    Append, Change, Command, Expire, GetHead, Head, OutboxEvent, Page, Query, Read, Reply, SequencedFrame,
+    Start,
 };
 pub use log::{Sequencer, for_each_event, head};
 
@@ -36,10 +37,4 @@ pub enum Error {
         /// The event.
         seq: i64,
     },
-    /// The answer was to another command: a bug of the host.
-    #[error("the sequencer answered another command")]
-    Mismatch,
-    /// The host is stopping, or its sequencer thread has ended.
-    #[error("the sequencer has stopped")]
-    Stopped,
 }

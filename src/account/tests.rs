@@ -4,14 +4,19 @@ use proptest::prelude::*;
 use serde_bytes::ByteBuf;
 
 use super::*;
+use crate::actor::Status;
+use crate::blobs::{AddBlob, BlobClaim, ExpireBlobs, GetBlobMeta, ListMissingBlobs};
 use crate::crypto::{SigningKey, VerifyingKey};
 use crate::env::{Env, Network};
 use crate::event::SEQ_MIN;
 use crate::event::verify::Verifier;
+use crate::memory::{Forget, GetMemory, ListMemories, Recall, Remember};
 use crate::native::clock::system_random;
 use crate::native::sql::Database;
+use crate::outbox::OutboxRow;
 use crate::repo::export::{Export, Replaced};
-use crate::seam::Request;
+use crate::repo::{ApplyWrites, GetHead, Head, Swap, Write, WriteAction, WritesApplied};
+use crate::seam::{Hidden, HiddenBytes, Request};
 use crate::vault::MasterKey;
 
 mod transfer;
@@ -54,9 +59,9 @@ impl World {
         };
         world
             .ask(CreateRepo {
-                did: DID.to_owned(),
-                handle: "alice.test".to_owned(),
-                signing_key: ByteBuf::from(key.to_bytes().to_vec()),
+                did: DID.parse().unwrap(),
+                handle: "alice.test".parse().unwrap(),
+                signing_key: Hidden::new(*key.to_bytes()),
                 active: true,
             })
             .unwrap();
@@ -66,14 +71,16 @@ impl World {
     /// Asks the cell; its events must pass the verifier without a remark.
     fn ask<R>(&mut self, request: R) -> Result<R::Reply, Error>
     where
-        R: Request<Command = Command, Answer = Reply>,
+        R: Request,
+        Command: From<R::Command>,
+        R::Answer: TryFrom<Reply>,
     {
         self.now_us += 1_000;
         let mut rng = system_random();
         let mut env = Env { now_us: self.now_us, rng: &mut rng, network: &self.network };
-        let answer = self.cell.handle(&self.database, &mut env, request.into_command());
+        let answer = self.cell.handle(&self.database, &mut env, request.into_command().into());
         let effects = self.cell.take_effects();
-        self.replaced.extend(effects.replaced);
+        self.replaced.extend(self.cell.take_replaced());
         for event in effects.events {
             self.seq += 1;
             let message = event.frame.clone().with_seq(self.seq);
@@ -82,7 +89,7 @@ impl World {
             assert!(findings.is_empty(), "a {} event: {findings:?}", event.kind.name());
             self.events.push(event);
         }
-        answer.map(|answer| R::from_answer(answer).unwrap())
+        answer.map(|answer| R::from_answer(answer.try_into().ok().unwrap()).unwrap())
     }
 
     /// The cell, opened anew from its database.
@@ -97,7 +104,7 @@ impl World {
     }
 
     fn remember(&mut self, text: &str) -> String {
-        self.ask(Remember { memory: note(text), dedupe: false }).unwrap().rkey
+        self.ask(Remember { memory: note(text), dedupe: false }).unwrap().rkey.into_string()
     }
 
     fn count(&self, table: &str) -> i64 {
@@ -114,18 +121,19 @@ fn cbor(json: &str) -> ByteBuf {
     ByteBuf::from(crate::data_model::encode_record(&record).unwrap())
 }
 
-fn note(summary: &str) -> ByteBuf {
-    cbor(&format!(
+fn note(summary: &str) -> HiddenBytes {
+    let note = cbor(&format!(
         r#"{{"$type":"agent.memory.note","summary":"{summary}","createdAt":"2026-01-01T00:00:00.000Z"}}"#
-    ))
+    ));
+    note.into_vec().into()
 }
 
 fn put(action: WriteAction, rkey: &str, text: &str) -> Write {
     let record = cbor(&format!(r#"{{"$type":"{POST}","text":"{text}"}}"#));
     Write {
         action,
-        collection: POST.to_owned(),
-        rkey: Some(rkey.to_owned()),
+        collection: POST.parse().unwrap(),
+        rkey: Some(rkey.parse().unwrap()),
         record: Some(record),
         blobs: Vec::new(),
         swap_record: Swap::Any,
@@ -151,11 +159,11 @@ fn a_failed_write_leaves_repo_and_outbox_as_they_were() {
     let (events, outbox) = (world.events.len(), world.count("outbox"));
     let refused =
         world.write(vec![put(WriteAction::Create, "b", "two"), put(WriteAction::Create, "a", "again")]);
-    assert!(matches!(refused, Err(Error::InvalidWrites(_))));
-    assert!(matches!(world.write(vec![delete("nothing")]), Err(Error::RecordNotFound(_))));
+    assert!(matches!(refused, Err(Error::Repo(repo::Error::RecordExists(_)))));
+    assert!(matches!(world.write(vec![delete("nothing")]), Err(Error::Repo(repo::Error::RecordNotFound(_)))));
     assert!(matches!(
         world.write(vec![put(WriteAction::Put, "c", "1"), put(WriteAction::Put, "c", "2")]),
-        Err(Error::InvalidWrites(_))
+        Err(Error::Repo(repo::Error::InvalidWrites(_)))
     ));
     assert_eq!(world.ask(GetHead {}).unwrap(), head);
     assert_eq!((world.events.len(), world.count("outbox")), (events, outbox));
@@ -166,16 +174,18 @@ fn a_failed_write_leaves_repo_and_outbox_as_they_were() {
 fn swaps_are_checked_against_what_is_there() {
     let mut world = World::new();
     let first = world.write(vec![put(WriteAction::Create, "a", "one")]).unwrap();
-    let (commit, cid) = (first.commit.unwrap().cid, first.results[0].cid.clone());
+    let (commit, cid) = (first.commit.unwrap().cid, first.results[0].cid);
     let swapping = |swap| Write { swap_record: swap, ..put(WriteAction::Put, "a", "two") };
-    assert!(matches!(world.write(vec![swapping(Swap::Nothing)]), Err(Error::InvalidSwap(_))));
     assert!(matches!(
-        world.write(vec![swapping(Swap::Record("nonsense".into()))]),
-        Err(Error::InvalidSwap(_))
+        world.write(vec![swapping(Swap::Nothing)]),
+        Err(Error::Repo(repo::Error::InvalidSwap { .. }))
     ));
+    let other = repo_mst::cid_for_cbor(b"nonsense");
+    let refused = world.write(vec![swapping(Swap::Record(other))]);
+    assert!(matches!(refused, Err(Error::Repo(repo::Error::InvalidSwap { .. }))));
     world.write(vec![swapping(Swap::Record(cid.unwrap()))]).unwrap();
     let stale = ApplyWrites { writes: vec![delete("a")], swap_commit: Some(commit) };
-    assert!(matches!(world.ask(stale), Err(Error::InvalidSwap(_))));
+    assert!(matches!(world.ask(stale), Err(Error::Repo(repo::Error::InvalidSwap { .. }))));
 }
 
 #[test]
@@ -194,12 +204,19 @@ fn memories_outlive_a_restart_and_not_their_keys() {
     let lost = world.remember("the ferry leaves at noon");
     world.restart();
     let hits = world
-        .ask(Recall { query: "harbour".into(), filter: Default::default(), limit: 5, min_score: 0 })
+        .ask(Recall {
+            query: Hidden::new("harbour".into()),
+            filter: Default::default(),
+            limit: 5,
+            min_score: 0,
+        })
         .unwrap();
     assert_eq!(hits.iter().map(|hit| hit.memory.rkey.as_str()).collect::<Vec<_>>(), [kept.as_str()]);
-    let forgotten = world.ask(Forget { rkeys: vec![lost.clone()], filter: None, dry_run: false }).unwrap();
-    assert_eq!((forgotten.shredded, forgotten.rkeys.as_slice()), (1, &[lost.clone()][..]));
-    assert_eq!(world.ask(GetMemory { rkey: lost }), Err(Error::MemoryNotFound));
+    let forgotten =
+        world.ask(Forget { rkeys: vec![lost.parse().unwrap()], filter: None, dry_run: false }).unwrap();
+    assert_eq!((forgotten.shredded, forgotten.rkeys[0].as_str()), (1, lost.as_str()));
+    let lost = world.ask(GetMemory { rkey: lost.parse().unwrap() });
+    assert_eq!(lost.err(), Some(Error::Memory(memory::Error::NotFound)));
     assert_eq!(world.count("keyring"), 1);
 }
 
@@ -207,7 +224,7 @@ fn memories_outlive_a_restart_and_not_their_keys() {
 fn a_sealed_record_deleted_by_its_key_loses_its_data_key() {
     let mut world = World::new();
     let rkey = world.remember("short-lived");
-    let collection = crate::vault::COLLECTION.to_owned();
+    let collection = crate::vault::COLLECTION.parse().unwrap();
     world.write(vec![Write { collection, ..delete(&rkey) }]).unwrap();
     assert_eq!(world.count("keyring"), 0);
     let page = world.ask(ListMemories { filter: Default::default(), cursor: None, limit: 10 }).unwrap();
@@ -217,10 +234,16 @@ fn a_sealed_record_deleted_by_its_key_loses_its_data_key() {
 #[test]
 fn an_inactive_account_makes_no_commits() {
     let mut world = World::new();
-    world.ask(SetStatus { status: "deactivated".into(), handle: None }).unwrap();
-    assert!(matches!(world.write(vec![put(WriteAction::Put, "a", "x")]), Err(Error::Inactive(_))));
-    assert!(matches!(world.ask(Remember { memory: note("x"), dedupe: false }), Err(Error::Inactive(_))));
-    world.ask(SetStatus { status: ACTIVE.into(), handle: Some("alice.test".into()) }).unwrap();
+    world.ask(SetStatus { status: Status::Deactivated, handle: None }).unwrap();
+    assert!(matches!(
+        world.write(vec![put(WriteAction::Put, "a", "x")]),
+        Err(Error::Repo(repo::Error::Inactive(_)))
+    ));
+    assert!(matches!(
+        world.ask(Remember { memory: note("x"), dedupe: false }),
+        Err(Error::Repo(repo::Error::Inactive(_)))
+    ));
+    world.ask(SetStatus { status: Status::Active, handle: Some("alice.test".parse().unwrap()) }).unwrap();
     world.write(vec![put(WriteAction::Put, "a", "x")]).unwrap();
 }
 
@@ -280,18 +303,18 @@ fn a_full_disk_is_an_error_that_leaves_the_repo_whole() {
 #[test]
 fn an_unreferenced_upload_expires_and_a_referenced_one_stays() {
     let mut world = World::new();
-    let [used, unused] = ["used", "unused"].map(|text| repo_mst::cid_for_raw(text.as_bytes()).to_string());
-    for cid in [&used, &unused] {
-        world.ask(AddBlob { cid: cid.clone(), mime: "image/png".into(), bytes: 4 }).unwrap();
+    let [used, unused] = ["used", "unused"].map(|text| repo_mst::cid_for_raw(text.as_bytes()));
+    for cid in [used, unused] {
+        world.ask(AddBlob { cid, mime: "image/png".into(), bytes: 4 }).unwrap();
     }
-    let claim = BlobClaim { cid: used.clone(), mime: "image/png".into(), bytes: 4 };
+    let claim = BlobClaim { cid: used, mime: "image/png".into(), bytes: 4 };
     world.write(vec![Write { blobs: vec![claim], ..put(WriteAction::Create, "a", "picture") }]).unwrap();
     let expire = ExpireBlobs { before_us: world.now_us + 1, limit: 10 };
     assert_eq!(world.ask(expire.clone()).unwrap(), [unused]);
-    assert!(world.ask(GetBlobMeta { cid: used.clone() }).unwrap().is_some());
+    assert!(world.ask(GetBlobMeta { cid: used }).unwrap().is_some());
     // Its record gone, nothing refers to it any more.
     world.write(vec![delete("a")]).unwrap();
-    assert!(world.ask(GetBlobMeta { cid: used.clone() }).unwrap().is_none());
+    assert!(world.ask(GetBlobMeta { cid: used }).unwrap().is_none());
     assert_eq!(world.ask(expire).unwrap(), [used]);
 }
 

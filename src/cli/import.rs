@@ -14,12 +14,12 @@ use super::out::Out;
 use super::passphrase::PassphraseArgs;
 use super::session::{As, Connection, Session, text_field};
 use super::verify::{Contents, Repo, VerifyError};
-use zap::account::ImportedRecord;
 use zap::archive::Manifest;
 use zap::crypto::SigningKey;
 use zap::data_model::CODEC_RAW;
 use zap::lexicon;
 use zap::limits::{IMPORT_RECORDS_MAX, VERIFY_REPO_BYTES_MAX};
+use zap::moving::ImportedRecord;
 
 /// Bytes of records sent at once: with one more record still under what a server takes.
 const BATCH_BYTES: usize = 2 << 20;

@@ -89,7 +89,7 @@ pub struct GetCredentials {
 }
 
 /// The answer to [`GetCredentials`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
     /// The account named.
     pub account: Account,

@@ -64,7 +64,8 @@ pub struct ClearOutbox {
 /// # Errors
 /// [`SqlError`].
 pub fn has_work(sql: &dyn Sql) -> Result<bool, SqlError> {
-    let statement = "SELECT EXISTS (SELECT 1 FROM outbox) OR EXISTS (SELECT 1 FROM reservation)";
+    let statement = "SELECT EXISTS (SELECT 1 FROM outbox) OR EXISTS (SELECT 1 FROM reservation) \
+                     OR EXISTS (SELECT 1 FROM flow)";
     Ok(query_first(sql, statement, &[], |row| row.integer(0))?.unwrap_or(0) != 0)
 }
 

@@ -22,6 +22,13 @@ pub struct IssueAgentToken {
     pub did: Did,
 }
 
+/// Makes the first token of an agent whose maker has not had it yet; `None` for any other account.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClaimAgentToken {
+    /// Whose.
+    pub did: Did,
+}
+
 /// Asks whose token has this digest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FindAgentToken {
@@ -51,7 +58,20 @@ pub(super) fn issue_token(sql: &dyn Sql, env: &mut Env<'_>, did: &Did) -> Result
         "INSERT INTO agent_token (digest, did, created_us) VALUES (?, ?, ?)",
         &[Value::Blob(&sha256(token.as_bytes())), did.as_str().into(), env.now_us.into()],
     )?;
+    sql.execute("UPDATE account SET token_owed = 0 WHERE did = ?", &[did.as_str().into()])?;
     Ok(Hidden::new(token))
+}
+
+pub(super) fn claim_token(
+    sql: &dyn Sql,
+    env: &mut Env<'_>,
+    did: &Did,
+) -> Result<Option<Hidden<String>>, Error> {
+    let owed = "SELECT token_owed FROM account WHERE did = ? AND status = 'active'";
+    match query_first(sql, owed, &[did.as_str().into()], |row| row.integer(0))? {
+        Some(1) => issue_token(sql, env, did).map(Some),
+        _ => Ok(None),
+    }
 }
 
 pub(super) fn find_token(sql: &dyn Sql, digest: &[u8; 32]) -> Result<Option<Did>, Error> {
@@ -69,6 +89,18 @@ mod tests {
     use super::super::DeleteAccount;
     use super::super::testing::Cell;
     use super::*;
+
+    #[test]
+    fn the_first_token_is_claimed_once_and_by_nobody_after_another() {
+        let mut cell = Cell::new();
+        let (alice, bob) = (cell.agent("alice.test"), cell.agent("bob.test"));
+        assert!(cell.ask(ClaimAgentToken { did: alice.clone() }).unwrap().is_some());
+        assert!(cell.ask(ClaimAgentToken { did: alice }).unwrap().is_none());
+        cell.ask(IssueAgentToken { did: bob.clone() }).unwrap();
+        assert!(cell.ask(ClaimAgentToken { did: bob }).unwrap().is_none());
+        let person = cell.person("carol.test", "carol@example.com");
+        assert!(cell.ask(ClaimAgentToken { did: person }).unwrap().is_none());
+    }
 
     #[test]
     fn a_token_opens_its_own_account_until_it_is_revoked() {

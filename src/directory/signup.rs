@@ -27,11 +27,11 @@ use crate::directory::limits::{
 use crate::env::Env;
 use crate::identity::Operation;
 use crate::seam::Hidden;
-use crate::store::{Sql, SqlError, Value, query_all, query_first};
+use crate::store::{Row, Sql, SqlError, Value, query_all, query_first};
 use crate::syntax::{Did, Handle, validate_handle};
 
 /// Takes what a new account needs, for ten minutes.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct ReserveAccount {
     /// The DID: of the genesis operation, or one the owner brings.
     pub did: Did,
@@ -65,7 +65,7 @@ pub struct ReserveAccount {
 }
 
 /// A signup under way, with what its next steps need.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reservation {
     /// The DID.
     pub did: Did,
@@ -87,6 +87,13 @@ pub struct CompleteAccount {
 /// Gives a reservation up, with what other cells made for it. Nothing happens when there is none.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ReleaseReservation {
+    /// Whose.
+    pub did: Did,
+}
+
+/// Asks for a signup under way; `None` once it is completed or released.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GetReservation {
     /// Whose.
     pub did: Did,
 }
@@ -140,8 +147,8 @@ fn insert(
     let did = Value::Text(ask.did.as_str());
     sql.execute(
         "INSERT INTO account (did, handle, email, password_hash, kind, status, display_name, model, config,
-             invite_code, created_us)
-         VALUES (?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?)",
+             invite_code, token_owed, created_us)
+         VALUES (?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?)",
         &[
             did,
             handle.as_str().into(),
@@ -152,6 +159,7 @@ fn insert(
             Value::optional_text(ask.model.as_deref()),
             Value::optional_text(ask.config.as_deref()),
             Value::optional_text(ask.invite_code.as_deref()),
+            i64::from(ask.kind == Kind::Agent).into(),
             env.now_us.into(),
         ],
     )?;
@@ -203,26 +211,42 @@ pub(super) fn release(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
     outbox::push(sql, did, &Notice::Abandoned)
 }
 
+pub(super) fn get(sql: &dyn Sql, env: &Env<'_>, did: &Did) -> Result<Option<Reservation>, Error> {
+    let statement = "SELECT did, handle, plc_operation, signing_key FROM account JOIN reservation USING (did) \
+                     WHERE status = 'pending' AND did = ?";
+    query_first(sql, statement, &[did.as_str().into()], Wrapped::read)?.map(|row| row.unwrap(env)).transpose()
+}
+
 pub(super) fn list(sql: &dyn Sql, env: &Env<'_>, limit: usize) -> Result<Vec<Reservation>, Error> {
     let limit = i64::try_from(limit.min(RESERVATIONS_MAX)).unwrap_or(i64::MAX);
-    let rows = query_all(
-        sql,
-        "SELECT did, handle, plc_operation, signing_key FROM account JOIN reservation USING (did)
-         WHERE status = 'pending' ORDER BY created_us LIMIT ?",
-        &[limit.into()],
-        |row| {
-            let operation =
-                row.optional_text(2)?.map(|json| Operation::from_json(json.as_bytes())).transpose();
-            let operation = operation
-                .map_err(|_| SqlError::Column { column: 2, expected: "a did:plc operation".into() })?;
-            Ok((read_did(row, 0)?, read_handle(row, 1)?, operation, row.blob(3)?.to_vec()))
-        },
-    )?;
-    let unwrap = |(did, handle, plc_operation, wrapped): (Did, _, _, Vec<u8>)| {
-        let key = unwrap_key(env, &aad(&did), &wrapped, "a signing key")?;
+    let statement = "SELECT did, handle, plc_operation, signing_key FROM account JOIN reservation USING (did) \
+                     WHERE status = 'pending' ORDER BY created_us LIMIT ?";
+    let rows = query_all(sql, statement, &[limit.into()], Wrapped::read)?;
+    rows.into_iter().map(|row| row.unwrap(env)).collect()
+}
+
+/// A reservation as it rests.
+struct Wrapped {
+    did: Did,
+    handle: Handle,
+    plc_operation: Option<Operation>,
+    signing_key: Vec<u8>,
+}
+
+impl Wrapped {
+    fn read(row: &dyn Row) -> Result<Self, SqlError> {
+        let operation = row.optional_text(2)?.map(|json| Operation::from_json(json.as_bytes())).transpose();
+        let plc_operation =
+            operation.map_err(|_| SqlError::Column { column: 2, expected: "a did:plc operation".into() })?;
+        let (did, handle) = (read_did(row, 0)?, read_handle(row, 1)?);
+        Ok(Self { did, handle, plc_operation, signing_key: row.blob(3)?.to_vec() })
+    }
+
+    fn unwrap(self, env: &Env<'_>) -> Result<Reservation, Error> {
+        let Self { did, handle, plc_operation, signing_key } = self;
+        let key = unwrap_key(env, &aad(&did), &signing_key, "a signing key")?;
         Ok(Reservation { did, handle, plc_operation, signing_key: Hidden::new(*key.to_bytes()) })
-    };
-    rows.into_iter().map(unwrap).collect()
+    }
 }
 
 fn release_stale(sql: &dyn Sql, env: &Env<'_>) -> Result<(), Error> {
@@ -312,9 +336,9 @@ mod tests {
         let mut cell = Cell::new();
         let reserved = cell.ask(signup("alice.test", None)).unwrap();
         cell.restart().unwrap();
-        assert_eq!(cell.ask(ListReservations { limit: 10 }), Ok(vec![reserved.clone()]));
+        assert!(cell.ask(ListReservations { limit: 10 }).unwrap() == [reserved.clone()]);
         cell.ask(CompleteAccount { did: reserved.did }).unwrap();
-        assert_eq!(cell.ask(ListReservations { limit: 10 }), Ok(Vec::new()));
+        assert!(cell.ask(ListReservations { limit: 10 }).unwrap().is_empty());
     }
 
     #[test]
@@ -373,7 +397,7 @@ mod tests {
         let config = Some("x".repeat(AGENT_CONFIG_BYTES_MAX + 1));
         let ask = ReserveAccount { config, ..signup("alice.test", None) };
         assert!(matches!(refused(&mut cell, ask), Error::OverLimit(_)));
-        assert_eq!(cell.ask(ListReservations { limit: 10 }), Ok(Vec::new()));
+        assert!(cell.ask(ListReservations { limit: 10 }).unwrap().is_empty());
         cell.ask(ReserveAccount { handle_verified: true, ..external }).unwrap();
     }
 }

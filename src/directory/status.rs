@@ -71,7 +71,7 @@ pub enum StatusChange {
 }
 
 /// Removes an account for good.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct DeleteAccount {
     /// Whose.
     pub did: Did,

@@ -57,7 +57,7 @@ impl Entry {
     pub fn read(memory: &[u8]) -> Result<Self, Error> {
         match decode_record(memory) {
             Ok(Ipld::Map(fields)) => Self::of(fields),
-            _ => Err(Error::Invalid("not an object of the data model")),
+            _ => Err(Error::Invalid("not an object of the data model".into())),
         }
     }
 
@@ -66,8 +66,8 @@ impl Entry {
     /// # Errors
     /// [`Error::Invalid`] naming the field.
     pub(super) fn of(mut fields: BTreeMap<String, Ipld>) -> Result<Self, Error> {
-        let memory_type = text(&fields, "$type").ok_or(Error::Invalid("$type"))?.to_owned();
-        let created_us = time(&fields, "createdAt")?.ok_or(Error::Invalid("createdAt"))?;
+        let memory_type = text(&fields, "$type").ok_or(Error::Invalid("$type".into()))?.to_owned();
+        let created_us = time(&fields, "createdAt")?.ok_or(Error::Invalid("createdAt".into()))?;
         let valid_us = match memory_type.as_str() {
             FACT => (
                 time(&fields, "validFrom")?.unwrap_or(i64::MIN),
@@ -84,7 +84,7 @@ impl Entry {
         fields.remove("createdAt");
         fields.remove("updatedAt");
         let digest =
-            sha256(&encode(&Ipld::Map(fields)).map_err(|_| Error::Invalid("not of the data model"))?);
+            sha256(&encode(&Ipld::Map(fields)).map_err(|_| Error::Invalid("not of the data model".into()))?);
         Ok(Self { memory_type, tags, created_us, valid_us, digest, statement, words })
     }
 }
@@ -92,7 +92,7 @@ impl Entry {
 fn statement(fields: &BTreeMap<String, Ipld>) -> Result<[u8; 32], Error> {
     let part = |name| fields.get(name).cloned().unwrap_or(Ipld::Null);
     let parts = Ipld::List(vec![part("subject"), part("predicate"), part("object")]);
-    encode(&parts).map(|bytes| sha256(&bytes)).map_err(|_| Error::Invalid("not of the data model"))
+    encode(&parts).map(|bytes| sha256(&bytes)).map_err(|_| Error::Invalid("not of the data model".into()))
 }
 
 fn count_words(memory_type: &str, fields: &BTreeMap<String, Ipld>) -> WordCounts {
@@ -141,8 +141,10 @@ fn text<'a>(fields: &'a BTreeMap<String, Ipld>, name: &str) -> Option<&'a str> {
 fn time(fields: &BTreeMap<String, Ipld>, name: &'static str) -> Result<Option<i64>, Error> {
     match fields.get(name) {
         None => Ok(None),
-        Some(Ipld::String(text)) => parse_datetime_us(text).map(Some).map_err(|_| Error::Invalid(name)),
-        Some(_) => Err(Error::Invalid(name)),
+        Some(Ipld::String(text)) => {
+            parse_datetime_us(text).map(Some).map_err(|_| Error::Invalid(name.into()))
+        }
+        Some(_) => Err(Error::Invalid(name.into())),
     }
 }
 
@@ -196,7 +198,7 @@ mod tests {
             (ipld!({"$type": "agent.memory.note", "createdAt": "yesterday"}), "createdAt"),
             (ipld!({"$type": FACT, "createdAt": "2026-01-01T00:00:00Z", "validTo": 3}), "validTo"),
         ] {
-            assert_eq!(entry(&memory), Err(Error::Invalid(error)), "{memory:?}");
+            assert_eq!(entry(&memory), Err(Error::Invalid(error.into())), "{memory:?}");
         }
         assert!(Entry::read(b"garbage").is_err());
     }

@@ -10,6 +10,8 @@
 use super::Entry;
 use super::words::query_words;
 use super::{QUERY_WORDS_MAX, RECALL_RESULTS_MAX};
+use crate::seam::Hidden;
+use crate::syntax::Nsid;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -19,12 +21,12 @@ const K1: f32 = 0.6;
 const B: f32 = 0.75;
 
 /// Which memories are meant. What is empty does not restrict.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Filter {
     /// Only these `$type`s.
-    pub types: Vec<String>,
+    pub types: Vec<Nsid>,
     /// Only with all of these tags.
-    pub tags: Vec<String>,
+    pub tags: Hidden<Vec<String>>,
     /// Not made before: microseconds since the Unix epoch.
     pub since_us: Option<i64>,
     /// Made before: microseconds since the Unix epoch.
@@ -41,8 +43,8 @@ impl Filter {
 
     fn matches(&self, document: &Document) -> bool {
         let created = document.created_us;
-        (self.types.is_empty() || self.types.iter().any(|wanted| **wanted == *document.memory_type))
-            && self.tags.iter().all(|wanted| document.tags.contains(wanted))
+        (self.types.is_empty() || self.types.iter().any(|wanted| *wanted == *document.memory_type))
+            && self.tags.expose().iter().all(|wanted| document.tags.contains(wanted))
             && self.since_us.is_none_or(|since| created >= since)
             && self.until_us.is_none_or(|until| created < until)
             && self

@@ -2,17 +2,17 @@
 
 use super::FORGET_MAX;
 use super::read::record_path;
-use super::{Entry, Error, Filter, Memory};
+use super::{Entry, Error, Filter, Kept, Memory};
 use crate::data_model::{Ipld, decode_record, encode};
 use crate::store::{Sql, Value, query_first};
-use crate::syntax::format_datetime_us;
+use crate::syntax::{RecordKey, format_datetime_us};
 use crate::vault::{Keyring, PLAINTEXT_INLINE_MAX, SealedWrite};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 /// What keeping a memory comes to.
 #[derive(Debug)]
-pub enum Remember {
+pub enum Planned {
     /// The same content is there already, under this record key.
     Duplicate {
         /// The standing memory's record key.
@@ -22,20 +22,11 @@ pub enum Remember {
     Write(Box<Remembering>),
 }
 
-/// Whether a record is new.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// A record of its own.
-    Created,
-    /// A newer version of a fact that states the same.
-    Updated,
-}
-
 /// A planned memory.
 #[derive(Debug)]
 pub struct Remembering {
     sealed: SealedWrite,
-    status: Status,
+    kept: Kept,
     entry: Entry,
 }
 
@@ -51,8 +42,8 @@ impl Remembering {
     }
 
     /// Whether the record is a new one or replaces one.
-    pub fn status(&self) -> Status {
-        self.status
+    pub fn kept(&self) -> Kept {
+        self.kept
     }
 
     /// Writes the key: in the transaction that commits the record.
@@ -102,21 +93,21 @@ impl Memory {
         dedupe: bool,
         now_us: i64,
         rng: &mut dyn CryptoRng,
-    ) -> Result<Remember, Error> {
+    ) -> Result<Planned, Error> {
         let (entry, plaintext) = prepare(memory, now_us)?;
         let mut standing = None;
         if dedupe {
             let index = &self.restored(sql)?.index;
             if let Some(rkey) = index.same_content(&entry) {
-                return Ok(Remember::Duplicate { rkey: rkey.to_owned() });
+                return Ok(Planned::Duplicate { rkey: rkey.to_owned() });
             }
             standing = index.same_statement(&entry).map(str::to_owned);
         }
-        let (status, sealed) = match standing {
-            Some(rkey) => (Status::Updated, self.keyring.seal_next(sql, &rkey, &plaintext, rng)?),
-            None => (Status::Created, self.keyring.seal_new(&plaintext, rng)?),
+        let (kept, sealed) = match standing {
+            Some(rkey) => (Kept::Updated, self.keyring.seal_next(sql, &rkey, &plaintext, rng)?),
+            None => (Kept::Created, self.keyring.seal_new(&plaintext, rng)?),
         };
-        Ok(Remember::Write(Box::new(Remembering { sealed, status, entry })))
+        Ok(Planned::Write(Box::new(Remembering { sealed, kept, entry })))
     }
 
     /// Lets the index follow what was written.
@@ -130,22 +121,8 @@ impl Memory {
     ///
     /// # Errors
     /// [`Error::Sql`].
-    pub fn plan_forget(&self, sql: &dyn Sql, rkeys: &[String]) -> Result<Forgetting, Error> {
-        let mut plan = Forgetting { more: rkeys.len() > FORGET_MAX, ..Forgetting::default() };
-        let mut rkeys: Vec<&String> = rkeys.iter().take(FORGET_MAX).collect();
-        rkeys.sort_unstable();
-        rkeys.dedup();
-        for rkey in rkeys {
-            if Keyring::row(sql, rkey)?.is_some() {
-                plan.keys.push(rkey.clone());
-            }
-            let path = record_path(rkey);
-            let record = "SELECT 1 FROM record WHERE path = ?";
-            if query_first(sql, record, &[Value::Text(&path)], |row| row.integer(0))?.is_some() {
-                plan.records.push(rkey.clone());
-            }
-        }
-        Ok(plan)
+    pub fn plan_forget(&self, sql: &dyn Sql, rkeys: &[RecordKey]) -> Result<Forgetting, Error> {
+        plan_forget(sql, rkeys.iter().map(RecordKey::as_str).collect())
     }
 
     /// Plans to forget the memories that match, newest first, [`FORGET_MAX`] at a time.
@@ -157,9 +134,7 @@ impl Memory {
             return Err(Error::EmptyFilter);
         }
         let index = &self.restored(sql)?.index;
-        let rkeys: Vec<String> =
-            index.newest(filter, None).take(FORGET_MAX + 1).map(|(_, rkey)| rkey.to_owned()).collect();
-        self.plan_forget(sql, &rkeys)
+        plan_forget(sql, index.newest(filter, None).take(FORGET_MAX + 1).map(|(_, rkey)| rkey).collect())
     }
 
     /// How many memories match; as many as forgetting them all would destroy.
@@ -173,22 +148,40 @@ impl Memory {
         Ok(self.restored(sql)?.index.newest(filter, None).count())
     }
 
-    /// Lets the index follow what was forgotten.
-    pub fn forgotten(&mut self, done: &Forgetting) {
+    /// Lets the index follow the keys that were destroyed.
+    pub fn forgotten(&mut self, rkeys: &[impl AsRef<str>]) {
         if let Some(restored) = &mut self.index {
-            for rkey in &done.keys {
-                restored.index.remove(rkey);
+            for rkey in rkeys {
+                restored.index.remove(rkey.as_ref());
             }
-            restored.broken.retain(|(rkey, _)| !done.keys.contains(rkey));
+            restored.broken.retain(|(broken, _)| !rkeys.iter().any(|rkey| rkey.as_ref() == broken));
         }
     }
 }
 
+fn plan_forget(sql: &dyn Sql, mut rkeys: Vec<&str>) -> Result<Forgetting, Error> {
+    let mut plan = Forgetting { more: rkeys.len() > FORGET_MAX, ..Forgetting::default() };
+    rkeys.truncate(FORGET_MAX);
+    rkeys.sort_unstable();
+    rkeys.dedup();
+    for rkey in rkeys {
+        if Keyring::row(sql, rkey)?.is_some() {
+            plan.keys.push(rkey.to_owned());
+        }
+        let path = record_path(rkey);
+        let record = "SELECT 1 FROM record WHERE path = ?";
+        if query_first(sql, record, &[Value::Text(&path)], |row| row.integer(0))?.is_some() {
+            plan.records.push(rkey.to_owned());
+        }
+    }
+    Ok(plan)
+}
+
 /// The memory's entry, and its bytes with a `createdAt`.
 fn prepare(memory: &[u8], now_us: i64) -> Result<(Entry, Zeroizing<Vec<u8>>), Error> {
-    let invalid = |_| Error::Invalid("not an object of the data model");
+    let invalid = |_| Error::Invalid("not an object of the data model".into());
     let Ipld::Map(mut fields) = decode_record(memory).map_err(invalid)? else {
-        return Err(Error::Invalid("not an object of the data model"));
+        return Err(Error::Invalid("not an object of the data model".into()));
     };
     let mut plaintext = Zeroizing::new(Vec::new());
     if fields.contains_key("createdAt") {
@@ -198,7 +191,7 @@ fn prepare(memory: &[u8], now_us: i64) -> Result<(Entry, Zeroizing<Vec<u8>>), Er
         *plaintext = encode(&Ipld::Map(fields.clone())).map_err(invalid)?;
     }
     if plaintext.len() > PLAINTEXT_INLINE_MAX {
-        return Err(Error::TooLarge { bytes: plaintext.len(), limit: PLAINTEXT_INLINE_MAX });
+        return Err(Error::TooLarge { bytes: plaintext.len() as u64, limit: PLAINTEXT_INLINE_MAX as u64 });
     }
     Ok((Entry::of(fields)?, plaintext))
 }

@@ -1,48 +1,12 @@
 //! Opening memories: one, a page, those that fit a query; and restoring the index from all of them.
 
 use super::RECALL_RESULTS_MAX;
-use super::{Entry, Error, Filter, Index, Memory, Restored};
+use super::change::record_key;
+use super::{Entry, Error, Filter, Index, Memory, MemoryPage, Opened, Recalled, Restored};
 use crate::data_model::Cid;
+use crate::seam::Hidden;
 use crate::store::{INTEGER_LIMIT, Sql, SqlError, Value, query_first};
 use crate::vault::{self, COLLECTION, KeyringRow};
-use zeroize::Zeroizing;
-
-/// A memory, opened.
-#[derive(Clone)]
-pub struct Opened {
-    /// Its record key.
-    pub rkey: String,
-    /// The CID of the sealed record.
-    pub cid: Cid,
-    /// Canonical DAG-CBOR with `$type`. Wiped when dropped.
-    pub memory: Zeroizing<Vec<u8>>,
-}
-
-/// Some memories, newest first.
-#[derive(Clone, Debug)]
-pub struct Page {
-    /// Opened.
-    pub memories: Vec<Opened>,
-    /// Where the next page begins; absent at the end.
-    pub cursor: Option<String>,
-}
-
-/// A memory that fits a query.
-#[derive(Clone, Debug)]
-pub struct Recalled {
-    /// Opened.
-    pub memory: Opened,
-    /// 0 to 1000.
-    pub score: u32,
-    /// The query's words that it holds.
-    pub why: Vec<String>,
-}
-
-impl std::fmt::Debug for Opened {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Opened").field("rkey", &self.rkey).finish_non_exhaustive()
-    }
-}
 
 impl Memory {
     /// Opens one memory; `None` when there is none, or it was forgotten. Needs no index.
@@ -57,12 +21,12 @@ impl Memory {
             &[Value::Text(&record_path(rkey))],
             |record| Ok((record.blob(0)?.to_vec(), record.blob(1)?.to_vec())),
         )?;
-        let broken = |source| Error::SealBroken { rkey: rkey.to_owned(), source };
+        let broken = |source| Error::broken(rkey, &source);
         let (cid, block) = record.ok_or_else(|| broken(MISSING))?;
         let memory = self.keyring.open_with(&row, &block).map_err(broken)?;
         let cid =
             Cid::try_from(cid.as_slice()).map_err(|_| SqlError::Corrupt("CID of a record".to_owned()))?;
-        Ok(Some(Opened { rkey: rkey.to_owned(), cid, memory }))
+        Ok(Some(Opened { rkey: record_key(rkey)?, cid, memory: memory.into() }))
     }
 
     /// A page of memories, newest first.
@@ -75,7 +39,7 @@ impl Memory {
         filter: &Filter,
         cursor: Option<&str>,
         limit: usize,
-    ) -> Result<Page, Error> {
+    ) -> Result<MemoryPage, Error> {
         let before = cursor.map(read_cursor).transpose()?;
         let limit = limit.clamp(1, RECALL_RESULTS_MAX);
         let mut keys: Vec<(i64, String)> = self
@@ -88,7 +52,7 @@ impl Memory {
         keys.truncate(limit);
         let cursor = keys.last().filter(|_| more).map(|(created_us, rkey)| format!("{created_us}:{rkey}"));
         let memories = keys.iter().map(|(_, rkey)| self.get_indexed(sql, rkey)).collect::<Result<_, _>>()?;
-        Ok(Page { memories, cursor })
+        Ok(MemoryPage { memories, cursor })
     }
 
     /// The memories that fit `query` best.
@@ -106,15 +70,15 @@ impl Memory {
         let hits = self.complete_index(sql)?.search(query, filter, limit, score_min);
         hits.into_iter()
             .map(|hit| {
-                Ok(Recalled { memory: self.get_indexed(sql, &hit.rkey)?, score: hit.score, why: hit.why })
+                let memory = self.get_indexed(sql, &hit.rkey)?;
+                Ok(Recalled { memory, score: hit.score, why: Hidden::new(hit.why) })
             })
             .collect()
     }
 
     /// Opens a memory that the index has, so it must be there.
     fn get_indexed(&self, sql: &dyn Sql, rkey: &str) -> Result<Opened, Error> {
-        let broken = || Error::SealBroken { rkey: rkey.to_owned(), source: vault::Error::NoKey };
-        self.get(sql, rkey)?.ok_or_else(broken)
+        self.get(sql, rkey)?.ok_or_else(|| Error::broken(rkey, &vault::Error::NoKey))
     }
 
     /// The index, for an answer that must not leave anything out.
@@ -122,7 +86,7 @@ impl Memory {
         let restored = self.restored(sql)?;
         match restored.broken.first() {
             None => Ok(&restored.index),
-            Some((rkey, source)) => Err(Error::SealBroken { rkey: rkey.clone(), source: source.clone() }),
+            Some((rkey, source)) => Err(Error::broken(rkey, source)),
         }
     }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::data_model::{CODEC_DAG_CBOR, Ipld, cid_of_block, encode};
 use crate::native::sql::{Database, Durability};
 use crate::store::{Sql as _, Value};
+use crate::syntax::RecordKey;
 use crate::vault::MasterKey;
 use crate::vault::tests::rng;
 use ipld_core::ipld;
@@ -34,7 +35,7 @@ impl Agent {
         self.memory = Memory::new(Keyring::open(&self.sql, DID, &MasterKey::from_bytes([9; 32])).unwrap());
     }
 
-    fn plan(&mut self, memory: &Ipld, dedupe: bool) -> Result<Remember, Error> {
+    fn plan(&mut self, memory: &Ipld, dedupe: bool) -> Result<Planned, Error> {
         self.memory.plan_remember(
             &self.sql,
             &encode(memory).unwrap(),
@@ -45,14 +46,14 @@ impl Agent {
     }
 
     /// Does what the cell does with a plan.
-    fn remember(&mut self, memory: &Ipld) -> (String, Option<Status>) {
+    fn remember(&mut self, memory: &Ipld) -> (String, Option<Kept>) {
         match self.plan(memory, true).unwrap() {
-            Remember::Duplicate { rkey } => (rkey, None),
-            Remember::Write(plan) => {
+            Planned::Duplicate { rkey } => (rkey, None),
+            Planned::Write(plan) => {
                 self.write_record(plan.rkey(), plan.record());
                 plan.apply(&self.sql).unwrap();
                 self.memory.remembered(&plan);
-                (plan.rkey().to_owned(), Some(plan.status()))
+                (plan.rkey().to_owned(), Some(plan.kept()))
             }
         }
     }
@@ -74,14 +75,18 @@ impl Agent {
             self.sql.execute("DELETE FROM record WHERE path = ?", &[Value::Text(&path)]).unwrap();
         }
         let shredded = plan.apply(&self.sql).unwrap();
-        self.memory.forgotten(plan);
+        self.memory.forgotten(&plan.keys);
         shredded
     }
 
     fn recall(&mut self, query: &str) -> Result<Vec<String>, Error> {
         let found = self.memory.recall(&self.sql, query, &Filter::default(), 10, 0)?;
-        Ok(found.into_iter().map(|hit| hit.memory.rkey).collect())
+        Ok(found.into_iter().map(|hit| hit.memory.rkey.into_string()).collect())
     }
+}
+
+fn key(rkey: &str) -> RecordKey {
+    rkey.parse().unwrap()
 }
 
 fn note(text: &str) -> Ipld {
@@ -103,9 +108,9 @@ fn what_was_remembered_is_recalled_from_sealed_state_alone() {
     let (chair, _) = agent.remember(&note("the chair is green"));
     for _ in 0..2 {
         assert_eq!(agent.recall("red lamps").unwrap(), std::slice::from_ref(&lamp));
-        assert_eq!(agent.recall("green").unwrap(), std::slice::from_ref(&chair));
+        assert_eq!(agent.recall("green").unwrap(), &[chair.clone()]);
         let opened = agent.memory.get(&agent.sql, &lamp).unwrap().unwrap();
-        assert_eq!(*opened.memory, encode(&note("the lamp in the hall is red")).unwrap());
+        assert_eq!(opened.memory.expose(), encode(&note("the lamp in the hall is red")).unwrap());
         agent.restart();
     }
 }
@@ -114,21 +119,21 @@ fn what_was_remembered_is_recalled_from_sealed_state_alone() {
 fn the_same_again_is_a_duplicate_and_a_fact_is_renewed() {
     let mut agent = Agent::new();
     let (first, status) = agent.remember(&note("once"));
-    assert_eq!(status, Some(Status::Created));
+    assert_eq!(status, Some(Kept::Created));
     agent.restart();
     let mut later = note("once");
     let Ipld::Map(fields) = &mut later else { unreachable!() };
     fields.insert("createdAt".to_owned(), Ipld::String("2026-05-05T00:00:00Z".to_owned()));
     assert_eq!(agent.remember(&later), (first, None));
-    assert!(matches!(agent.plan(&later, false).unwrap(), Remember::Write(_)));
+    assert!(matches!(agent.plan(&later, false).unwrap(), Planned::Write(_)));
 
     let (tea, _) = agent.remember(&fact("tea", 500));
-    assert_eq!(agent.remember(&fact("tea", 900)), (tea.clone(), Some(Status::Updated)));
+    assert_eq!(agent.remember(&fact("tea", 900)), (tea.clone(), Some(Kept::Updated)));
     let (coffee, status) = agent.remember(&fact("coffee", 900));
-    assert_eq!(status, Some(Status::Created));
+    assert_eq!(status, Some(Kept::Created));
     for _ in 0..2 {
         let opened = agent.memory.get(&agent.sql, &tea).unwrap().unwrap();
-        assert_eq!(*opened.memory, encode(&fact("tea", 900)).unwrap());
+        assert_eq!(opened.memory.expose(), encode(&fact("tea", 900)).unwrap());
         let mut found = agent.recall("alice").unwrap();
         let mut expected = [tea.clone(), coffee.clone()];
         found.sort_unstable();
@@ -143,16 +148,15 @@ fn the_forgotten_is_gone() {
     let mut agent = Agent::new();
     let (lamp, _) = agent.remember(&note("red lamp"));
     let (chair, _) = agent.remember(&note("red chair"));
-    let plan =
-        agent.memory.plan_forget(&agent.sql, &[lamp.clone(), lamp.clone(), "unknown".to_owned()]).unwrap();
+    let plan = agent.memory.plan_forget(&agent.sql, &[key(&lamp), key(&lamp), key("unknown")]).unwrap();
     assert_eq!((&plan.records, &plan.keys), (&vec![lamp.clone()], &vec![lamp.clone()]));
     assert_eq!(agent.forget(&plan), 1);
     for _ in 0..2 {
-        assert_eq!(agent.recall("red").unwrap(), std::slice::from_ref(&chair));
+        assert_eq!(agent.recall("red").unwrap(), &[chair.clone()]);
         assert!(agent.memory.get(&agent.sql, &lamp).unwrap().is_none());
         agent.restart();
     }
-    assert_eq!(agent.memory.plan_forget(&agent.sql, &[lamp]).unwrap(), Forgetting::default());
+    assert_eq!(agent.memory.plan_forget(&agent.sql, &[key(&lamp)]).unwrap(), Forgetting::default());
 }
 
 #[test]
@@ -164,7 +168,7 @@ fn filters_forget_in_portions_and_never_everything_by_accident() {
     let (kept, _) = agent.remember(&fact("tea", 1));
     let empty = agent.memory.plan_forget_matching(&agent.sql, &Filter::default());
     assert_eq!(empty, Err(Error::EmptyFilter));
-    let notes = Filter { types: vec!["agent.memory.note".to_owned()], ..Filter::default() };
+    let notes = Filter { types: vec!["agent.memory.note".parse().unwrap()], ..Filter::default() };
     let mut forgotten = 0;
     loop {
         let plan = agent.memory.plan_forget_matching(&agent.sql, &notes).unwrap();
@@ -175,7 +179,7 @@ fn filters_forget_in_portions_and_never_everything_by_accident() {
     }
     assert_eq!(forgotten, FORGET_MAX as u64 + 5);
     let left = agent.memory.list(&agent.sql, &Filter::default(), None, 10).unwrap();
-    assert_eq!(left.memories.iter().map(|memory| &memory.rkey).collect::<Vec<_>>(), [&kept]);
+    assert_eq!(left.memories.iter().map(|memory| memory.rkey.as_str()).collect::<Vec<_>>(), [kept.as_str()]);
 }
 
 #[test]
@@ -186,7 +190,7 @@ fn pages_cover_everything_once() {
     let (mut seen, mut cursor) = (Vec::new(), None);
     loop {
         let page = agent.memory.list(&agent.sql, &Filter::default(), cursor.as_deref(), 3).unwrap();
-        seen.extend(page.memories.into_iter().map(|memory| memory.rkey));
+        seen.extend(page.memories.into_iter().map(|memory| memory.rkey.into_string()));
         agent.restart();
         cursor = page.cursor;
         if cursor.is_none() {
@@ -197,7 +201,7 @@ fn pages_cover_everything_once() {
     assert_eq!(seen, expected);
     for cursor in ["", "x", "x:y", "9223372036854775808:a"] {
         let page = agent.memory.list(&agent.sql, &Filter::default(), Some(cursor), 3);
-        assert_eq!(page.unwrap_err(), Error::Cursor);
+        assert_eq!(page.err(), Some(Error::Cursor));
     }
 }
 
@@ -215,8 +219,8 @@ fn a_broken_seal_is_said_until_it_is_forgotten() {
     agent.write_record(&chair, &block.unwrap());
     agent.restart();
     let is_broken = |error: Error| matches!(error, Error::SealBroken { rkey, .. } if rkey == chair);
-    assert!(is_broken(agent.recall("red").unwrap_err()));
-    assert!(is_broken(agent.memory.get(&agent.sql, &chair).unwrap_err()));
+    assert!(is_broken(agent.recall("red").err().unwrap()));
+    assert!(is_broken(agent.memory.get(&agent.sql, &chair).err().unwrap()));
     assert!(agent.memory.get(&agent.sql, &lamp).unwrap().is_some());
 
     agent
@@ -224,8 +228,8 @@ fn a_broken_seal_is_said_until_it_is_forgotten() {
         .execute("DELETE FROM record WHERE path = ?", &[Value::Text(&format!("agent.vault.sealed/{chair}"))])
         .unwrap();
     agent.restart();
-    assert!(is_broken(agent.recall("red").unwrap_err()));
-    let plan = agent.memory.plan_forget(&agent.sql, std::slice::from_ref(&chair)).unwrap();
+    assert!(is_broken(agent.recall("red").err().unwrap()));
+    let plan = agent.memory.plan_forget(&agent.sql, &[key(&chair)]).unwrap();
     assert_eq!(agent.forget(&plan), 1);
     assert_eq!(agent.recall("red").unwrap(), [lamp]);
 }
@@ -258,7 +262,7 @@ fn no_plaintext_rests() {
         assert!(!file.windows(canary.len()).any(|window| window == canary.as_bytes()), "{canary}");
     }
     assert!(file.windows(rkey.len()).any(|window| window == rkey.as_bytes()));
-    let shown = format!("{:?} {:?}", agent.memory, agent.memory.get(&agent.sql, &rkey).unwrap());
+    let shown = format!("{:?}", agent.memory);
     assert!(!shown.contains("zebra"));
 }
 

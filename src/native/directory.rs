@@ -1,33 +1,26 @@
-//! The directory cell's thread, and the memory of who is who in front of it.
+//! The directory cell's thread.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
 use super::clock::{now_us, system_random};
 use super::sql::{Database, Durability};
-use crate::actor::AccountSummary;
-use crate::directory::{Command, Directory, Error, GetAccount, Reply, Who};
+use crate::directory::{Command, Directory, Error, Reply};
 use crate::env::{Env, Network};
-use crate::limits::{ACCOUNTS_CACHED_MAX, MAILBOX_BATCH_MAX};
-use crate::seam::Request;
+use crate::host::{Answered, Failed};
+use crate::limits::MAILBOX_BATCH_MAX;
 use crate::store::{Sql, SqlError};
-use crate::syntax::{AtIdentifier, Did, Handle};
 
-type Answer = Result<Reply, Error>;
+type Answer = Answered<Reply, Error>;
 type Mail = (Command, oneshot::Sender<Answer>);
 
 /// The way to the directory.
 pub(super) struct DirectoryHandle {
     mailbox: Sender<Mail>,
     thread: JoinHandle<()>,
-    known: RwLock<HashMap<AtIdentifier, AccountSummary>>,
-    /// Counts changes, so that an answer from before one is not remembered after it.
-    changes: AtomicU64,
 }
 
 impl DirectoryHandle {
@@ -45,48 +38,14 @@ impl DirectoryHandle {
             .name("directory".to_owned())
             .spawn(move || run(&database, cell, &network, &mail))
             .map_err(|error| SqlError::Other(format!("start the directory's thread: {error}")))?;
-        Ok(Self { mailbox, thread, known: RwLock::default(), changes: AtomicU64::new(0) })
+        Ok(Self { mailbox, thread })
     }
 
     /// Asks the cell.
     pub(super) async fn ask(&self, command: Command) -> Answer {
-        let stopped = || Error::Sql(SqlError::Other("the directory has stopped".to_owned()));
         let (sender, receiver) = oneshot::channel();
-        self.mailbox.send((command, sender)).map_err(|_| stopped())?;
-        receiver.await.unwrap_or_else(|_| Err(stopped()))
-    }
-
-    /// An account's standing, remembered.
-    pub(super) async fn find_account(
-        &self,
-        identifier: AtIdentifier,
-    ) -> Result<Option<AccountSummary>, Error> {
-        if let Some(known) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&identifier) {
-            return Ok(Some(known.clone()));
-        }
-        let changes = self.changes.load(Ordering::Acquire);
-        let who = match &identifier {
-            AtIdentifier::Did(did) => Who::Did(did.clone()),
-            AtIdentifier::Handle(handle) => Who::Handle(handle.clone()),
-        };
-        let answer = self.ask(GetAccount { who }.into_command()).await?;
-        let Some(account) = GetAccount::from_answer(answer).ok_or(Error::Mismatch)? else { return Ok(None) };
-        let summary = account.summary();
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= ACCOUNTS_CACHED_MAX {
-            known.clear();
-        }
-        if changes == self.changes.load(Ordering::Acquire) {
-            known.insert(identifier, summary.clone());
-        }
-        Ok(Some(summary))
-    }
-
-    /// Forgets what is remembered of an account.
-    pub(super) fn forget(&self, did: &Did, handle: Option<&Handle>) {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        self.changes.fetch_add(1, Ordering::AcqRel);
-        known.retain(|_, summary| summary.did != *did && Some(&summary.handle) != handle);
+        self.mailbox.send((command, sender)).map_err(|_| Failed::Stopping)?;
+        receiver.await.unwrap_or(Err(Failed::Stopping))
     }
 
     /// Ends the thread after what it was sent before.
@@ -120,11 +79,11 @@ fn run(database: &Database, mut cell: Directory, network: &Network, mail: &Recei
         });
         if let Err(error) = kept {
             tracing::error!(%error, "the directory's commands failed");
-            answers = vec![Err(Error::Sql(error)); waiting.len()];
+            answers = waiting.iter().map(|_| Err(Error::Sql(error.clone()))).collect();
         }
         for (answer, waiting) in answers.into_iter().zip(waiting) {
             // An error means that the caller has gone; its command stands all the same.
-            let _ = waiting.send(answer);
+            let _ = waiting.send(answer.map_err(Failed::Cell));
         }
     }
 }

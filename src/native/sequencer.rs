@@ -33,8 +33,12 @@ use self::backfill::Backfill;
 use self::ring::{Batch, Ring};
 use self::sync::{Mark, Syncer};
 use super::sql::{Database, Durability};
+use crate::host::{Answered, Failed};
 use crate::limits::{SEQUENCER_BATCH_BYTES_MAX, SEQUENCER_QUEUE_MAX};
-use crate::sequencer::{Append, Command, Error, Expire, GetHead, Head, OutboxEvent, Reply, Sequencer, head};
+use crate::seam::Request as _;
+use crate::sequencer::{
+    Append, Change, Command, Error, Expire, GetHead, Head, OutboxEvent, Reply, Sequencer, head,
+};
 use crate::store::SqlError;
 
 /// The writer's own checkpoint, for when the other thread's never catch up: 64 MiB of pages.
@@ -70,6 +74,10 @@ impl Options {
     }
 }
 
+/// The sequencer's threads have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped;
+
 /// An event on its way from an agent, and where that agent learns that it is safe.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
@@ -81,7 +89,7 @@ pub struct Outgoing {
 
 enum Message {
     Events(Vec<Outgoing>),
-    Command(Command, oneshot::Sender<Result<Reply, Error>>),
+    Command(Command, oneshot::Sender<Answered<Reply, Error>>),
     Stop,
 }
 
@@ -152,38 +160,35 @@ impl SequencerHandle {
     /// Hands over events of outboxes, each DID's in order and without gaps. Waits while the queue is full.
     ///
     /// # Errors
-    /// [`Error::Stopped`]; the events stay in their outboxes.
-    pub fn send(&self, events: Vec<Outgoing>) -> Result<(), Error> {
-        self.queue.send(Message::Events(events)).map_err(|_| Error::Stopped)
+    /// [`Stopped`]; the events stay in their outboxes.
+    pub fn send(&self, events: Vec<Outgoing>) -> Result<(), Stopped> {
+        self.queue.send(Message::Events(events)).map_err(|_| Stopped)
     }
 
     /// Asks the cell.
     ///
     /// # Errors
-    /// The cell's, or [`Error::Stopped`].
-    pub async fn call(&self, command: Command) -> Result<Reply, Error> {
+    /// The cell's, or that it has stopped.
+    pub async fn call(&self, command: Command) -> Answered<Reply, Error> {
         let (sender, receiver) = oneshot::channel();
         let mut message = Message::Command(command, sender);
         // The queue is nearly always open; where it is not, the serving thread has to stay free.
         while let Err(error) = self.queue.try_send(message) {
             message = match error {
                 std::sync::mpsc::TrySendError::Full(message) => message,
-                std::sync::mpsc::TrySendError::Disconnected(_) => return Err(Error::Stopped),
+                std::sync::mpsc::TrySendError::Disconnected(_) => return Err(Failed::Stopping),
             };
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        receiver.await.map_err(|_| Error::Stopped)?
+        receiver.await.unwrap_or(Err(Failed::Stopping))
     }
 
     /// The log's ends.
     ///
     /// # Errors
     /// As [`Self::call`].
-    pub async fn head(&self) -> Result<Head, Error> {
-        match self.call(Command::GetHead(GetHead {})).await? {
-            Reply::GetHead(head) => Ok(head),
-            _ => Err(Error::Mismatch),
-        }
+    pub async fn head(&self) -> Answered<Head, Error> {
+        GetHead::from_answer(self.call(GetHead {}.into_command()).await?).ok_or(Failed::Mismatch)
     }
 
     /// The newest `seq` that subscribers can have; 0 when there was none yet.
@@ -232,7 +237,7 @@ struct Writer {
 struct Turn {
     events: Vec<OutboxEvent>,
     marks: Vec<Mark>,
-    commands: Vec<(Command, oneshot::Sender<Result<Reply, Error>>)>,
+    commands: Vec<(Command, oneshot::Sender<Answered<Reply, Error>>)>,
     bytes: usize,
     stop: bool,
 }
@@ -300,10 +305,13 @@ impl Writer {
         }
         for (command, reply) in turn.commands {
             let answer = match command {
-                Command::Append(Append { mut events }) => self.try_append(&mut events).map(Reply::Append),
-                command => self.answer(command),
+                Command::Change(Change::Append(Append { mut events })) => {
+                    self.try_append(&mut events).map(Reply::Append)
+                }
+                Command::Change(Change::Expire(expire)) => self.answer(expire.into_command()),
+                Command::Query(query) => self.answer(Command::Query(query)),
             };
-            let _ = reply.send(answer); // The asker may have gone.
+            let _ = reply.send(answer.map_err(Failed::Cell)); // The asker may have gone.
         }
     }
 
@@ -350,9 +358,8 @@ impl Writer {
     fn expire(&mut self) -> u64 {
         let window = i64::try_from(self.backfill_window.as_micros()).unwrap_or(i64::MAX);
         let expire = Expire { before_us: now_us().saturating_sub(window), limit: EXPIRY_ROWS };
-        match self.answer(Command::Expire(expire)) {
-            Ok(Reply::Expire(removed)) => removed,
-            Ok(_) => 0,
+        match self.answer(expire.into_command()) {
+            Ok(reply) => Expire::from_answer(reply).unwrap_or(0),
             Err(error) => {
                 tracing::warn!(%error, "old events could not be removed");
                 0

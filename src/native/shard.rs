@@ -22,9 +22,12 @@ use super::clock::{now_us, system_random};
 use super::files::Files;
 use super::sequencer::{Outgoing, SequencerHandle};
 use super::sql::{Database, Durability};
-use crate::account::{Account, Command, Error, OutboxRow, PendingOutbox, Reply};
+use crate::account::{Account, Change, Error, Reply};
 use crate::env::{Env, Network};
+use crate::host::{Answered, Failed};
 use crate::limits::{MAILBOX_BATCH_MAX, OUTBOX_BATCH_MAX, SHARD_AGENTS_OPEN_MAX};
+use crate::outbox::{OutboxRow, PendingOutbox, pending};
+use crate::seam::{Access, Named as _};
 use crate::sequencer::OutboxEvent;
 use crate::store::Sql;
 use crate::syntax::Did;
@@ -36,17 +39,17 @@ const SYNCED_LOOK: Duration = Duration::from_millis(5);
 /// How often it is looked whether a reader has left a log that is to be cut.
 const UNCUT_LOOK: Duration = Duration::from_secs(1);
 
-type Answer = Result<Reply, Error>;
+type Answer = Answered<Reply, Error>;
 /// Commands of one agent that wait together.
-type Group = Vec<(Command, oneshot::Sender<Answer>)>;
+type Group = Vec<(Change, oneshot::Sender<Answer>)>;
 
 /// What a shard is sent.
 enum Mail {
-    Ask(Did, Command, oneshot::Sender<Answer>),
+    Ask(Did, Change, oneshot::Sender<Answer>),
     /// Opens the cell, which sends what its outbox holds.
     Visit(Did, oneshot::Sender<()>),
     /// Closes the cell and removes its files.
-    Destroy(Did, oneshot::Sender<Result<(), Error>>),
+    Destroy(Did, oneshot::Sender<Answered<(), Error>>),
 }
 
 /// What all shards share.
@@ -76,9 +79,9 @@ impl ShardHandle {
     }
 
     /// Asks an agent's cell. The command is on its way when this returns.
-    pub(super) fn ask(&self, did: Did, command: Command) -> impl Future<Output = Answer> + Send + use<> {
-        let answer = self.send(|sender| Mail::Ask(did, command, sender));
-        async move { answer.await.unwrap_or(Err(Error::Stopped)) }
+    pub(super) fn ask(&self, did: Did, change: Change) -> impl Future<Output = Answer> + Send + use<> {
+        let answer = self.send(|sender| Mail::Ask(did, change, sender));
+        async move { answer.await.unwrap_or(Err(Failed::Stopping)) }
     }
 
     /// Has an agent's outbox drained. When the shard stops before, the next start does it.
@@ -88,9 +91,9 @@ impl ShardHandle {
     }
 
     /// Removes an agent's cell.
-    pub(super) fn destroy(&self, did: Did) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+    pub(super) fn destroy(&self, did: Did) -> impl Future<Output = Answered<(), Error>> + Send + use<> {
         let answer = self.send(|sender| Mail::Destroy(did, sender));
-        async move { answer.await.unwrap_or(Err(Error::Stopped)) }
+        async move { answer.await.unwrap_or(Err(Failed::Stopping)) }
     }
 
     fn send<T>(&self, mail: impl FnOnce(oneshot::Sender<T>) -> Mail) -> oneshot::Receiver<T> {
@@ -124,14 +127,13 @@ impl Open {
         let start = Instant::now();
         loop {
             let after = self.synced.load(Ordering::Acquire);
-            let pending = Command::PendingOutbox(PendingOutbox { after, limit: 1 });
-            match crate::account::read(&self.database, pending)? {
-                Reply::PendingOutbox(rows) if rows.is_empty() => return Ok(()),
-                _ if start.elapsed() > SYNCED_WITHIN => {
-                    return Err(Error::Internal("the event log does not take the last events".to_owned()));
-                }
-                _ => std::thread::sleep(SYNCED_LOOK),
+            if pending(&self.database, &PendingOutbox { after, limit: 1 })?.is_empty() {
+                return Ok(());
             }
+            if start.elapsed() > SYNCED_WITHIN {
+                return Err(Error::Internal("the event log does not take the last events".to_owned()));
+            }
+            std::thread::sleep(SYNCED_LOOK);
         }
     }
 }
@@ -167,11 +169,12 @@ impl Shard {
             let mut taken = 0;
             while let Some(message) = next.take() {
                 match message {
-                    Mail::Ask(did, command, answer) => match asks.iter_mut().find(|(other, _)| *other == did)
-                    {
-                        Some((_, group)) => group.push((command, answer)),
-                        None => asks.push((did, vec![(command, answer)])),
-                    },
+                    Mail::Ask(did, change, answer) => {
+                        match asks.iter_mut().find(|(other, _)| *other == did) {
+                            Some((_, group)) => group.push((change, answer)),
+                            None => asks.push((did, vec![(change, answer)])),
+                        }
+                    }
                     Mail::Visit(did, done) => {
                         if let Err(error) = self.opened(&did, false) {
                             tracing::error!(%did, %error, "an outbox can't be drained");
@@ -181,7 +184,7 @@ impl Shard {
                     Mail::Destroy(did, done) => {
                         // What was asked before is answered before.
                         asks.drain(..).for_each(|(did, group)| self.answer(&did, group));
-                        let _ = done.send(self.destroy(&did));
+                        let _ = done.send(self.destroy(&did).map_err(Failed::Cell));
                     }
                 }
                 taken += 1;
@@ -214,36 +217,35 @@ impl Shard {
     }
 
     fn answer(&mut self, did: &Did, group: Group) {
-        let (commands, waiting): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        let count = commands.len();
-        let answers = self.run_group(did, commands).unwrap_or_else(|error| {
+        let (changes, waiting): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        let answers = self.run_group(did, changes).unwrap_or_else(|error| {
             self.open.remove(did);
             if error.is_storage() {
                 tracing::error!(%did, %error, "commands failed");
             }
-            vec![Err(error); count]
+            std::iter::repeat_with(|| Err(error.clone())).take(waiting.len()).collect()
         });
         for (answer, waiting) in answers.into_iter().zip(waiting) {
             // An error means that the caller has gone; its command stands all the same.
-            let _ = waiting.send(answer);
+            let _ = waiting.send(answer.map_err(Failed::Cell));
         }
     }
 
     /// Runs commands of one agent in one transaction. An error undoes all of them.
-    fn run_group(&mut self, did: &Did, commands: Vec<Command>) -> Result<Vec<Answer>, Error> {
-        let creating = commands.iter().any(Command::creates);
+    fn run_group(&mut self, did: &Did, changes: Vec<Change>) -> Result<Vec<Result<Reply, Error>>, Error> {
+        let creating = changes.iter().any(|change| change.access() == Access::Create);
         let shared = Arc::clone(&self.shared);
         let open = self.opened(did, creating)?;
         open.cell.outbox_synced(open.synced.load(Ordering::Acquire));
-        let mut answers = Vec::with_capacity(commands.len());
+        let mut answers = Vec::with_capacity(changes.len());
         let mut failed = None;
-        let mut commands = Some(commands);
+        let mut changes = Some(changes);
         let Open { database, cell, .. } = open;
         database.transaction(&mut || {
-            for command in commands.take().into_iter().flatten() {
+            for change in changes.take().into_iter().flatten() {
                 let mut rng = system_random();
                 let mut env = Env { now_us: now_us(), rng: &mut rng, network: &shared.network };
-                let answer = cell.handle(&*database, &mut env, command);
+                let answer = cell.change(&*database, &mut env, change);
                 if let Err(error) = &answer
                     && error.is_storage()
                 {
@@ -297,10 +299,7 @@ impl Shard {
         let synced = Arc::new(AtomicI64::new(0));
         let mut after = 0;
         loop {
-            let pending = Command::PendingOutbox(PendingOutbox { after, limit: OUTBOX_BATCH_MAX });
-            let Reply::PendingOutbox(rows) = crate::account::read(&database, pending)? else {
-                return Err(Error::Mismatch);
-            };
+            let rows = pending(&database, &PendingOutbox { after, limit: OUTBOX_BATCH_MAX })?;
             let Some(last) = rows.last() else { break };
             after = last.id;
             send(did, &shared.sequencer, rows, &synced);
@@ -325,12 +324,7 @@ fn send(did: &Did, sequencer: &SequencerHandle, rows: Vec<OutboxRow>, synced: &A
         return;
     }
     let outgoing = rows.into_iter().map(|row| Outgoing {
-        event: OutboxEvent {
-            did: did.as_str().to_owned(),
-            outbox_id: row.id,
-            kind: row.kind,
-            frame: row.frame,
-        },
+        event: OutboxEvent { did: did.clone(), outbox_id: row.id, kind: row.kind, frame: row.frame },
         synced: Arc::clone(synced),
     });
     if sequencer.send(outgoing.collect()).is_err() {

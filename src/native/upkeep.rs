@@ -1,4 +1,4 @@
-//! What the host does by itself: draining after a crash, carrying notices, letting unused blobs go.
+//! What the host does by itself: draining after a crash, going on with changes, carrying notices, letting unused blobs go.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::{Inner, clock};
-use crate::account::{Command, ExpireBlobs, Reply};
+use crate::app::App;
+use crate::blobs::ExpireBlobs;
 use crate::directory::ListAccounts;
 use crate::host::Host;
 use crate::limits::BLOB_UNREFERENCED_SECONDS;
 use crate::syntax::Did;
-use crate::xrpc::App;
 
-const NOTICES_INTERVAL: Duration = Duration::from_secs(30);
+const GO_ON_INTERVAL: Duration = Duration::from_secs(30);
 const BLOBS_INTERVAL: Duration = Duration::from_secs(3600);
 /// Accounts asked for at a time.
 const PAGE: usize = 500;
@@ -24,7 +24,7 @@ const BLOBS_PAGE: u32 = 100;
 /// Starts the tasks. After a crash every outbox is looked through.
 pub(super) fn start(app: &Arc<App>, inner: &Arc<Inner>, crashed: bool) -> Vec<JoinHandle<()>> {
     let mut tasks = vec![
-        tokio::spawn(carry_notices(Arc::clone(app))),
+        tokio::spawn(go_on(Arc::clone(app))),
         tokio::spawn(expire_blobs(Arc::clone(app), Arc::clone(inner))),
     ];
     if crashed {
@@ -33,15 +33,15 @@ pub(super) fn start(app: &Arc<App>, inner: &Arc<Inner>, crashed: bool) -> Vec<Jo
     tasks
 }
 
-async fn carry_notices(app: Arc<App>) {
-    if let Err(error) = app.resume_signups().await {
-        tracing::warn!(%error.message, "signups that a stop cut short wait for the next try");
-    }
+async fn go_on(app: Arc<App>) {
     loop {
-        if let Err(error) = app.carry_notices().await {
-            tracing::warn!(%error.message, "notices of the directory wait for the next try");
+        if let Err(error) = app.resume_flows().await {
+            tracing::warn!(%error, "changes that were cut short wait for the next try");
         }
-        tokio::time::sleep(NOTICES_INTERVAL).await;
+        if let Err(error) = app.carry_notices().await {
+            tracing::warn!(%error, "notices of the directory wait for the next try");
+        }
+        tokio::time::sleep(GO_ON_INTERVAL).await;
     }
 }
 
@@ -67,18 +67,18 @@ async fn expire_blobs(app: Arc<App>, inner: Arc<Inner>) {
         tokio::time::sleep(BLOBS_INTERVAL).await;
         let before_us = clock::now_us() - BLOB_UNREFERENCED_SECONDS * 1_000_000;
         for did in all_accounts(&app).await {
-            expire_blobs_of(&inner, &did, before_us).await;
+            expire_blobs_of(&*inner, &did, before_us).await;
         }
     }
 }
 
 /// The cell forgets the blob first: a crash in between leaves bytes that nobody can ask for, never a hole.
-async fn expire_blobs_of(inner: &Inner, did: &Did, before_us: i64) {
+async fn expire_blobs_of(inner: &dyn Host, did: &Did, before_us: i64) {
     loop {
-        let command = Command::ExpireBlobs(ExpireBlobs { before_us, limit: BLOBS_PAGE });
-        let Ok(Reply::ExpireBlobs(expired)) = inner.account(did.clone(), command).await else { return };
+        let expire = ExpireBlobs { before_us, limit: BLOBS_PAGE };
+        let Ok(expired) = crate::host::account(inner, did, expire).await else { return };
         for cid in &expired {
-            if let Err(error) = inner.delete_blob(did.clone(), cid.clone()).await {
+            if let Err(error) = inner.delete_blob(did.clone(), *cid).await {
                 tracing::warn!(%did, %cid, %error, "a blob that nothing refers to stays on disk");
             }
         }
@@ -95,7 +95,7 @@ async fn all_accounts(app: &App) -> Vec<Did> {
         let page = match app.directory(ListAccounts { kind: None, cursor, limit: PAGE }).await {
             Ok(page) => page,
             Err(error) => {
-                tracing::warn!(%error.message, "the list of accounts ends early");
+                tracing::warn!(%error, "the list of accounts ends early");
                 return dids;
             }
         };

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use cid::Cid;
 
 use super::plan::CommitPlan;
-use super::{RecordChange, RepoError};
+use super::{Error, RecordChange};
 use crate::event::Action;
 use crate::store::{Sql, SqlError, Value, query_first};
 
@@ -33,9 +33,9 @@ pub fn new_nodes(sql: &dyn Sql) -> Result<u64, SqlError> {
 /// how many are not after it.
 ///
 /// # Errors
-/// [`RepoError::Sql`]; the caller's transaction must then be undone.
-pub fn apply(sql: &dyn Sql, plan: &CommitPlan, new_nodes: u64) -> Result<u64, RepoError> {
-    let rev = Value::Text(&plan.head.rev);
+/// [`Error::Sql`]; the caller's transaction must then be undone.
+pub fn apply(sql: &dyn Sql, plan: &CommitPlan, new_nodes: u64) -> Result<u64, Error> {
+    let rev = Value::Text(plan.head.rev.as_str());
     let mut new_nodes = new_nodes + plan.nodes_added.len() as u64;
     for cids in plan.nodes_removed.chunks(NODES_A_STATEMENT) {
         new_nodes = new_nodes.saturating_sub(remove_nodes(sql, cids)?);
@@ -52,7 +52,7 @@ pub fn apply(sql: &dyn Sql, plan: &CommitPlan, new_nodes: u64) -> Result<u64, Re
         new_nodes = self::new_nodes(sql)?;
     }
     for change in &plan.changes {
-        apply_record(sql, &plan.head.rev, change)?;
+        apply_record(sql, plan.head.rev.as_str(), change)?;
     }
     sql.execute(
         "INSERT INTO head (id, rev, commit_cid, data_cid, block) VALUES (1, ?, ?, ?, ?) \
@@ -90,7 +90,7 @@ fn insert_nodes(sql: &dyn Sql, rev: Value<'_>, nodes: &[(Cid, Bytes)]) -> Result
     sql.execute(&statement, &rows.collect::<Vec<_>>())
 }
 
-fn apply_record(sql: &dyn Sql, rev: &str, change: &RecordChange) -> Result<(), RepoError> {
+fn apply_record(sql: &dyn Sql, rev: &str, change: &RecordChange) -> Result<(), Error> {
     let path = Value::Text(&change.path);
     if change.action != Action::Create {
         sql.execute("DELETE FROM blob_reference WHERE path = ?", &[path])?;
@@ -107,7 +107,7 @@ fn apply_record(sql: &dyn Sql, rev: &str, change: &RecordChange) -> Result<(), R
     for blob in &change.blobs {
         sql.execute(
             "INSERT OR IGNORE INTO blob_reference (path, cid, rev) VALUES (?, ?, ?)",
-            &[path, Value::Text(blob), Value::Text(rev)],
+            &[path, Value::Text(&blob.to_string()), Value::Text(rev)],
         )?;
     }
     Ok(())
@@ -122,8 +122,10 @@ mod tests {
     use crate::account::MIGRATIONS;
     use crate::native::sql::Database;
     use crate::repo::Nodes;
-    use crate::repo::plan::{Author, Wish, decide, plan_commit};
+    use crate::repo::plan::{Author, decide, plan_commit};
+    use crate::repo::{Swap, Write, WriteAction};
     use crate::store::migrate::migrate;
+    use crate::syntax::{Nsid, RecordKey};
 
     const DID: &str = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
 
@@ -147,16 +149,17 @@ mod tests {
         let key = crate::crypto::SigningKey::from_bytes(&[7; 32]).unwrap();
         let author = Author { did: DID, key: &key, now_us: 1_790_000_000_000_000, clock_id: 0 };
         let (mut head, mut tree, mut new) = (None, repo_mst::Tree::empty(), 0);
-        let paths: Vec<_> = (0..3_000).map(|number| format!("a.b.c/{number:05}")).collect();
-        let record = |action, path: &String, block| Wish {
+        let rkeys: Vec<_> = (0..3_000).map(|number| format!("{number:05}")).collect();
+        let record = |action, rkey: &String, record: Option<&[u8]>| Write {
             action,
-            path: path.clone(),
-            block,
+            collection: Nsid::try_from("a.b.c").unwrap(),
+            rkey: Some(RecordKey::try_from(rkey.as_str()).unwrap()),
+            record: record.map(|record| record.to_vec().into()),
             blobs: Vec::new(),
-            swap: None,
+            swap_record: Swap::Any,
         };
-        let mut commit = |wishes| {
-            let decided = decide(&tree, &Nodes(&database), wishes).unwrap();
+        let mut commit = |writes| {
+            let decided = decide(&tree, &Nodes(&database), writes).unwrap();
             let changes = decided.into_iter().filter_map(|(change, _)| change).collect();
             let plan = plan_commit(&author, head.as_ref(), &tree, &Nodes(&database), changes).unwrap();
             new = apply(&database, &plan, new).unwrap();
@@ -166,15 +169,11 @@ mod tests {
             tree = repo_mst::Tree::open(&plan.head.data).unwrap();
             head = Some(plan.head);
         };
-        for paths in paths.chunks(50) {
-            let block = Some(Bytes::from_static(b"\xa0"));
-            let wish = |path| record(crate::account::WriteAction::Create, path, block.clone());
-            commit(paths.iter().map(wish).collect());
+        for rkeys in rkeys.chunks(50) {
+            commit(rkeys.iter().map(|rkey| record(WriteAction::Create, rkey, Some(b"\xa0"))).collect());
         }
-        for paths in paths.chunks(100) {
-            commit(
-                paths.iter().map(|path| record(crate::account::WriteAction::Delete, path, None)).collect(),
-            );
+        for rkeys in rkeys.chunks(100) {
+            commit(rkeys.iter().map(|rkey| record(WriteAction::Delete, rkey, None)).collect());
         }
         let left = query_first(&database, "SELECT count(*) FROM node", &[], |row| row.integer(0)).unwrap();
         assert_eq!(left, Some(1), "the empty root");

@@ -11,7 +11,7 @@ use repo_mst::car;
 
 use super::plan::CommitPlan;
 use super::read::commit_car;
-use super::{Head, RepoError, read_cid};
+use super::{Error, Head, read_cid};
 use crate::limits::{EXPORT_CHUNK_BYTES, EXPORT_KEPT_BYTES_MAX};
 use crate::store::{Row, Sql, SqlError, Value, query_first};
 
@@ -47,13 +47,13 @@ impl Export {
     /// Begins at the newest commit. With `since`, only what came after that rev.
     ///
     /// # Errors
-    /// [`RepoError`]; [`RepoError::Damaged`] when there is no commit.
-    pub fn begin(sql: &dyn Sql, since: Option<&str>) -> Result<Self, RepoError> {
-        let head = Head::read(sql)?.ok_or_else(|| RepoError::Damaged("no commit".to_owned()))?;
+    /// [`Error`]; [`Error::Damaged`] when there is no commit.
+    pub fn begin(sql: &dyn Sql, since: Option<&str>) -> Result<Self, Error> {
+        let head = Head::read(sql)?.ok_or_else(|| Error::Damaged("no commit".to_owned()))?;
         Ok(Self {
             chunk: commit_car(sql)?,
             since: since.unwrap_or_default().to_owned(),
-            until: head.rev,
+            until: head.rev.as_str().to_owned(),
             place: Place::Node(0),
             kept: Vec::new(),
             kept_bytes: 0,
@@ -63,8 +63,8 @@ impl Export {
     /// The next part of the CAR; `None` after the last.
     ///
     /// # Errors
-    /// [`RepoError`].
-    pub fn next_chunk(&mut self, sql: &dyn Sql) -> Result<Option<Vec<u8>>, RepoError> {
+    /// [`Error`].
+    pub fn next_chunk(&mut self, sql: &dyn Sql) -> Result<Option<Vec<u8>>, Error> {
         while self.chunk.len() < EXPORT_CHUNK_BYTES {
             match self.place.clone() {
                 Place::Node(after) => {
@@ -97,8 +97,8 @@ impl Export {
     /// Takes what a commit replaced while this export is on its way.
     ///
     /// # Errors
-    /// [`RepoError::InvalidWrites`] when that is too much to hold: the export can't be finished.
-    pub fn keep(&mut self, replaced: &[Replaced]) -> Result<(), RepoError> {
+    /// [`Error::InvalidWrites`] when that is too much to hold: the export can't be finished.
+    pub fn keep(&mut self, replaced: &[Replaced]) -> Result<(), Error> {
         for row in replaced {
             if row.place > self.place && row.rev > self.since && row.rev <= self.until {
                 self.kept_bytes += row.block.len();
@@ -108,7 +108,7 @@ impl Export {
         if self.kept_bytes <= EXPORT_KEPT_BYTES_MAX {
             return Ok(());
         }
-        Err(RepoError::InvalidWrites("the repo changed too much while it was exported: try again".to_owned()))
+        Err(Error::InvalidWrites("the repo changed too much while it was exported: try again".to_owned()))
     }
 
     /// Adds rows to the chunk until it is full; whether that were all.
@@ -118,7 +118,7 @@ impl Export {
         statement: &'static str,
         after: Value<'_>,
         place: &dyn Fn(&dyn Row) -> Result<Place, SqlError>,
-    ) -> Result<bool, RepoError> {
+    ) -> Result<bool, Error> {
         let (chunk, current) = (&mut self.chunk, &mut self.place);
         let mut full = false;
         let params = [after, Value::Text(&self.since), Value::Text(&self.until)];
@@ -144,8 +144,8 @@ impl Export {
 /// The rows that a plan will replace, for exports on their way. Asked before the plan is applied.
 ///
 /// # Errors
-/// [`RepoError`].
-pub fn replaced(sql: &dyn Sql, plan: &CommitPlan) -> Result<Vec<Replaced>, RepoError> {
+/// [`Error`].
+pub fn replaced(sql: &dyn Sql, plan: &CommitPlan) -> Result<Vec<Replaced>, Error> {
     let mut rows = Vec::new();
     for cid in &plan.nodes_removed {
         for settled in [0, 1] {

@@ -10,7 +10,7 @@ use cid::Cid;
 use repo_mst::commit::UnsignedCommit;
 use repo_mst::{BlockStore, MemoryBlocks, Op, Tree, car, cid_for_cbor, invert};
 
-use super::{Head, RecordChange, RepoError};
+use super::{Error, Head, RecordChange, Swap, Write, WriteAction};
 use crate::crypto::SigningKey;
 use crate::event::{Action, CommitEvent, Frame, RepoOp};
 use crate::limits::{COMMIT_BLOCKS_BYTES_MAX, COMMIT_OPS_MAX, RECORD_BYTES_MAX};
@@ -36,50 +36,38 @@ pub struct CommitPlan {
     pub commit_car: Vec<u8>,
 }
 
-/// One wish, not yet looked up in the tree.
-pub struct Wish {
-    /// What to do.
-    pub action: crate::account::WriteAction,
-    /// `collection/rkey`.
-    pub path: String,
-    /// The record, absent for a delete.
-    pub block: Option<Bytes>,
-    /// Blobs it refers to.
-    pub blobs: Vec<String>,
-    /// What must be there before: `Some(None)` for nothing.
-    pub swap: Option<Option<Cid>>,
-}
-
-/// What a wish comes to: its change, if any, and the CID of the record then.
+/// What a write comes to: its change, if any, and the CID of the record then.
 pub type Decided = (Option<RecordChange>, Option<Cid>);
 
-/// Looks each wish up and decides what it changes; those that change nothing come out as `None`.
+/// Looks each write up, each with its record key, and decides what it changes; those that change nothing come out as
+/// `None`.
 ///
 /// # Errors
-/// The first wish that cannot be granted; see [`RepoError`].
-pub fn decide(tree: &Tree, store: &dyn BlockStore, wishes: Vec<Wish>) -> Result<Vec<Decided>, RepoError> {
-    use crate::account::WriteAction;
-    if wishes.len() > COMMIT_OPS_MAX {
-        return Err(RepoError::InvalidWrites(format!("at most {COMMIT_OPS_MAX} writes fit into one commit")));
+/// The first write that cannot be done; see [`Error`].
+pub fn decide(tree: &Tree, store: &dyn BlockStore, writes: Vec<Write>) -> Result<Vec<Decided>, Error> {
+    if writes.len() > COMMIT_OPS_MAX {
+        return Err(Error::InvalidWrites(format!("at most {COMMIT_OPS_MAX} writes fit into one commit")));
     }
     let mut paths = HashSet::new();
-    let mut decided = Vec::with_capacity(wishes.len());
-    for wish in wishes {
-        if !paths.insert(wish.path.clone()) {
-            return Err(RepoError::InvalidWrites(format!("two writes to {} in one commit", wish.path)));
+    let mut decided = Vec::with_capacity(writes.len());
+    for mut write in writes {
+        let path = write.path();
+        if !paths.insert(path.clone()) {
+            return Err(Error::InvalidWrites(format!("two writes to {path} in one commit")));
         }
-        let prev = tree.get(store, &wish.path)?;
-        if let Some(expected) = wish.swap
-            && expected != prev
-        {
+        let prev = tree.get(store, &path)?;
+        let is_as_expected = match write.swap_record {
+            Swap::Any => true,
+            Swap::Nothing => prev.is_none(),
+            Swap::Record(expected) => prev == Some(expected),
+        };
+        if !is_as_expected {
             let found = prev.map_or_else(|| "null".to_owned(), |cid| cid.to_string());
-            return Err(RepoError::InvalidSwap { what: "Record", found });
+            return Err(Error::InvalidSwap { what: "Record".into(), found });
         }
-        let action = match (wish.action, prev) {
-            (WriteAction::Create, Some(_)) => return Err(RepoError::RecordExists(wish.path)),
-            (WriteAction::Update | WriteAction::Delete, None) => {
-                return Err(RepoError::RecordNotFound(wish.path));
-            }
+        let action = match (write.action, prev) {
+            (WriteAction::Create, Some(_)) => return Err(Error::RecordExists(path)),
+            (WriteAction::Update | WriteAction::Delete, None) => return Err(Error::RecordNotFound(path)),
             (WriteAction::DeleteIfPresent, None) => {
                 decided.push((None, None));
                 continue;
@@ -88,17 +76,17 @@ pub fn decide(tree: &Tree, store: &dyn BlockStore, wishes: Vec<Wish>) -> Result<
             (WriteAction::Update | WriteAction::Put, Some(_)) => Action::Update,
             (WriteAction::Delete | WriteAction::DeleteIfPresent, Some(_)) => Action::Delete,
         };
-        let record = match (action, wish.block) {
+        let record = match (action, write.take_block()) {
             (Action::Delete, _) => None,
             (_, Some(block)) if block.len() <= RECORD_BYTES_MAX => Some((cid_for_cbor(&block), block)),
             (_, Some(_)) => {
-                return Err(RepoError::InvalidWrites(format!("a record is over {RECORD_BYTES_MAX} bytes")));
+                return Err(Error::InvalidWrites(format!("a record is over {RECORD_BYTES_MAX} bytes")));
             }
-            (_, None) => return Err(RepoError::InvalidWrites("a write without a record".to_owned())),
+            (_, None) => return Err(Error::InvalidWrites("a write without a record".to_owned())),
         };
         let cid = record.as_ref().map(|(cid, _)| *cid);
         let unchanged = action == Action::Update && cid == prev;
-        let change = RecordChange { action, path: wish.path, record, prev, blobs: wish.blobs };
+        let change = RecordChange { action, path, record, prev, blobs: write.blob_cids() };
         decided.push(((!unchanged).then_some(change), cid));
     }
     Ok(decided)
@@ -119,14 +107,14 @@ pub struct Author<'a> {
 /// Plans one commit of `changes` on `tree`, whose newest commit is `head` (`None` for the first).
 ///
 /// # Errors
-/// [`RepoError`]; nothing has changed then.
+/// [`Error`]; nothing has changed then.
 pub fn plan_commit(
     author: &Author<'_>,
     head: Option<&Head>,
     tree: &Tree,
     store: &dyn BlockStore,
     changes: Vec<RecordChange>,
-) -> Result<CommitPlan, RepoError> {
+) -> Result<CommitPlan, Error> {
     let mut tree = tree.clone();
     for change in &changes {
         match &change.record {
@@ -135,8 +123,8 @@ pub fn plan_commit(
         };
     }
     let written = tree.finish()?;
-    let rev = next_rev(head, author)?;
-    let unsigned = UnsignedCommit { did: author.did, rev: &rev, data: written.root, prev: None };
+    let rev = Tid::next(head.map(|head| &head.rev), author.now_us, author.clock_id);
+    let unsigned = UnsignedCommit { did: author.did, rev: rev.as_str(), data: written.root, prev: None };
     let signature = author.key.sign(&unsigned.encode());
     let commit_block = unsigned.sign_with(Bytes::copy_from_slice(&signature)).encode();
     let commit = cid_for_cbor(&commit_block);
@@ -145,7 +133,7 @@ pub fn plan_commit(
     let slice = Slice::new(&written.added, proof, &changes);
     let blocks = slice.to_car(&commit, &commit_block);
     if blocks.len() > COMMIT_BLOCKS_BYTES_MAX {
-        return Err(RepoError::InvalidWrites(format!(
+        return Err(Error::InvalidWrites(format!(
             "the commit's blocks are {} bytes, over {COMMIT_BLOCKS_BYTES_MAX}: split the writes",
             blocks.len()
         )));
@@ -162,7 +150,7 @@ pub fn plan_commit(
     let frame = CommitEvent {
         repo: author.did,
         time: &format_datetime_ms(author.now_us),
-        rev: &rev,
+        rev: rev.as_str(),
         since: head.map(|head| head.rev.as_str()),
         commit,
         prev_data,
@@ -182,12 +170,6 @@ pub fn plan_commit(
         frame,
         commit_car,
     })
-}
-
-fn next_rev(head: Option<&Head>, author: &Author<'_>) -> Result<String, RepoError> {
-    let last = head.map(|head| Tid::try_from(head.rev.as_str())).transpose();
-    let last = last.map_err(|error| RepoError::Damaged(format!("the head's rev: {error}")))?;
-    Ok(Tid::next(last.as_ref(), author.now_us, author.clock_id).as_str().to_owned())
 }
 
 /// The blocks an event carries besides its commit, each once.
@@ -232,7 +214,7 @@ impl Slice {
 }
 
 /// Undoes the changes with nothing but the event's blocks and compares the root: invariant 5 of the design.
-fn prove(slice: &Slice, root: &Cid, prev_data: Cid, changes: &[RecordChange]) -> Result<(), RepoError> {
+fn prove(slice: &Slice, root: &Cid, prev_data: Cid, changes: &[RecordChange]) -> Result<(), Error> {
     let ops: Vec<Op<'_>> = changes
         .iter()
         .map(|change| Op {
@@ -241,11 +223,10 @@ fn prove(slice: &Slice, root: &Cid, prev_data: Cid, changes: &[RecordChange]) ->
             value: change.record.as_ref().map(|(cid, _)| *cid),
         })
         .collect();
-    let inverted =
-        invert(&slice.nodes, root, &ops).map_err(|error| RepoError::Unproven(error.to_string()))?;
+    let inverted = invert(&slice.nodes, root, &ops).map_err(|error| Error::Unproven(error.to_string()))?;
     if inverted == prev_data {
         Ok(())
     } else {
-        Err(RepoError::Unproven(format!("inverts to {inverted}, not to {prev_data}")))
+        Err(Error::Unproven(format!("inverts to {inverted}, not to {prev_data}")))
     }
 }

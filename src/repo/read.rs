@@ -5,30 +5,71 @@ use std::collections::HashSet;
 use cid::Cid;
 use repo_mst::{BlockStore, Tree, car};
 
-use super::{Head, Nodes, RepoError, read_cid};
-use crate::account::{ListRecords, ListedRecord, Record};
+use super::{
+    Error, GetRecord, Head, ListRecords, ListedRecord, Nodes, Query, Record, Reply, RepoCounts, RepoHead,
+    read_cid,
+};
+use crate::actor::Status;
 use crate::limits::{BLOCKS_BYTES_MAX, PAGE_BYTES_MAX};
 use crate::store::{Sql, SqlError, Value, query_first};
+use crate::syntax::{Nsid, RecordKey};
 
-/// One record by path, any version or this one.
+/// Answers a reading command.
 ///
 /// # Errors
-/// [`RepoError::Sql`].
-pub fn record(sql: &dyn Sql, path: &str, only: Option<&str>) -> Result<Option<Record>, RepoError> {
+/// [`Error`].
+pub fn read(sql: &dyn Sql, query: Query) -> Result<Reply, Error> {
+    Ok(match query {
+        Query::GetRecord(get) => Reply::GetRecord(record(sql, &get)?),
+        Query::ListRecords(list) => Reply::ListRecords(page(sql, &list)?),
+        Query::DescribeRepo(_) => Reply::DescribeRepo(collections(sql)?),
+        Query::GetHead(_) => Reply::GetHead(head(sql)?),
+        Query::GetRecordProof(get) => {
+            Reply::GetRecordProof(record_proof(sql, &format!("{}/{}", get.collection, get.rkey))?.into())
+        }
+        Query::GetBlocks(get) => Reply::GetBlocks(blocks(sql, &get.cids)?.into()),
+        Query::Counts(_) => Reply::Counts(counts(sql)?),
+    })
+}
+
+fn head(sql: &dyn Sql) -> Result<RepoHead, Error> {
+    let Head { rev, commit, data } = Head::read(sql)?.ok_or(Error::NoRepo)?;
+    let status = "SELECT status FROM account WHERE id = 1";
+    let status =
+        query_first(sql, status, &[], |row| Ok(Status::parse(row.text(0)?)))?.ok_or(Error::NoRepo)?;
+    let status = status.ok_or_else(|| Error::Damaged("an unknown status".to_owned()))?;
+    Ok(RepoHead { commit, rev, data, status })
+}
+
+fn counts(sql: &dyn Sql) -> Result<RepoCounts, Error> {
+    let count = |statement: &str| -> Result<u64, Error> {
+        Ok(query_first(sql, statement, &[], |row| row.integer(0))?.unwrap_or(0).unsigned_abs())
+    };
+    Ok(RepoCounts {
+        records: count("SELECT count(*) FROM record")?,
+        nodes: count("SELECT count(*) FROM node")?,
+        memories: count("SELECT count(*) FROM keyring")?,
+        blobs: count("SELECT count(*) FROM blob WHERE cid IN (SELECT cid FROM blob_reference)")?,
+        last_write_us: Head::read(sql)?.map(|head| head.rev.micros()),
+    })
+}
+
+fn record(sql: &dyn Sql, get: &GetRecord) -> Result<Option<Record>, Error> {
+    let path = format!("{}/{}", get.collection, get.rkey);
     let found =
-        query_first(sql, "SELECT cid, block FROM record WHERE path = ?", &[Value::Text(path)], |row| {
+        query_first(sql, "SELECT cid, block FROM record WHERE path = ?", &[Value::Text(&path)], |row| {
             Ok((row.blob(0)?.to_vec(), row.blob(1)?.to_vec()))
         })?;
     let Some((cid, block)) = found else { return Ok(None) };
-    let cid = read_cid(&cid)?.to_string();
-    Ok((only.is_none_or(|only| only == cid)).then(|| Record { cid, block: block.into() }))
+    let cid = read_cid(&cid)?;
+    Ok((get.cid.is_none_or(|only| only == cid)).then(|| Record { cid, block: block.into() }))
 }
 
 /// One page of a collection; shorter than asked for when its records come to [`PAGE_BYTES_MAX`].
 ///
 /// # Errors
-/// [`RepoError::Sql`].
-pub fn page(sql: &dyn Sql, wanted: &ListRecords) -> Result<Vec<ListedRecord>, RepoError> {
+/// [`Error::Sql`].
+pub fn page(sql: &dyn Sql, wanted: &ListRecords) -> Result<Vec<ListedRecord>, Error> {
     let prefix = format!("{}/", wanted.collection);
     // '0' follows '/', so this is past every key of the collection.
     let end = format!("{}0", wanted.collection);
@@ -52,13 +93,11 @@ pub fn page(sql: &dyn Sql, wanted: &ListRecords) -> Result<Vec<ListedRecord>, Re
         }
         let cid = Cid::read_bytes(row.blob(1)?)
             .map_err(|_| SqlError::Column { column: 1, expected: "a CID".into() })?;
+        let rkey = RecordKey::try_from(row.text(0)?.get(prefix.len()..).unwrap_or_default())
+            .map_err(|_| SqlError::Column { column: 0, expected: "a path".into() })?;
         let block = row.blob(2)?;
         bytes += block.len();
-        records.push(ListedRecord {
-            rkey: row.text(0)?.get(prefix.len()..).unwrap_or_default().to_owned(),
-            cid: cid.to_string(),
-            block: block.to_vec().into(),
-        });
+        records.push(ListedRecord { rkey, cid, block: block.to_vec().into() });
         Ok(())
     });
     if bytes < PAGE_BYTES_MAX {
@@ -70,9 +109,9 @@ pub fn page(sql: &dyn Sql, wanted: &ListRecords) -> Result<Vec<ListedRecord>, Re
 /// The collections that hold records, in order. One index probe a collection.
 ///
 /// # Errors
-/// [`RepoError::Sql`].
-pub fn collections(sql: &dyn Sql) -> Result<Vec<String>, RepoError> {
-    let mut found: Vec<String> = Vec::new();
+/// [`Error::Sql`].
+pub fn collections(sql: &dyn Sql) -> Result<Vec<Nsid>, Error> {
+    let mut found = Vec::new();
     let mut after = String::new();
     loop {
         let statement = "SELECT path FROM record WHERE path >= ? ORDER BY path LIMIT 1";
@@ -80,17 +119,18 @@ pub fn collections(sql: &dyn Sql) -> Result<Vec<String>, RepoError> {
         let Some(path) = next else { return Ok(found) };
         let collection = path.split('/').next().unwrap_or_default();
         after = format!("{collection}0");
-        found.push(collection.to_owned());
+        let nsid = Nsid::try_from(collection);
+        found.push(nsid.map_err(|error| Error::Damaged(format!("a record's path: {error}")))?);
     }
 }
 
 /// A CAR that proves a path to hold its record, or to hold none: the commit, the nodes to it, the record.
 ///
 /// # Errors
-/// [`RepoError`]; [`RepoError::Damaged`] when there is no commit.
-pub fn record_proof(sql: &dyn Sql, path: &str) -> Result<Vec<u8>, RepoError> {
+/// [`Error`]; [`Error::Damaged`] when there is no commit.
+pub fn record_proof(sql: &dyn Sql, path: &str) -> Result<Vec<u8>, Error> {
     let mut bytes = commit_car(sql)?;
-    let head = Head::read(sql)?.ok_or_else(|| RepoError::Damaged("no commit".to_owned()))?;
+    let head = Head::read(sql)?.ok_or_else(|| Error::Damaged("no commit".to_owned()))?;
     let tree = Tree::open(&head.data)?;
     for (cid, block) in tree.proof(&Nodes(sql), [path])? {
         car::write_block(&mut bytes, &cid, &block);
@@ -108,27 +148,26 @@ pub fn record_proof(sql: &dyn Sql, path: &str) -> Result<Vec<u8>, RepoError> {
 /// A CAR of these blocks, each once, rooted nowhere.
 ///
 /// # Errors
-/// [`RepoError::BlockNotFound`] for the first that is not there, [`RepoError::TooMuch`] when they come to
+/// [`Error::BlockNotFound`] for the first that is not there, [`Error::TooMuch`] when they come to
 /// [`BLOCKS_BYTES_MAX`].
-pub fn blocks(sql: &dyn Sql, cids: &[String]) -> Result<Vec<u8>, RepoError> {
+pub fn blocks(sql: &dyn Sql, cids: &[Cid]) -> Result<Vec<u8>, Error> {
     let mut bytes = car::header(&[]);
     let mut given = HashSet::new();
-    for text in cids {
-        let cid = Cid::try_from(text.as_str()).map_err(|_| RepoError::BlockNotFound(text.clone()))?;
+    for cid in cids {
         if !given.insert(cid) {
             continue;
         }
-        let block = block(sql, &cid)?.ok_or_else(|| RepoError::BlockNotFound(text.clone()))?;
-        car::write_block(&mut bytes, &cid, &block);
+        let block = block(sql, cid)?.ok_or(Error::BlockNotFound(*cid))?;
+        car::write_block(&mut bytes, cid, &block);
         if bytes.len() > BLOCKS_BYTES_MAX {
-            return Err(RepoError::TooMuch(BLOCKS_BYTES_MAX));
+            return Err(Error::TooMuch(BLOCKS_BYTES_MAX as u64));
         }
     }
     Ok(bytes)
 }
 
-fn block(sql: &dyn Sql, cid: &Cid) -> Result<Option<Vec<u8>>, RepoError> {
-    if let Some(node) = Nodes(sql).read_block(cid).map_err(|error| RepoError::Damaged(error.to_string()))? {
+fn block(sql: &dyn Sql, cid: &Cid) -> Result<Option<Vec<u8>>, Error> {
+    if let Some(node) = Nodes(sql).read_block(cid).map_err(|error| Error::Damaged(error.to_string()))? {
         return Ok(Some(node.to_vec()));
     }
     let key = cid.to_bytes();
@@ -146,12 +185,12 @@ fn block(sql: &dyn Sql, cid: &Cid) -> Result<Option<Vec<u8>>, RepoError> {
 /// The newest commit as the only block of a CAR.
 ///
 /// # Errors
-/// [`RepoError::Damaged`] when there is none.
-pub fn commit_car(sql: &dyn Sql) -> Result<Vec<u8>, RepoError> {
+/// [`Error::Damaged`] when there is none.
+pub fn commit_car(sql: &dyn Sql) -> Result<Vec<u8>, Error> {
     let found = query_first(sql, "SELECT commit_cid, block FROM head WHERE id = 1", &[], |row| {
         Ok((row.blob(0)?.to_vec(), row.blob(1)?.to_vec()))
     })?;
-    let (cid, block) = found.ok_or_else(|| RepoError::Damaged("no commit".to_owned()))?;
+    let (cid, block) = found.ok_or_else(|| Error::Damaged("no commit".to_owned()))?;
     let cid = read_cid(&cid)?;
     let mut bytes = car::header(&[cid]);
     car::write_block(&mut bytes, &cid, &block);

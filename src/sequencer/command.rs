@@ -3,13 +3,20 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::syntax::Did;
+
 use crate::event::{Event, EventKind, Frame};
 
 crate::seam! {
-    Append => Vec<Option<i64>>,
-    GetHead => Head,
-    Read => Page,
-    Expire => u64,
+    read {
+        GetHead => Head,
+        Read => Page,
+    }
+    write {
+        Append => Vec<Option<i64>>,
+        Expire => u64,
+    }
+    create { }
 }
 
 /// Appends events; answers the `seq` of each, `None` for one that was there already.
@@ -23,7 +30,7 @@ pub struct Append {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxEvent {
     /// Whose it is.
-    pub did: String,
+    pub did: Did,
     /// Rises strictly per DID.
     pub outbox_id: i64,
     /// What it is.

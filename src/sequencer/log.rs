@@ -1,7 +1,9 @@
 //! The event log over SQL.
 
 use super::Error;
-use super::command::{Append, Command, Expire, Head, OutboxEvent, Page, Read, Reply, SequencedFrame};
+use super::command::{
+    Append, Change, Command, Expire, Head, OutboxEvent, Page, Query, Read, Reply, SequencedFrame,
+};
 use crate::event::{EventKind, SEQ_LIMIT, SEQ_MIN};
 use crate::store::migrate::{Migration, migrate};
 use crate::store::{Sql, SqlError, Value, in_transaction, query_all, query_first};
@@ -30,10 +32,12 @@ impl Sequencer {
     /// [`Error`]; then nothing was changed.
     pub fn handle(&mut self, sql: &dyn Sql, now_us: i64, command: Command) -> Result<Reply, Error> {
         Ok(match command {
-            Command::Append(Append { mut events }) => Reply::Append(self.append(sql, now_us, &mut events)?),
-            Command::GetHead(_) => Reply::GetHead(head(sql)?),
-            Command::Read(read) => Reply::Read(page(sql, &read)?),
-            Command::Expire(expire) => Reply::Expire(remove_old(sql, &expire)?),
+            Command::Query(Query::GetHead(_)) => Reply::GetHead(head(sql)?),
+            Command::Query(Query::Read(read)) => Reply::Read(page(sql, &read)?),
+            Command::Change(Change::Append(Append { mut events })) => {
+                Reply::Append(self.append(sql, now_us, &mut events)?)
+            }
+            Command::Change(Change::Expire(expire)) => Reply::Expire(remove_old(sql, &expire)?),
         })
     }
 
@@ -73,7 +77,7 @@ fn take(sql: &dyn Sql, event: &OutboxEvent) -> Result<Option<i64>, SqlError> {
         "INSERT INTO source (did, last_outbox_id) VALUES (?, ?) \
          ON CONFLICT (did) DO UPDATE SET last_outbox_id = excluded.last_outbox_id \
          WHERE excluded.last_outbox_id > source.last_outbox_id RETURNING id",
-        &[Value::Text(&event.did), Value::Integer(event.outbox_id)],
+        &[Value::Text(event.did.as_str()), Value::Integer(event.outbox_id)],
         |row| row.integer(0),
     )
 }

@@ -19,12 +19,17 @@ use super::object::{self, Alarm};
 use super::settings::Settings;
 use super::sql::ObjectSql;
 use super::{blobs, now_us, system_random};
-use crate::account::{self, Account, Command, Error, ExpireBlobs, OutboxRow, PendingOutbox, Reply};
+use crate::account::{self, Account, Command, Error, Reply};
+use crate::blobs::ExpireBlobs;
 use crate::host::HostError;
 use crate::limits::{BLOB_UNREFERENCED_SECONDS, OUTBOX_BATCH_MAX};
+use crate::outbox::{OutboxRow, PendingOutbox};
 use crate::repo::export::{Export, Replaced};
+use crate::seam::{Access, Named as _, Request as _};
 use crate::sequencer::{self, Append, OutboxEvent};
 use crate::store::query_first;
+use crate::syntax::{Did, Tid};
+use crate::{blobs as blobs_cell, outbox};
 
 /// Drains what the drain beside the answer did not, and tidies up after it.
 const OUTBOX_ALARM_US: i64 = 10_000_000;
@@ -59,7 +64,7 @@ struct Inner {
     exports: RefCell<Vec<Weak<RefCell<Running>>>>,
     /// Known to have a database.
     is_there: Cell<bool>,
-    did: RefCell<Option<String>>,
+    did: RefCell<Option<Did>>,
     /// Held by the one drain that runs.
     turn: Mutex<()>,
     drained_us: Cell<i64>,
@@ -124,7 +129,7 @@ impl DurableObject for AgentObject {
                 object::answer(&answer)
             }
             EXPORT => {
-                let since: Option<String> = object::read_command(&mut request).await?;
+                let since: Option<Tid> = object::read_command(&mut request).await?;
                 self.inner.export(since)
             }
             DESTROY => {
@@ -169,7 +174,7 @@ impl Inner {
     }
 
     /// Whose object this is, once it has an account.
-    fn did(&self) -> Result<Option<String>, Error> {
+    fn did(&self) -> Result<Option<Did>, Error> {
         let mut did = self.did.borrow_mut();
         if did.is_none() {
             *did = account::did(&self.sql)?;
@@ -180,7 +185,7 @@ impl Inner {
     fn handle(&self, command: Command) -> Result<Reply, Error> {
         let mut opened = self.cell.borrow_mut();
         if opened.is_none() {
-            if !command.creates() && !self.exists()? {
+            if command.access() != Access::Create && !self.exists()? {
                 return Err(Error::NoRepo);
             }
             let network = self.settings.network().map_err(|error| Error::Internal(error.to_string()))?;
@@ -189,7 +194,6 @@ impl Inner {
             *opened = Some(Account::load(&self.sql, &mut env)?);
         }
         let cell = opened.as_mut().ok_or(Error::NoRepo)?;
-        let keeps_a_blob = matches!(command, Command::AddBlob(_));
         let network = self.settings.network().map_err(|error| Error::Internal(error.to_string()))?;
         let mut rng = system_random();
         let mut env = crate::env::Env { now_us: now_us(), rng: &mut rng, network: &network };
@@ -201,10 +205,10 @@ impl Inner {
             self.unsent.borrow_mut().hold(effects.events);
             self.alarm.ring_in(&self.state, OUTBOX_ALARM_US);
         }
-        if keeps_a_blob {
-            self.alarm.ring_in(&self.state, BLOB_UNREFERENCED_SECONDS * 1_000_000);
+        if let Some(wake_us) = effects.wake_us {
+            self.alarm.ring_in(&self.state, wake_us - now_us());
         }
-        self.tell_exports(&effects.replaced);
+        self.tell_exports(&cell.take_replaced());
         if answer.as_ref().is_err_and(Error::is_storage) {
             // Memory may be ahead of the database now: the next command opens the cell anew.
             *opened = None;
@@ -226,12 +230,13 @@ impl Inner {
     }
 
     /// Streams the repo: the reader's pace decides when the next chunk is read.
-    fn export(self: &Rc<Self>, since: Option<String>) -> worker::Result<Response> {
+    fn export(self: &Rc<Self>, since: Option<Tid>) -> worker::Result<Response> {
         if !self.exists()? {
             return object::answer(&Err::<(), Error>(Error::NoRepo)).map(|answer| answer.with_status(404));
         }
-        let export =
-            Rc::new(RefCell::new(Ok(Export::begin(&self.sql, since.as_deref()).map_err(Error::from)?)));
+        let export = Rc::new(RefCell::new(Ok(
+            Export::begin(&self.sql, since.as_ref().map(Tid::as_str)).map_err(Error::from)?
+        )));
         self.exports.borrow_mut().push(Rc::downgrade(&export));
         let object = Rc::clone(self);
         let chunks = stream::unfold(export, move |export| {
@@ -297,13 +302,13 @@ impl Inner {
             kind: row.kind,
             frame: row.frame,
         });
-        let append = sequencer::Command::Append(Append { events: events.collect() });
+        let append = Append { events: events.collect() }.into_command();
         let sequencer = object::stub(&Settings::sequencer(&self.env)?, super::sequencer::NAME)?;
         let asked = object::ask::<_, sequencer::Reply, sequencer::Error>(&sequencer, &append);
         let timeout = Delay::from(SEND_TIMEOUT);
         pin_mut!(asked, timeout);
         match select(asked, timeout).await {
-            Either::Left((answer, _)) => answer?.map_err(super::storage)?,
+            Either::Left((answer, _)) => answer.map_err(super::storage)?,
             // Sent again later; the sequencer knows what it has.
             Either::Right(_) => return Err(HostError::Storage("the sequencer does not answer".to_owned())),
         };
@@ -318,7 +323,7 @@ impl Inner {
     }
 
     /// The next batch. An outbox that turns out to be empty has all its events held from here on.
-    fn pending(&self) -> Result<Option<(String, Vec<OutboxRow>)>, Error> {
+    fn pending(&self) -> Result<Option<(Did, Vec<OutboxRow>)>, Error> {
         let mut unsent = self.unsent.borrow_mut();
         let rows = match &*unsent {
             Unsent::Held(rows) => rows.clone(),
@@ -336,10 +341,7 @@ impl Inner {
             return Ok(Vec::new());
         }
         let ask = PendingOutbox { after: self.sent.get(), limit: OUTBOX_BATCH_MAX };
-        match account::read(&self.sql, Command::PendingOutbox(ask))? {
-            Reply::PendingOutbox(rows) => Ok(rows),
-            _ => Err(Error::Mismatch),
-        }
+        Ok(outbox::pending(&self.sql, &ask)?)
     }
 
     /// Removes the outbox rows that are safe.
@@ -348,7 +350,7 @@ impl Inner {
         if sent == 0 {
             return;
         }
-        if let Err(error) = account::clear_outbox(&self.sql, sent) {
+        if let Err(error) = outbox::clear(&self.sql, sent) {
             tracing::warn!(%error, "outbox rows that are safe could not be removed");
         }
     }
@@ -365,14 +367,15 @@ impl Inner {
         let before_us = now_us() - BLOB_UNREFERENCED_SECONDS * 1_000_000;
         let Some(did) = self.did().map_err(super::storage)? else { return Ok(()) };
         for _ in 0..BLOBS_PAGES {
-            let command = Command::ExpireBlobs(ExpireBlobs { before_us, limit: BLOBS_PAGE });
-            let Reply::ExpireBlobs(expired) = self.handle(command).map_err(super::storage)? else { break };
+            let expire = ExpireBlobs { before_us, limit: BLOBS_PAGE };
+            let reply = self.handle(expire.into_command().into()).map_err(super::storage)?;
+            let Some(expired) = reply.try_into().ok().and_then(ExpireBlobs::from_answer) else { break };
             blobs::delete(&self.env, &did, &expired).await?;
             if expired.len() < BLOBS_PAGE as usize {
                 break;
             }
         }
-        if let Some(uploaded_us) = account::oldest_unreferenced_blob(&self.sql).map_err(super::storage)? {
+        if let Some(uploaded_us) = blobs_cell::oldest_unreferenced(&self.sql).map_err(super::storage)? {
             let due_us = uploaded_us + BLOB_UNREFERENCED_SECONDS * 1_000_000;
             self.alarm.ring_in(&self.state, (due_us - now_us()).max(1_000_000));
         }

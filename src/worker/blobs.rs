@@ -4,6 +4,7 @@
 //! is whole. [`BYTES_MAX`] bounds that.
 
 use bytes::Bytes;
+use cid::Cid;
 use futures::StreamExt;
 use repo_mst::CODEC_RAW;
 use sha2::{Digest, Sha256};
@@ -13,6 +14,7 @@ use super::front;
 
 use crate::host::{ByteStream, Download, HostError, PutBlobError, StoredBlob};
 use crate::limits::BLOB_HEAD_BYTES;
+use crate::syntax::Did;
 
 /// Bytes of the largest blob on this host: a few at a time in an isolate of 128 MB.
 pub(super) const BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -24,13 +26,13 @@ fn bucket(env: &Env) -> Result<Bucket, HostError> {
     env.bucket("BLOBS").map_err(super::storage)
 }
 
-fn key(did: &str, cid: &str) -> String {
+fn key(did: &Did, cid: &Cid) -> String {
     format!("{did}/{cid}")
 }
 
 pub(super) async fn put(
     env: &Env,
-    did: &str,
+    did: &Did,
     mut body: ByteStream,
     bytes_max: u64,
 ) -> Result<StoredBlob, PutBlobError> {
@@ -44,7 +46,7 @@ pub(super) async fn put(
     }
     let digest =
         multihash::Multihash::<64>::wrap(SHA2_256, &Sha256::digest(&blob)).map_err(super::storage)?;
-    let cid = cid::Cid::new_v1(CODEC_RAW, digest).to_string();
+    let cid = Cid::new_v1(CODEC_RAW, digest);
     let head = Bytes::copy_from_slice(blob.get(..BLOB_HEAD_BYTES).unwrap_or(&blob));
     let bytes = blob.len() as u64;
     bucket(env)?.put(key(did, &cid), blob).execute().await.map_err(super::storage)?;
@@ -54,7 +56,7 @@ pub(super) async fn put(
 /// The multihash code of SHA-256.
 const SHA2_256: u64 = 0x12;
 
-pub(super) async fn get(env: &Env, did: &str, cid: &str) -> Result<Option<(u64, Download)>, HostError> {
+pub(super) async fn get(env: &Env, did: &Did, cid: &Cid) -> Result<Option<(u64, Download)>, HostError> {
     let found = bucket(env)?.get(key(did, cid)).execute().await.map_err(super::storage)?;
     let Some(object) = found else { return Ok(None) };
     let bytes = object.size();
@@ -63,7 +65,7 @@ pub(super) async fn get(env: &Env, did: &str, cid: &str) -> Result<Option<(u64, 
 }
 
 /// Deletes these, in one request.
-pub(super) async fn delete(env: &Env, did: &str, cids: &[String]) -> Result<(), HostError> {
+pub(super) async fn delete(env: &Env, did: &Did, cids: &[Cid]) -> Result<(), HostError> {
     if cids.is_empty() {
         return Ok(());
     }
@@ -71,7 +73,7 @@ pub(super) async fn delete(env: &Env, did: &str, cids: &[String]) -> Result<(), 
     bucket(env)?.delete_multiple(keys).await.map_err(super::storage)
 }
 
-pub(super) async fn delete_all(env: &Env, did: &str) -> Result<(), HostError> {
+pub(super) async fn delete_all(env: &Env, did: &Did) -> Result<(), HostError> {
     let bucket = bucket(env)?;
     loop {
         let page =

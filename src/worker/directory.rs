@@ -1,12 +1,14 @@
-//! The network's directory as one object, and the one carrier of its notices.
+//! The network's directory as one object, and the one place where changes of several steps are carried out.
 //!
-//! A Worker has no state, so it can't see to it that notices are carried in order: it asks this object to. An alarm
-//! carries what was left behind, and ends signups that a crash cut short.
+//! A Worker has no state and its requests end with their callers, so it can't see to it that a change goes on to its end,
+//! or that notices are carried in order: it asks this object to. An alarm goes on with what was left behind.
 #![allow(missing_docs, reason = "of what the macro durable_object makes")]
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use futures::channel::oneshot;
+use worker::wasm_bindgen_futures::spawn_local;
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use super::front;
@@ -14,15 +16,18 @@ use super::object::{self, Alarm};
 use super::settings::Settings;
 use super::sql::ObjectSql;
 use super::{now_us, system_random};
-use crate::directory::{Command, Directory, Error, Reply, has_work};
+use crate::app::{App, Carried, Error, Flows};
+use crate::directory::{self, Command, Directory, Flow, Reply, has_work};
 use crate::store::SqlError;
-use crate::xrpc::{App, Carried, Carrier};
+use crate::syntax::Did;
 
 /// The name of the one object.
 pub(super) const NAME: &str = "directory";
 /// The path that has notices carried.
 pub(super) const CARRY: &str = "/carry";
-/// What a handler or a crash left is carried then.
+/// The path that runs a change to its end.
+pub(super) const RUN: &str = "/run";
+/// What a handler or a crash left is gone on with then.
 const CARRY_ALARM_US: i64 = 30_000_000;
 
 /// The Durable Object.
@@ -33,14 +38,15 @@ pub struct DirectoryObject {
     sql: ObjectSql,
     alarm: Alarm,
     cell: RefCell<Option<Directory>>,
-    /// What carries notices; its host reaches the cells as any other does, this one included.
+    /// What carries out changes; its host reaches the cells as any other does, this one included.
     app: Result<Arc<App>, String>,
 }
 
 impl DurableObject for DirectoryObject {
     fn new(state: State, env: Env) -> Self {
         let settings = Settings::of(&env);
-        let app = front::app(&env, &settings, Carrier::default()).map_err(|error| error.to_string());
+        let app = front::app(&env, &settings, Flows::here(Box::new(spawn_local)))
+            .map_err(|error| error.to_string());
         let sql = ObjectSql::new(&state.storage());
         Self { state, settings, sql, alarm: Alarm::new(), cell: RefCell::new(None), app }
     }
@@ -52,6 +58,10 @@ impl DurableObject for DirectoryObject {
                 object::answer(&self.handle(command))
             }
             CARRY => object::answer(&self.carry().await),
+            RUN => {
+                let (did, flow) = object::read_command(&mut request).await?;
+                object::answer(&self.run(did, flow).await)
+            }
             other => Response::error(format!("the directory has no {other}"), 404),
         }
     }
@@ -59,8 +69,8 @@ impl DurableObject for DirectoryObject {
     async fn alarm(&self) -> worker::Result<Response> {
         self.alarm.rang();
         let app = self.app.as_ref().map_err(|error| worker::Error::RustError(error.clone()))?;
-        if let Err(error) = app.resume_signups().await {
-            tracing::warn!(%error.message, "signups that a stop cut short wait for the next try");
+        if let Err(error) = app.resume_flows().await {
+            tracing::warn!(%error, "changes that were cut short wait for the next try");
         }
         if let Err(error) = self.carry().await {
             tracing::warn!(%error, "notices of the directory wait for the next try");
@@ -71,7 +81,7 @@ impl DurableObject for DirectoryObject {
 }
 
 impl DirectoryObject {
-    fn handle(&self, command: Command) -> Result<Reply, Error> {
+    fn handle(&self, command: Command) -> Result<Reply, directory::Error> {
         let network = self.settings.network().map_err(|error| SqlError::Other(error.to_string()))?;
         let mut rng = system_random();
         let mut env = crate::env::Env { now_us: now_us(), rng: &mut rng, network: &network };
@@ -93,8 +103,19 @@ impl DirectoryObject {
         }
     }
 
-    async fn carry(&self) -> Result<Carried, String> {
-        let app = self.app.as_ref().map_err(Clone::clone)?;
-        app.carry_here().await.map_err(|error| error.message.to_string())
+    fn app(&self) -> Result<Arc<App>, Error> {
+        self.app.as_ref().map(Arc::clone).map_err(|error| Error::Storage(error.clone()))
+    }
+
+    async fn carry(&self) -> Result<Carried, Error> {
+        self.app()?.carry_here().await
+    }
+
+    /// In a task of the object, which goes on when the request ends early.
+    async fn run(&self, did: Did, flow: Option<Flow>) -> Result<(), Error> {
+        let app = self.app()?;
+        let (sender, receiver) = oneshot::channel();
+        self.state.wait_until(async move { drop(sender.send(app.run_here(&did, flow).await)) });
+        receiver.await.unwrap_or(Err(Error::Stopping))
     }
 }

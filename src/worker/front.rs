@@ -8,20 +8,29 @@ use std::sync::Arc;
 
 use axum::body::{Body, HttpBody};
 use axum::response::IntoResponse;
+use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 use http::header;
 use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
 use tower_service::Service;
 use worker::send::{SendFuture, SendWrapper};
-use worker::{Context, Env, Headers, ResponseBody, event};
+use worker::{Context, Env, Headers, ObjectNamespace, ResponseBody, event};
 
 use super::host::WorkerHost;
 use super::settings::Settings;
 use super::{console, directory, object};
+use crate::app::flows::Elsewhere;
+use crate::app::{Accounts, App, Carried, Error, Flows, Identities};
+use crate::directory::Flow;
 use crate::host::{Download, HostError};
 use crate::limits::RECORDS_BODY_BYTES_MAX;
-use crate::xrpc::{App, Carrier, Identities, XrpcError, router};
+use crate::syntax::Did;
+use crate::xrpc::{XrpcError, router};
 use crate::{auth, host};
+
+/// How long an account's standing is taken for true here after another isolate may have changed it.
+const ACCOUNT_CACHED_US: i64 = 5_000_000;
 
 thread_local! {
     /// An isolate has one thread.
@@ -113,26 +122,49 @@ async fn answer(mut response: http::Response<Body>) -> worker::Result<worker::Re
 }
 
 fn start(env: &Env) -> Result<axum::Router, HostError> {
-    let namespace = Settings::directory(env)?;
-    let carry = move || {
-        let namespace = namespace.clone();
-        let carried = async move {
-            let directory = object::stub(&namespace, directory::NAME)?;
-            let bytes = object::bytes(object::call(&directory, directory::CARRY, &[]).await?).await?;
-            let carried: Result<_, String> =
-                serde_ipld_dagcbor::from_slice(&bytes).map_err(super::storage)?;
-            carried.map_err(HostError::Storage)
-        };
-        SendFuture::new(carried).boxed()
-    };
-    let router = router(app(env, &Settings::of(env), Carrier::elsewhere(Box::new(carry)))?);
+    let directory = Settings::directory(env)?;
+    let router = router(app(env, &Settings::of(env), Flows::elsewhere(Afar { directory }))?);
     #[cfg(feature = "testing")]
     let router = super::testing::route(router, env);
     Ok(router)
 }
 
+/// A Worker has no state and its requests end with their callers, so the directory's object carries out changes.
+struct Afar {
+    directory: ObjectNamespace,
+}
+
+impl Afar {
+    fn ask<T: DeserializeOwned + 'static>(
+        &self,
+        path: &'static str,
+        question: Result<Vec<u8>, HostError>,
+    ) -> BoxFuture<'static, Result<T, Error>> {
+        let namespace = self.directory.clone();
+        let asked = async move {
+            let directory = object::stub(&namespace, directory::NAME)?;
+            let bytes = object::bytes(object::call(&directory, path, &question?).await?).await?;
+            serde_ipld_dagcbor::from_slice::<Result<T, Error>>(&bytes).map_err(super::storage)
+        };
+        SendFuture::new(async move {
+            asked.await.map_err(|error: HostError| Error::Unreachable(error.to_string()))?
+        })
+        .boxed()
+    }
+}
+
+impl Elsewhere for Afar {
+    fn run(&self, did: Did, flow: Option<Flow>) -> BoxFuture<'static, Result<(), Error>> {
+        self.ask(directory::RUN, serde_ipld_dagcbor::to_vec(&(did, flow)).map_err(super::storage))
+    }
+
+    fn carry(&self) -> BoxFuture<'static, Result<Carried, Error>> {
+        self.ask(directory::CARRY, Ok(Vec::new()))
+    }
+}
+
 /// What handlers run on.
-pub(super) fn app(env: &Env, settings: &Settings, carrier: Carrier) -> Result<Arc<App>, HostError> {
+pub(super) fn app(env: &Env, settings: &Settings, flows: Flows) -> Result<Arc<App>, HostError> {
     let read = settings.get()?;
     let network = Arc::clone(&read.network);
     Ok(Arc::new(App {
@@ -143,7 +175,8 @@ pub(super) fn app(env: &Env, settings: &Settings, carrier: Carrier) -> Result<Ar
             Some(&read.secrets.admin_token),
         ),
         identities: Identities::new(network.plc_url.clone()),
-        carrier,
+        accounts: Accounts::kept_for(ACCOUNT_CACHED_US),
+        flows,
         blob_bytes_max: read.config.blob_bytes_max.min(super::blobs::BYTES_MAX),
         network,
     }))

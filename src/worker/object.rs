@@ -10,7 +10,7 @@ use worker::worker_sys::web_sys;
 use worker::{Headers, Method, ObjectNamespace, Request, RequestInit, Response, State, Stub};
 
 use super::now_us;
-use crate::host::HostError;
+use crate::host::{Answered, Failed, HostError};
 
 /// The host part of URLs between Worker and objects: nobody resolves it.
 const ORIGIN: &str = "https://cell";
@@ -50,15 +50,19 @@ async fn answered(mut response: Response) -> Result<Response, HostError> {
 }
 
 /// Asks a cell one command through the seam.
-pub(super) async fn ask<C, R, E>(stub: &Stub, command: &C) -> Result<Result<R, E>, HostError>
+pub(super) async fn ask<C, R, E>(stub: &Stub, command: &C) -> Answered<R, E>
 where
     C: Serialize,
     R: DeserializeOwned,
     E: DeserializeOwned,
 {
-    let body = serde_ipld_dagcbor::to_vec(command).map_err(super::storage)?;
-    let bytes = bytes(call(stub, COMMAND, &body).await?).await?;
-    serde_ipld_dagcbor::from_slice(&bytes).map_err(super::storage)
+    let asked = async {
+        let body = serde_ipld_dagcbor::to_vec(command).map_err(super::storage)?;
+        let bytes = bytes(call(stub, COMMAND, &body).await?).await?;
+        serde_ipld_dagcbor::from_slice::<Result<R, E>>(&bytes).map_err(super::storage)
+    };
+    let answer = asked.await.map_err(|error: HostError| Failed::Unreachable(error.to_string()))?;
+    Ok(answer?)
 }
 
 /// A whole answer, in one step: the crate's way goes through a stream, chunk by chunk.
@@ -80,6 +84,18 @@ pub(super) fn answer<T: Serialize>(answer: &T) -> worker::Result<Response> {
     let bytes =
         serde_ipld_dagcbor::to_vec(answer).map_err(|error| worker::Error::RustError(error.to_string()))?;
     Response::from_bytes(bytes)
+}
+
+/// Answers through the seam what was asked of a cell elsewhere in the object: only the cell's own refusals have a place
+/// in it.
+pub(super) fn answer_failed<R: Serialize, E: Serialize + std::error::Error>(
+    answered: Answered<R, E>,
+) -> worker::Result<Response> {
+    match answered {
+        Ok(reply) => answer(&Ok::<_, E>(reply)),
+        Err(Failed::Cell(error)) => answer(&Err::<R, _>(error)),
+        Err(failed) => Response::error(failed.to_string(), 503),
+    }
 }
 
 /// An object's one alarm: the earliest of what was asked for.

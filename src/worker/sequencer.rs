@@ -30,9 +30,12 @@ use super::object::{self, Alarm};
 use super::settings::Settings;
 use super::sql::ObjectSql;
 use crate::event;
+use crate::host::{Answered, Failed};
 use crate::limits::{FIREHOSE_SUBSCRIBERS_MAX, FIREHOSE_WRITE_BYTES_MAX, SEQUENCER_BATCH_BYTES_MAX};
+use crate::seam::Request as _;
 use crate::sequencer::{
-    Append, Command, Error, Expire, OutboxEvent, Reply, Sequencer, Start, for_each_event, head,
+    Append, Change, Command, Error, Expire, GetHead, OutboxEvent, Reply, Sequencer, Start, for_each_event,
+    head,
 };
 use crate::store::SqlError;
 
@@ -82,7 +85,7 @@ struct Inner {
 /// One drain.
 struct Gathered {
     events: Vec<OutboxEvent>,
-    answer: oneshot::Sender<Result<Reply, Error>>,
+    answer: oneshot::Sender<Answered<Reply, Error>>,
 }
 
 /// Where a subscriber stands.
@@ -112,13 +115,15 @@ impl DurableObject for SequencerObject {
 
     async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
         match request.path().as_str() {
-            object::COMMAND => {
-                let answer = match object::read_command(&mut request).await? {
-                    Command::Append(Append { events }) => self.inner.gather(events).await,
-                    command => self.inner.handle(command),
-                };
-                object::answer(&answer)
-            }
+            object::COMMAND => match object::read_command(&mut request).await? {
+                Command::Change(Change::Append(Append { events })) => {
+                    object::answer_failed(self.inner.gather(events).await)
+                }
+                Command::Change(Change::Expire(expire)) => {
+                    object::answer(&self.inner.handle(expire.into_command()))
+                }
+                Command::Query(query) => object::answer(&self.inner.handle(Command::Query(query))),
+            },
             SUBSCRIBE => {
                 let url = request.url()?;
                 let cursor = url.query_pairs().find(|(name, _)| name == "cursor");
@@ -154,7 +159,7 @@ impl DurableObject for SequencerObject {
 
 impl Inner {
     /// Appends events with all others that come now.
-    async fn gather(self: &Rc<Self>, events: Vec<OutboxEvent>) -> Result<Reply, Error> {
+    async fn gather(self: &Rc<Self>, events: Vec<OutboxEvent>) -> Answered<Reply, Error> {
         let (answer, answered) = oneshot::channel();
         let (is_first, is_much) = {
             let mut gathered = self.gathered.borrow_mut();
@@ -176,7 +181,7 @@ impl Inner {
                 object.append_gathered();
             });
         }
-        answered.await.unwrap_or(Err(Error::Stopped))
+        answered.await.unwrap_or(Err(Failed::Stopping))
     }
 
     fn append_gathered(&self) {
@@ -189,10 +194,9 @@ impl Inner {
         let (events, waiting): (Vec<_>, Vec<_>) =
             gathered.into_iter().map(|drain| (drain.events, drain.answer)).unzip();
         let mut appended =
-            match self.handle(Command::Append(Append { events: events.into_iter().flatten().collect() })) {
-                Ok(Reply::Append(seqs)) => Ok(seqs.into_iter()),
-                Ok(_) => Err(Error::Mismatch),
-                Err(error) => Err(error),
+            match self.handle(Append { events: events.into_iter().flatten().collect() }.into_command()) {
+                Ok(reply) => Append::from_answer(reply).map(Vec::into_iter).ok_or(Failed::Mismatch),
+                Err(error) => Err(Failed::Cell(error)),
             };
         for (count, waiting) in counts.into_iter().zip(waiting) {
             let answer = match &mut appended {
@@ -211,7 +215,7 @@ impl Inner {
             None => opened.insert(Sequencer::load(&self.sql)?),
         };
         match command {
-            Command::Append(Append { mut events }) => {
+            Command::Change(Change::Append(Append { mut events })) => {
                 let seqs = cell.append(&self.sql, now_us(), &mut events)?;
                 let mut new = seqs.iter().zip(&events).filter(|(seq, _)| seq.is_some()).peekable();
                 if new.peek().is_some() {
@@ -223,7 +227,10 @@ impl Inner {
                 }
                 Ok(Reply::Append(seqs))
             }
-            command => cell.handle(&self.sql, now_us(), command),
+            Command::Change(Change::Expire(expire)) => {
+                cell.handle(&self.sql, now_us(), expire.into_command())
+            }
+            Command::Query(query) => cell.handle(&self.sql, now_us(), Command::Query(query)),
         }
     }
 
@@ -245,7 +252,7 @@ impl Inner {
             return Response::error("too many subscribers", 503);
         }
         // Opened for its migrations: the first subscriber may come before the first event.
-        if let Err(error) = self.handle(Command::GetHead(crate::sequencer::GetHead {})) {
+        if let Err(error) = self.handle(GetHead {}.into_command()) {
             return Response::error(error.to_string(), 500);
         }
         let head = match head(&self.sql) {
@@ -340,8 +347,8 @@ impl Inner {
             Err(_) => return,
         };
         let expire = Expire { before_us: now_us().saturating_sub(window_us), limit: EXPIRY_ROWS };
-        match self.handle(Command::Expire(expire)) {
-            Ok(Reply::Expire(removed)) if removed >= u64::from(EXPIRY_ROWS) => {
+        match self.handle(expire.into_command()).map(|reply| Expire::from_answer(reply).unwrap_or(0)) {
+            Ok(removed) if removed >= u64::from(EXPIRY_ROWS) => {
                 self.alarm.ring_in(&self.state, EXPIRY_SOON_US);
             }
             Ok(_) => {

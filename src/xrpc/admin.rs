@@ -11,19 +11,16 @@ use http::Uri;
 use serde::Deserialize;
 
 use super::endpoint::{Dispatcher, Empty, Json};
-use super::server::check_recovery_key;
-use super::signup::NewAccount;
-use super::{App, Context, Endpoint, XrpcError, plc};
-use crate::account::{self, Counts, GetMoveKey, RepoCounts};
+use super::{App, Context, Endpoint, XrpcError};
+use crate::account;
 use crate::actor::Kind;
+use crate::app::{self, NewAccount, check_recovery_key};
 use crate::auth::Access;
-use crate::directory::{
-    Account, DeleteAccount, GetAccount, IssueAgentToken, ListAccounts, RevokeAgentTokens, SetStatus,
-    StatusChange, Who,
-};
+use crate::directory::{self, Account, ListAccounts};
 use crate::lexicon::agent::admin::defs::{AgentView, AgentViewCustody, AgentViewStatus};
 use crate::lexicon::agent::admin::{create_agent, delete_agent, get_agent, list_agents};
-use crate::syntax::{AtIdentifier, Datetime, Did, Handle, format_datetime_ms};
+use crate::repo::{Counts, RepoCounts};
+use crate::syntax::{Datetime, Did, Handle, format_datetime_ms};
 
 /// The methods of this group.
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -63,7 +60,7 @@ async fn show_alias(
     // DIDs and handles have no characters that a query would need escaped, but for the percent sign of a did:web.
     let Ok(uri) = format!("/xrpc/{}?agent={}", get_agent::NSID, agent.replace('%', "%25")).parse::<Uri>()
     else {
-        return agent_not_found().into_response();
+        return XrpcError::from(app::Error::AgentNotFound).into_response();
     };
     *request.uri_mut() = uri;
     dispatcher.dispatch(get_agent::NSID, request).await
@@ -97,11 +94,12 @@ async fn create(
         model: input.model,
         config,
     };
-    let account = context.sign_up(new).await.map_err(|error| match error.name.as_ref() {
-        "InvalidHandle" if is_named => XrpcError::named("InvalidName", error.message),
-        _ => error,
+    let (account, token) = context.app.create_agent(new).await.map_err(|error| match error {
+        app::Error::Directory(directory::Error::InvalidHandle(why)) if is_named => {
+            XrpcError::named("InvalidName", why)
+        }
+        error => error.into(),
     })?;
-    let token = context.directory(IssueAgentToken { did: account.did.clone() }).await?;
     Ok(Json(create_agent::Output {
         did: account.did,
         handle: account.handle,
@@ -125,39 +123,15 @@ async fn list(context: Context, params: list_agents::Params) -> Result<Json<list
 }
 
 async fn show(context: Context, params: get_agent::Params) -> Result<Json<get_agent::Output>, XrpcError> {
-    let account = find(&context, params.agent).await?;
+    let account = context.agent(params.agent).await?;
     Ok(Json(view(&context, account).await?))
 }
 
-/// Put to rest, its DID ended, then everything of it destroyed. Each step may be repeated, and the account is there
-/// to repeat it with until the last.
 async fn delete(
     context: Context,
     input: delete_agent::Input,
 ) -> Result<Json<delete_agent::Output>, XrpcError> {
-    let account = find(&context, input.agent).await?;
-    let did = account.did;
-    if let Ok(Some(move_key)) = context.host_account(&did, GetMoveKey {}).await
-        && plc::has_rotation_key(&context, &did, &move_key).await?
-    {
-        return Err(XrpcError::invalid(
-            "the agent was exported to move and is not anywhere else yet: its archive would be worth nothing. Import \
-             it first, or end the move with com.atproto.server.activateAccount",
-        ));
-    }
-    context.directory(RevokeAgentTokens { did: did.clone() }).await?;
-    if !account.status.is_moderated() {
-        let change = StatusChange::Deactivate { delete_after_us: None };
-        context.directory(SetStatus { did: did.clone(), change }).await?;
-    }
-    // Whether it hears of it or not: a damaged agent can be deleted too.
-    context.carry_notices().await?;
-    if did.method() == "plc" {
-        plc::tombstone(&context, &did).await?;
-    }
-    context.directory(DeleteAccount { did: did.clone(), code: None }).await?;
-    context.host.forget_cached(&did, Some(&account.handle));
-    context.carry_notices_of(&did).await?;
+    let did = context.app.delete_agent(input.agent).await?;
     Ok(Json(delete_agent::Output { did }))
 }
 
@@ -168,28 +142,14 @@ struct DeleteAccountInput {
 
 /// Any account, without its owner. Its DID stays: it is the owner's, who may go elsewhere with it.
 async fn delete_account(context: Context, input: DeleteAccountInput) -> Result<Empty, XrpcError> {
-    context.directory(DeleteAccount { did: input.did.clone(), code: None }).await?;
-    context.carry_notices_of(&input.did).await?;
+    context.delete_account(&input.did, None).await?;
     Ok(Empty)
 }
 
-pub(super) async fn find(app: &App, agent: AtIdentifier) -> Result<Account, XrpcError> {
-    let who = match agent {
-        AtIdentifier::Did(did) => Who::Did(did),
-        AtIdentifier::Handle(handle) => Who::Handle(handle),
-    };
-    let account = app.directory(GetAccount { who }).await?;
-    account.filter(|account| account.kind == Kind::Agent).ok_or_else(agent_not_found)
-}
-
-fn agent_not_found() -> XrpcError {
-    XrpcError::named("AgentNotFound", "There is no such agent on this network")
-}
-
-async fn view(app: &App, account: Account) -> Result<AgentView, XrpcError> {
-    let counts = match app.host_account(&account.did, Counts {}).await {
+async fn view(network: &App, account: Account) -> Result<AgentView, XrpcError> {
+    let counts = match network.account(&account.did, Counts {}).await {
         // It is about to be taken in from an archive.
-        Err(account::Error::NoRepo) => RepoCounts::default(),
+        Err(app::Error::Account(account::Error::NoRepo)) => RepoCounts::default(),
         counts => counts?,
     };
     let time = |us| Datetime::try_from(format_datetime_ms(us)).map_err(XrpcError::internal);

@@ -5,15 +5,15 @@
 
 use std::borrow::Cow;
 
-use crate::store::SqlError;
-use crate::{account, archive};
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
+use crate::actor::Status;
 use crate::host::HostError;
 use crate::identity::IdentityError;
-use crate::{auth, directory};
+use crate::store::SqlError;
+use crate::{account, app, auth, blobs, directory, memory, moving, repo};
 
 /// An error as a client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +64,12 @@ impl XrpcError {
             name: Cow::Borrowed("InternalServerError"),
             message: Cow::Borrowed("Internal server error"),
         }
+    }
+
+    /// `VaultLocked`, 400: keys that should open do not.
+    pub fn vault_locked(detail: &str) -> Self {
+        tracing::error!(%detail, "a vault does not open");
+        Self::named("VaultLocked", "the vault does not open: ask the operator to check the master key")
     }
 
     /// The same error with another status.
@@ -118,8 +124,7 @@ impl From<directory::Error> for XrpcError {
             | Error::ReservationNotFound
             | Error::PlcOperation(_)
             | Error::Wrap(_)
-            | Error::Unwrap(_)
-            | Error::Mismatch => Self::internal(message),
+            | Error::Unwrap(_) => Self::internal(message),
         }
     }
 }
@@ -146,53 +151,136 @@ impl From<HostError> for XrpcError {
     }
 }
 
-impl From<account::Error> for XrpcError {
-    fn from(error: account::Error) -> Self {
-        use account::Error as E;
+impl From<app::Error> for XrpcError {
+    fn from(error: app::Error) -> Self {
+        use app::Error;
         let text = error.to_string();
         match error {
-            E::NoRepo => Self::named("RepoNotFound", text),
-            E::RepoExists | E::RecordNotFound(_) | E::InvalidWrites(_) => Self::invalid(text),
-            E::BlockNotFound(_) => Self::named("BlockNotFound", text),
-            E::BlobNotFound(_) => Self::named("BlobNotFound", text),
-            E::InvalidBlob { what, .. } if what == "Size" => Self::named("InvalidSize", text),
-            E::InvalidBlob { .. } => Self::named("InvalidMimeType", text),
-            E::Inactive(status) => match status.as_str() {
-                "takendown" => Self::named("AccountTakedown", "Account has been taken down"),
-                "deactivated" => Self::named("AccountDeactivated", "Account is deactivated"),
-                _ => Self::invalid(format!("Account is {status}")),
-            },
-            E::InvalidSwap(_) => Self::named("InvalidSwap", text),
-            E::MemoryNotFound => Self::named("MemoryNotFound", text),
-            E::InvalidMemory(_) => Self::named("InvalidMemory", text),
-            E::MemoryTooLarge(_) => Self::named("MemoryTooLarge", text),
-            E::InvalidCursor => Self::named("InvalidCursor", text),
-            E::InvalidFilter(_) => Self::named("InvalidFilter", text),
-            E::InvalidArchive(_) => Self::named("InvalidArchive", text),
-            E::ArchiveTooLarge(_) => Self::named("ArchiveTooLarge", text),
-            E::WrongPassphrase => Self::named("WrongPassphrase", text),
-            E::SealBroken(_) => Self::named("SealBroken", text),
-            E::Vault(detail) => {
-                tracing::error!(%detail, "a vault does not open");
-                Self::named(
-                    "VaultLocked",
-                    "the vault does not open: ask the operator to check the master key",
-                )
-            }
-            E::Sql(SqlError::Full) => Self::internal(text).with_status(StatusCode::INSUFFICIENT_STORAGE),
-            E::Stopped => {
+            Error::Account(error) => error.into(),
+            Error::Directory(error) => error.into(),
+            Error::Stopping => {
                 Self::named("ServiceUnavailable", text).with_status(StatusCode::SERVICE_UNAVAILABLE)
             }
-            _ => Self::internal(text),
+            Error::Upstream(_) | Error::Refused(_) | Error::Unsettled(_) => Self::upstream(text),
+            Error::Identity(_)
+            | Error::HandleElsewhere
+            | Error::HandleNotInDocument
+            | Error::HostedElsewhere
+            | Error::SignedElsewhere
+            | Error::OnTheMove => Self::invalid(text),
+            Error::UnsupportedDomain => Self::named("UnsupportedDomain", text),
+            Error::InvalidPassword(_) => Self::named("InvalidPassword", text),
+            Error::InvalidRecoveryKey(_) => Self::named("InvalidRecoveryKey", text),
+            Error::AgentNotFound => Self::named("AgentNotFound", text),
+            Error::NotMovable(_) => Self::named("NotMovable", text),
+            Error::InvalidArchive(_) => Self::named("InvalidArchive", text),
+            Error::InvalidPassphrase(_) => Self::named("InvalidPassphrase", text),
+            Error::AccountExists => Self::named("AccountExists", text),
+            Error::Unreachable(_) | Error::Storage(_) | Error::Internal(_) => Self::internal(text),
         }
     }
 }
 
-impl From<archive::Error> for XrpcError {
-    fn from(error: archive::Error) -> Self {
+impl From<SqlError> for XrpcError {
+    fn from(error: SqlError) -> Self {
+        let is_full = error == SqlError::Full;
+        let internal = Self::internal(error);
+        if is_full { internal.with_status(StatusCode::INSUFFICIENT_STORAGE) } else { internal }
+    }
+}
+
+impl From<account::Error> for XrpcError {
+    fn from(error: account::Error) -> Self {
+        use account::Error;
         match error {
-            archive::Error::Passphrase => Self::named("InvalidPassphrase", error.to_string()),
-            other => account::Error::from(other).into(),
+            Error::NoRepo => Self::named("RepoNotFound", error.to_string()),
+            Error::RepoExists => Self::invalid(error.to_string()),
+            Error::Repo(error) => error.into(),
+            Error::Memory(error) => error.into(),
+            Error::Blobs(error) => error.into(),
+            Error::Moving(error) => error.into(),
+            Error::Sql(error) => error.into(),
+            Error::Vault(detail) => Self::vault_locked(&detail),
+            Error::Internal(detail) => Self::internal(detail),
+        }
+    }
+}
+
+impl From<repo::Error> for XrpcError {
+    fn from(error: repo::Error) -> Self {
+        use repo::Error;
+        let text = error.to_string();
+        match error {
+            Error::NoRepo => Self::named("RepoNotFound", text),
+            Error::Inactive(status) => match status {
+                Status::Takendown => Self::named("AccountTakedown", "Account has been taken down"),
+                Status::Deactivated => Self::named("AccountDeactivated", "Account is deactivated"),
+                Status::Pending | Status::Active | Status::Suspended | Status::Deleted => {
+                    Self::invalid(format!("Account is {}", status.as_str()))
+                }
+            },
+            Error::RecordExists(_)
+            | Error::RecordNotFound(_)
+            | Error::InvalidWrites(_)
+            | Error::TooMuch(_) => Self::invalid(text),
+            Error::InvalidSwap { .. } => Self::named("InvalidSwap", text),
+            Error::BlockNotFound(_) => Self::named("BlockNotFound", text),
+            Error::Blob(error) => error.into(),
+            Error::Sql(error) => error.into(),
+            Error::Tree(_) | Error::Unproven(_) | Error::Damaged(_) => Self::internal(text),
+            Error::Keys(detail) => Self::vault_locked(&detail),
+        }
+    }
+}
+
+impl From<blobs::Error> for XrpcError {
+    fn from(error: blobs::Error) -> Self {
+        use blobs::Error;
+        let text = error.to_string();
+        match error {
+            Error::NoRepo => Self::named("RepoNotFound", text),
+            Error::NotFound(_) => Self::named("BlobNotFound", text),
+            Error::Invalid { what, .. } if what == "Size" => Self::named("InvalidSize", text),
+            Error::Invalid { .. } => Self::named("InvalidMimeType", text),
+            Error::Size => Self::invalid(text),
+            Error::Sql(error) => error.into(),
+        }
+    }
+}
+
+impl From<memory::Error> for XrpcError {
+    fn from(error: memory::Error) -> Self {
+        use memory::Error;
+        let text = error.to_string();
+        match error {
+            Error::NotFound => Self::named("MemoryNotFound", text),
+            Error::Invalid(_) => Self::named("InvalidMemory", text),
+            Error::TooLarge { .. } => Self::named("MemoryTooLarge", text),
+            Error::Cursor => Self::named("InvalidCursor", text),
+            Error::EmptyFilter => Self::named("InvalidFilter", text),
+            Error::SealBroken { .. } => Self::named("SealBroken", text),
+            Error::Vault(detail) => Self::vault_locked(&detail),
+            Error::Repo(error) => error.into(),
+            Error::Sql(error) => error.into(),
+            Error::Internal(detail) => Self::internal(detail),
+        }
+    }
+}
+
+impl From<moving::Error> for XrpcError {
+    fn from(error: moving::Error) -> Self {
+        use moving::Error;
+        let text = error.to_string();
+        match error {
+            Error::NoRepo => Self::named("RepoNotFound", text),
+            Error::RepoExists | Error::Active | Error::NotMoving | Error::TooMany(_) => Self::invalid(text),
+            Error::Invalid(_) => Self::named("InvalidArchive", text),
+            Error::TooLarge(_) => Self::named("ArchiveTooLarge", text),
+            Error::WrongPassphrase => Self::named("WrongPassphrase", text),
+            Error::Repo(error) => error.into(),
+            Error::Vault(detail) => Self::vault_locked(&detail),
+            Error::Sql(error) => error.into(),
+            Error::Internal(detail) => Self::internal(detail),
         }
     }
 }

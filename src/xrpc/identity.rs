@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::{Empty, Json};
-use super::{Context, Endpoint, XrpcError, plc, server};
+use super::{Context, Endpoint, XrpcError, server};
 use crate::account::GetSigningKey;
 use crate::auth::Access;
-use crate::directory::{CheckHandle, GetRotationKey, Placement, UpdateHandle};
+use crate::directory::GetRotationKey;
 use crate::identity::{AtprotoData, PlcOperation, PlcService};
 use crate::syntax::{AtIdentifier, Did, Handle};
 
@@ -40,7 +40,7 @@ async fn resolve_handle(context: Context, params: HandleInput) -> Result<Json<Di
     let handle = Handle::try_from(params.handle.as_str())
         .map_err(|error| XrpcError::invalid(format!("Error: handle must be a valid handle: {error}")))?
         .normalized();
-    if let Some(account) = context.host.find_account(AtIdentifier::Handle(handle.clone())).await? {
+    if let Some(account) = context.find_account(AtIdentifier::Handle(handle.clone())).await? {
         return Ok(Json(DidView { did: account.did }));
     }
     let not_found = || XrpcError::named("HandleNotFound", "Unable to resolve handle");
@@ -84,31 +84,8 @@ async fn recommended_credentials(
 }
 
 async fn update_handle(context: Context, input: HandleInput) -> Result<Empty, XrpcError> {
-    let account = &context.caller.account()?.account;
-    let did = account.did.clone();
     let handle = Handle::try_from(input.handle.as_str())
-        .map_err(|error| XrpcError::named("InvalidHandle", error.to_string()))?
-        .normalized();
-    let check = CheckHandle { handle: handle.clone(), did: Some(did.clone()), allow_reserved: false };
-    let verified = match context.directory(check).await? {
-        Placement::Service => false,
-        Placement::External => {
-            context.require_handle_of(&handle, &did).await?;
-            true
-        }
-    };
-    // The document first: when this fails nothing has changed, and a repetition after a crash finds it done.
-    if did.method() == "plc" {
-        plc::set_handle(&context, &did, &handle).await?;
-    } else {
-        let document = context.identities.did_document(&context.host, &did, true).await?;
-        if document.handle().as_ref() != Some(&handle) {
-            return Err(XrpcError::invalid("DID is not properly configured for handle"));
-        }
-    }
-    let old = account.handle.clone();
-    context.directory(UpdateHandle { did: did.clone(), handle, verified, allow_reserved: false }).await?;
-    context.host.forget_cached(&did, Some(&old));
-    context.carry_notices_of(&did).await?;
+        .map_err(|error| XrpcError::named("InvalidHandle", error.to_string()))?;
+    context.app.update_handle(context.caller.did()?, &handle).await?;
     Ok(Empty)
 }

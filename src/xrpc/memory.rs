@@ -10,17 +10,17 @@ use serde::Serialize;
 
 use super::endpoint::Json;
 use super::{Context, Endpoint, XrpcError};
-use crate::account::{Forget, GetMemory, ListMemories, Memory, Recall, Recalled, Remember};
 use crate::auth::Access;
-use crate::data_model::{DataModelError, Ipld, decode_record, encode_record};
+use crate::data_model::{Cid, DataModelError, Ipld, decode_record, encode_record};
 use crate::lexicon::agent::memory::defs::{MemoryView, MemoryViewPrivacy};
 use crate::lexicon::agent::memory::{defs, forget, get, list, recall, remember};
 use crate::lexicon::data::{to_ipld, type_of};
 use crate::lexicon::{BodyOf, Data, catalog};
 use crate::limits::FORGET_COMMITS_MAX;
-use crate::memory::Filter;
+use crate::memory::{self, Filter, Forget, GetMemory, ListMemories, Opened, Recall, Recalled, Remember};
+use crate::seam::Hidden;
 use crate::syntax::{
-    AtUri, CidText, Datetime, Did, Handle, Nsid, format_datetime_ms, parse_datetime_us, validate_nsid,
+    AtUri, CidText, Datetime, Did, Handle, RecordKey, format_datetime_ms, parse_datetime_us, validate_nsid,
 };
 use crate::vault;
 
@@ -48,7 +48,7 @@ async fn remember_one(context: Context, input: remember::Input) -> Result<Json<r
     Ok(Json(remember::Output {
         uri: uri(&did, &kept.rkey)?,
         cid: cid(&kept.cid)?,
-        status: remember::Status::from(kept.status),
+        status: remember::Status::from(kept.kept.as_str().to_owned()),
     }))
 }
 
@@ -73,7 +73,7 @@ fn prepare(memory: Ipld, now_us: i64) -> Result<Vec<u8>, XrpcError> {
 
 async fn get_one(context: Context, params: get::Params) -> Result<Json<get::Output>, XrpcError> {
     let rkey = own_memory(&context, &params.uri)?;
-    let rkey = rkey.ok_or_else(|| XrpcError::from(crate::account::Error::MemoryNotFound))?;
+    let rkey = rkey.ok_or_else(|| XrpcError::from(memory::Error::NotFound))?;
     let did = context.caller.did()?;
     let memory = context.account(did, GetMemory { rkey }).await?;
     Ok(Json(view(did, &memory)?))
@@ -86,8 +86,8 @@ async fn list_page(context: Context, params: list::Params) -> Result<Json<list::
     }
     let did = context.caller.did()?;
     let filter = Filter {
-        types: params.types.into_iter().map(Nsid::into_string).collect(),
-        tags: params.tags,
+        types: params.types,
+        tags: Hidden::new(params.tags),
         since_us: time(params.since.as_ref())?,
         until_us: time(params.until.as_ref())?,
         as_of_us: None,
@@ -102,15 +102,16 @@ async fn recall_best(context: Context, params: recall::Params) -> Result<Json<re
     check_params(recall::NSID, &params)?;
     let did = context.caller.did()?;
     let filter = Filter {
-        types: params.types.into_iter().map(Nsid::into_string).collect(),
-        tags: params.tags,
+        types: params.types,
+        tags: Hidden::new(params.tags),
         since_us: time(params.since.as_ref())?,
         until_us: time(params.until.as_ref())?,
         as_of_us: time(params.as_of.as_ref())?,
     };
     let limit = u32::try_from(params.limit).map_err(XrpcError::internal)?;
     let min_score = u32::try_from(params.min_score.unwrap_or(0)).map_err(XrpcError::internal)?;
-    let hits = context.account(did, Recall { query: params.q, filter, limit, min_score }).await?;
+    let hits =
+        context.account(did, Recall { query: Hidden::new(params.q), filter, limit, min_score }).await?;
     let results = hits.into_iter().map(|hit| hit_view(did, &hit)).collect::<Result<_, _>>()?;
     Ok(Json(recall::Output { results }))
 }
@@ -145,8 +146,8 @@ async fn forget_some(context: Context, input: forget::Input) -> Result<Json<forg
 
 fn read_filter(filter: defs::Filter) -> Result<Filter, XrpcError> {
     Ok(Filter {
-        types: filter.types.into_iter().map(Nsid::into_string).collect(),
-        tags: filter.tags,
+        types: filter.types,
+        tags: Hidden::new(filter.tags),
         since_us: time(filter.since.as_ref())?,
         until_us: time(filter.until.as_ref())?,
         as_of_us: None,
@@ -161,7 +162,7 @@ fn unsupported_privacy() -> XrpcError {
 }
 
 /// The record key of a memory of the caller's; `None` for an address in its repo that can be no memory.
-fn own_memory(context: &Context, uri: &AtUri) -> Result<Option<String>, XrpcError> {
+fn own_memory(context: &Context, uri: &AtUri) -> Result<Option<RecordKey>, XrpcError> {
     let account = &context.caller.account()?.account;
     let authority = uri.authority();
     let is_own = authority == account.did.as_str()
@@ -170,10 +171,10 @@ fn own_memory(context: &Context, uri: &AtUri) -> Result<Option<String>, XrpcErro
         return Err(XrpcError::invalid("the uri is not of the caller's own repo"));
     }
     let in_vault = uri.collection() == Some(vault::COLLECTION);
-    Ok(uri.record_key().filter(|_| in_vault).map(str::to_owned))
+    Ok(uri.record_key().filter(|_| in_vault).and_then(|rkey| RecordKey::try_from(rkey).ok()))
 }
 
-fn view(did: &Did, memory: &Memory) -> Result<MemoryView, XrpcError> {
+fn view(did: &Did, memory: &Opened) -> Result<MemoryView, XrpcError> {
     let value = open(memory)?;
     let created_at = match &value {
         Ipld::Map(fields) => created_at(fields),
@@ -194,15 +195,15 @@ fn hit_view(did: &Did, hit: &Recalled) -> Result<recall::Hit, XrpcError> {
         cid: Some(cid(&hit.memory.cid)?),
         score: i64::from(hit.score),
         memory: Data(open(&hit.memory)?),
-        why: match hit.why.as_slice() {
+        why: match hit.why.expose().as_slice() {
             [word] => format!("has the word {word}"),
             words => format!("has the words {}", words.join(", ")),
         },
     })
 }
 
-fn open(memory: &Memory) -> Result<Ipld, XrpcError> {
-    decode_record(&memory.memory).map_err(XrpcError::internal)
+fn open(memory: &Opened) -> Result<Ipld, XrpcError> {
+    decode_record(memory.memory.expose()).map_err(XrpcError::internal)
 }
 
 fn created_at(fields: &BTreeMap<String, Ipld>) -> Option<Datetime> {
@@ -212,12 +213,12 @@ fn created_at(fields: &BTreeMap<String, Ipld>) -> Option<Datetime> {
     }
 }
 
-fn uri(did: &Did, rkey: &str) -> Result<AtUri, XrpcError> {
+fn uri(did: &Did, rkey: &RecordKey) -> Result<AtUri, XrpcError> {
     AtUri::try_from(format!("at://{did}/{}/{rkey}", vault::COLLECTION)).map_err(XrpcError::internal)
 }
 
-fn cid(text: &str) -> Result<CidText, XrpcError> {
-    CidText::try_from(text).map_err(XrpcError::internal)
+fn cid(cid: &Cid) -> Result<CidText, XrpcError> {
+    CidText::try_from(cid.to_string()).map_err(XrpcError::internal)
 }
 
 fn time(datetime: Option<&Datetime>) -> Result<Option<i64>, XrpcError> {

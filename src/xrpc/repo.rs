@@ -8,11 +8,14 @@ mod write;
 
 pub(super) use blob::{MIME_BYTES_MAX, MIME_UNKNOWN, is_mime, store};
 
+use serde::Serialize;
+
 use super::{App, Context, Endpoint, XrpcError};
 use crate::actor::AccountSummary;
 use crate::auth::Access;
 use crate::limits::RECORDS_BODY_BYTES_MAX;
-use crate::syntax::{AtIdentifier, Did, Nsid};
+use crate::repo::CommitMeta;
+use crate::syntax::{AtIdentifier, Did, Nsid, Tid};
 
 /// The methods of this group.
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -29,6 +32,19 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::raw("com.atproto.repo.uploadBlob", http::Method::POST, Account, blob::upload),
         Endpoint::query("com.atproto.repo.listMissingBlobs", Account, blob::list_missing),
     ]
+}
+
+/// A commit's name in an answer.
+#[derive(Debug, Serialize)]
+pub(super) struct CommitView {
+    cid: String,
+    rev: Tid,
+}
+
+impl From<CommitMeta> for CommitView {
+    fn from(commit: CommitMeta) -> Self {
+        Self { cid: commit.cid.to_string(), rev: commit.rev }
+    }
 }
 
 /// The caller's DID, if `repo` is its own.
@@ -55,5 +71,5 @@ fn check_collection(context: &Context, collection: &Nsid) -> Result<(), XrpcErro
 
 /// The account of a repo that everyone may read; `None` for one that is not here, or not active.
 async fn readable(app: &App, repo: AtIdentifier) -> Result<Option<AccountSummary>, XrpcError> {
-    Ok(app.host.find_account(repo).await?.filter(|account| account.status.is_active()))
+    Ok(app.find_account(repo).await?.filter(|account| account.status.is_active()))
 }

@@ -6,7 +6,6 @@ mod invite;
 mod service;
 mod session;
 
-pub(super) use account::check_recovery_key;
 use serde::{Deserialize, Serialize};
 
 use super::{App, Endpoint, XrpcError};

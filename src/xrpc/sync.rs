@@ -32,7 +32,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 /// `RepoNotFound`, `RepoTakendown`, `RepoSuspended` or `RepoDeactivated`.
 pub(super) async fn available(context: &Context, who: AtIdentifier) -> Result<AccountSummary, XrpcError> {
     let name = who.as_str().to_owned();
-    let account = context.host.find_account(who).await?.ok_or_else(|| repo_not_found(&name))?;
+    let account = context.find_account(who).await?.ok_or_else(|| repo_not_found(&name))?;
     let is_privileged = match &context.caller {
         Caller::Admin => true,
         Caller::Account(caller) => caller.account.did == account.did,

@@ -415,7 +415,7 @@ async fn signups_that_a_crash_interrupted_are_resumed() {
     let world = World::new();
     let key = SigningKey::from_bytes(&[3; 32]).unwrap();
     let handle = crate::syntax::Handle::try_from("alice.test").unwrap();
-    let operation = super::plc::genesis(&world.app, &handle, &key, None).await.unwrap();
+    let operation = crate::app::plc::genesis(&world.app, &handle, &key, None).await.unwrap();
     let did = operation.genesis_did().unwrap();
     let reserve = crate::directory::ReserveAccount {
         did: did.clone(),
@@ -435,10 +435,10 @@ async fn signups_that_a_crash_interrupted_are_resumed() {
     };
     world.app.directory(reserve).await.unwrap();
     world.host.plc_is_down.store(true, Ordering::Relaxed);
-    world.app.resume_signups().await.unwrap();
+    world.app.resume_flows().await.unwrap();
     assert!(world.get("agent.admin.getAgent?agent=alice.test", ADMIN).await.status.is_client_error());
     world.host.plc_is_down.store(false, Ordering::Relaxed);
-    world.app.resume_signups().await.unwrap();
+    world.app.resume_flows().await.unwrap();
     let shown = world.get("agent.admin.getAgent?agent=alice.test", ADMIN).await.ok();
     assert_eq!(shown["did"], did.as_str());
 }

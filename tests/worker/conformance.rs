@@ -1,19 +1,24 @@
 //! The same steps on both storage adapters: every answer and, at the end, every row of every table must be equal.
 
-use std::fmt::Debug;
-
 use harness::{Build, Client, Zap};
 use hyper::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_bytes::ByteBuf;
 use serde_json::json;
-use zap::account::{self, *};
-use zap::crypto::SigningKey;
+use zap::account::{self, CreateRepo, EmitIdentity, GetSigningKey, SignServiceAuth};
+use zap::actor::Status;
+use zap::blobs::{AddBlob, BlobClaim, ExpireBlobs, GetBlobMeta, ListBlobs, ListMissingBlobs};
 use zap::data_model::{encode, record_from_json};
-use zap::memory::Filter;
+use zap::directory;
+use zap::memory::{Filter, Forget, GetMemory, ListMemories, Recall, Remember};
 use zap::native::sql::{Database, Durability};
-use zap::seam::Request;
+use zap::outbox::PendingOutbox;
+use zap::repo::{
+    ApplyWrites, Counts, DescribeRepo, GetBlocks, GetHead, GetRecord, GetRecordProof, ListRecords, Swap,
+    Write, WriteAction,
+};
+use zap::seam::{Hidden, Named, Request};
 use zap::sequencer::{self, OutboxEvent};
 use zap::testing::{Driven, Kind, Step};
 
@@ -71,22 +76,47 @@ impl Both {
         answer.body.to_vec()
     }
 
-    /// Asks both cells; a refusal is an answer.
-    pub(crate) async fn ask<R, E>(&mut self, request: R) -> Result<R::Reply, E>
+    /// Asks both cells of an account; a refusal is an answer.
+    pub(crate) async fn account<R>(&mut self, request: R) -> Result<R::Reply, account::Error>
     where
         R: Request,
-        R::Command: Serialize + Debug,
-        R::Answer: DeserializeOwned,
+        account::Command: From<R::Command>,
+        R::Answer: TryFrom<account::Reply>,
+    {
+        self.ask::<R, account::Command, account::Reply, _>(request).await
+    }
+
+    /// Asks both directories.
+    pub(crate) async fn directory<R>(&mut self, request: R) -> Result<R::Reply, directory::Error>
+    where
+        R: Request<Command = directory::Command, Answer = directory::Reply>,
+    {
+        self.ask::<R, directory::Command, directory::Reply, _>(request).await
+    }
+
+    /// Asks both sequencers.
+    async fn sequencer<R>(&mut self, request: R) -> Result<R::Reply, sequencer::Error>
+    where
+        R: Request<Command = sequencer::Command, Answer = sequencer::Reply>,
+    {
+        self.ask::<R, sequencer::Command, sequencer::Reply, _>(request).await
+    }
+
+    async fn ask<R, C, A, E>(&mut self, request: R) -> Result<R::Reply, E>
+    where
+        R: Request,
+        C: From<R::Command> + Serialize + Named,
+        A: DeserializeOwned,
+        R::Answer: TryFrom<A>,
         E: DeserializeOwned,
     {
         self.now_us += 1_000;
         self.steps += 1;
-        let command = request.into_command();
-        let what = format!("{command:?}").chars().take(120).collect::<String>();
+        let command = C::from(request.into_command());
         let bytes = ByteBuf::from(serde_ipld_dagcbor::to_vec(&command).unwrap());
-        let answer = self.run(&what, Step::Ask(self.now_us, self.steps, bytes)).await;
-        let answer: Result<R::Answer, E> = serde_ipld_dagcbor::from_slice(&answer).unwrap();
-        answer.map(|answer| R::from_answer(answer).unwrap())
+        let answer = self.run(command.name(), Step::Ask(self.now_us, self.steps, bytes)).await;
+        let answer: Result<A, E> = serde_ipld_dagcbor::from_slice(&answer).unwrap();
+        answer.map(|answer| R::from_answer(answer.try_into().ok().unwrap()).unwrap())
     }
 
     async fn rows(&mut self) -> (f64, f64) {
@@ -104,14 +134,12 @@ fn difference(of: &[u8], from: &[u8]) -> String {
     line.chars().take(2_000).collect()
 }
 
-type Agents = account::Error;
-
 fn create(rkey: &str, text: &str) -> Write {
     let record = json!({ "$type": POST, "text": text, "createdAt": "2026-01-01T00:00:00.000Z" });
     Write {
         action: WriteAction::Create,
-        collection: POST.to_owned(),
-        rkey: (!rkey.is_empty()).then(|| rkey.to_owned()),
+        collection: POST.parse().unwrap(),
+        rkey: (!rkey.is_empty()).then(|| rkey.parse().unwrap()),
         record: Some(ByteBuf::from(cbor(&record))),
         blobs: Vec::new(),
         swap_record: Swap::Any,
@@ -120,6 +148,15 @@ fn create(rkey: &str, text: &str) -> Write {
 
 fn cbor(record: &serde_json::Value) -> Vec<u8> {
     encode(&record_from_json(record.to_string().as_bytes()).unwrap()).unwrap()
+}
+
+fn create_repo() -> CreateRepo {
+    CreateRepo {
+        did: DID.parse().unwrap(),
+        handle: "alice.test".parse().unwrap(),
+        signing_key: Hidden::new([5; 32]),
+        active: true,
+    }
 }
 
 fn one(write: Write) -> ApplyWrites {
@@ -133,7 +170,7 @@ fn memory(number: usize) -> Remember {
         "tags": [format!("tag{}", number % 3)],
         "createdAt": "2026-01-01T00:00:00.000Z",
     });
-    Remember { memory: ByteBuf::from(cbor(&memory)), dedupe: true }
+    Remember { memory: cbor(&memory).into(), dedupe: true }
 }
 
 /// What breaks: an agent that moves between hosts finds other data, or is answered otherwise.
@@ -141,24 +178,24 @@ fn memory(number: usize) -> Remember {
 async fn an_agents_cell_is_the_same_on_both_hosts() {
     let Some((_folder, zap)) = super::start(Build::Testing).await else { return };
     let mut both = Both::new(&zap, Kind::Account, "agent");
-    assert!(both.ask::<_, Agents>(GetHead {}).await.is_err(), "there is no repo yet");
-    let signing_key = ByteBuf::from(SigningKey::from_bytes(&[5; 32]).unwrap().to_bytes().to_vec());
-    let new = CreateRepo { did: DID.to_owned(), handle: "alice.test".to_owned(), signing_key, active: true };
-    both.ask::<_, Agents>(new.clone()).await.unwrap();
-    both.ask::<_, Agents>(new).await.unwrap();
-    both.ask::<_, Agents>(GetSigningKey {}).await.unwrap();
+    assert!(both.account(GetHead {}).await.is_err(), "there is no repo yet");
+    let new = create_repo();
+    both.account(new.clone()).await.unwrap();
+    both.account(new).await.unwrap();
+    both.account(GetSigningKey {}).await.unwrap();
 
     for number in 0..40 {
         let writes =
             (0..25).map(|part| create(&format!("k{:04}", (number * 25 + part) * 7919 % 1000), "text"));
-        both.ask::<_, Agents>(ApplyWrites { writes: writes.collect(), swap_commit: None }).await.unwrap();
+        both.account(ApplyWrites { writes: writes.collect(), swap_commit: None }).await.unwrap();
     }
-    let made = both.ask::<_, Agents>(one(create("", "with a key of the cell's"))).await.unwrap();
-    let cid = made.results[0].cid.clone().unwrap();
-    for swap in [Swap::Any, Swap::Nothing, Swap::Record("bafynonsense".to_owned()), Swap::Record(cid)] {
+    let made = both.account(one(create("", "with a key of the cell's"))).await.unwrap();
+    let (cid, rkey) = (made.results[0].cid.unwrap(), made.results[0].rkey.as_str());
+    let other = repo_mst::cid_for_cbor(b"nonsense");
+    for swap in [Swap::Any, Swap::Nothing, Swap::Record(other), Swap::Record(cid)] {
         for action in [WriteAction::Create, WriteAction::Update, WriteAction::Put] {
-            let write = Write { action, swap_record: swap.clone(), ..create(&made.results[0].rkey, "other") };
-            let _ = both.ask::<_, Agents>(one(write)).await;
+            let write = Write { action, swap_record: swap, ..create(rkey, "other") };
+            let _ = both.account(one(write)).await;
         }
     }
     for (action, rkey) in [
@@ -167,39 +204,43 @@ async fn an_agents_cell_is_the_same_on_both_hosts() {
         (WriteAction::DeleteIfPresent, "k0007"),
         (WriteAction::DeleteIfPresent, "k0008"),
     ] {
-        let _ = both.ask::<_, Agents>(one(Write { action, record: None, ..create(rkey, "") })).await;
+        let _ = both.account(one(Write { action, record: None, ..create(rkey, "") })).await;
     }
     let many = (0..201).map(|number| create(&format!("m{number}"), "text")).collect();
-    assert!(both.ask::<_, Agents>(ApplyWrites { writes: many, swap_commit: None }).await.is_err());
+    assert!(both.account(ApplyWrites { writes: many, swap_commit: None }).await.is_err());
     let large = "x".repeat(1_000_001);
-    assert!(both.ask::<_, Agents>(one(create("large", &large))).await.is_err());
+    assert!(both.account(one(create("large", &large))).await.is_err());
 
     both.run("reopen", Step::Reopen).await;
-    both.ask::<_, Agents>(GetRecord { path: format!("{POST}/k0009"), cid: None }).await.unwrap().unwrap();
+    let post = |rkey: &str| (POST.parse().unwrap(), rkey.parse().unwrap());
+    let (collection, rkey) = post("k0009");
+    both.account(GetRecord { collection, rkey, cid: None }).await.unwrap().unwrap();
     for reverse in [true, false] {
         let cursor = Some("k0500".to_owned());
-        let list = ListRecords { collection: POST.to_owned(), limit: 50, cursor, reverse };
-        assert_eq!(both.ask::<_, Agents>(list).await.unwrap().len(), 50);
+        let list = ListRecords { collection: POST.parse().unwrap(), limit: 50, cursor, reverse };
+        assert_eq!(both.account(list).await.unwrap().len(), 50);
     }
-    both.ask::<_, Agents>(DescribeRepo {}).await.unwrap();
-    both.ask::<_, Agents>(GetRecordProof { path: format!("{POST}/k0500") }).await.unwrap();
-    both.ask::<_, Agents>(GetRecordProof { path: format!("{POST}/nothing") }).await.unwrap();
-    let head = both.ask::<_, Agents>(GetHead {}).await.unwrap();
-    both.ask::<_, Agents>(GetBlocks { cids: vec![head.commit, head.data] }).await.unwrap();
-    assert!(both.ask::<_, Agents>(GetBlocks { cids: vec!["bafynonsense".to_owned()] }).await.is_err());
+    both.account(DescribeRepo {}).await.unwrap();
+    for rkey in ["k0500", "nothing"] {
+        let (collection, rkey) = post(rkey);
+        both.account(GetRecordProof { collection, rkey }).await.unwrap();
+    }
+    let head = both.account(GetHead {}).await.unwrap();
+    both.account(GetBlocks { cids: vec![head.commit, head.data] }).await.unwrap();
+    assert!(both.account(GetBlocks { cids: vec![other] }).await.is_err());
 
     memories(&mut both).await;
     blobs(&mut both).await;
 
     let exp = 1_900_000_000;
     let sign = SignServiceAuth { aud: "did:web:example.com".to_owned(), lxm: None, exp };
-    both.ask::<_, Agents>(sign).await.unwrap();
-    both.ask::<_, Agents>(EmitIdentity { handle: Some("other.test".to_owned()) }).await.unwrap();
-    for status in ["deactivated", "active"] {
-        let set = account::SetStatus { status: status.to_owned(), handle: None };
-        both.ask::<_, Agents>(set).await.unwrap();
+    both.account(sign).await.unwrap();
+    both.account(EmitIdentity { handle: Some("other.test".parse().unwrap()) }).await.unwrap();
+    for status in [Status::Deactivated, Status::Active] {
+        let set = account::SetStatus { status, handle: None };
+        both.account(set).await.unwrap();
     }
-    both.ask::<_, Agents>(Counts {}).await.unwrap();
+    both.account(Counts {}).await.unwrap();
     events(&zap, &mut both).await;
     both.run("dump", Step::Dump).await;
 }
@@ -207,65 +248,66 @@ async fn an_agents_cell_is_the_same_on_both_hosts() {
 async fn memories(both: &mut Both) {
     let mut rkeys = Vec::new();
     for number in 0..30 {
-        rkeys.push(both.ask::<_, Agents>(memory(number)).await.unwrap().rkey);
+        rkeys.push(both.account(memory(number)).await.unwrap().rkey);
     }
-    both.ask::<_, Agents>(memory(3)).await.unwrap();
-    both.ask::<_, Agents>(GetMemory { rkey: rkeys[4].clone() }).await.unwrap();
-    let filter = Filter { tags: vec!["tag1".to_owned()], ..Filter::default() };
+    both.account(memory(3)).await.unwrap();
+    both.account(GetMemory { rkey: rkeys[4].clone() }).await.unwrap();
+    let filter = Filter { tags: Hidden::new(vec!["tag1".to_owned()]), ..Filter::default() };
     let list = ListMemories { filter: filter.clone(), cursor: None, limit: 4 };
-    let page = both.ask::<_, Agents>(list.clone()).await.unwrap();
-    both.ask::<_, Agents>(ListMemories { cursor: page.cursor, ..list }).await.unwrap();
+    let page = both.account(list.clone()).await.unwrap();
+    both.account(ListMemories { cursor: page.cursor, ..list }).await.unwrap();
     both.run("reopen", Step::Reopen).await;
-    let recall = Recall { query: "heron 7".to_owned(), filter: Filter::default(), limit: 10, min_score: 0 };
-    assert!(!both.ask::<_, Agents>(recall).await.unwrap().is_empty());
+    let query = Hidden::new("heron 7".to_owned());
+    let recall = Recall { query, filter: Filter::default(), limit: 10, min_score: 0 };
+    assert!(!both.account(recall).await.unwrap().is_empty());
     let forget = Forget { rkeys: rkeys[..3].to_vec(), filter: None, dry_run: false };
-    assert_eq!(both.ask::<_, Agents>(forget).await.unwrap().shredded, 3);
-    both.ask::<_, Agents>(Forget { rkeys: Vec::new(), filter: Some(filter), dry_run: true }).await.unwrap();
-    assert!(both.ask::<_, Agents>(GetMemory { rkey: rkeys[0].clone() }).await.is_err());
+    assert_eq!(both.account(forget).await.unwrap().shredded, 3);
+    both.account(Forget { rkeys: Vec::new(), filter: Some(filter), dry_run: true }).await.unwrap();
+    assert!(both.account(GetMemory { rkey: rkeys[0].clone() }).await.is_err());
 }
 
 async fn blobs(both: &mut Both) {
-    let cids = ["bafkreiabltrd5zm73pvi7plq25pef3hm7jxhbi3kv4hapegrkfpkqtkbme", "bafkreia"];
+    let cids = [b"one", b"two"].map(|blob| repo_mst::cid_for_raw(blob));
     for cid in cids {
-        let add = AddBlob { cid: cid.to_owned(), mime: "image/png".to_owned(), bytes: 5 };
-        both.ask::<_, Agents>(add).await.unwrap();
+        let add = AddBlob { cid, mime: "image/png".to_owned(), bytes: 5 };
+        both.account(add).await.unwrap();
     }
-    let claim = |mime: &str| BlobClaim { cid: cids[0].to_owned(), mime: mime.to_owned(), bytes: 5 };
-    assert!(
-        both.ask::<_, Agents>(one(Write { blobs: vec![claim("text/plain")], ..create("b", "") }))
-            .await
-            .is_err()
-    );
-    both.ask::<_, Agents>(one(Write { blobs: vec![claim("image/png")], ..create("b", "") })).await.unwrap();
-    both.ask::<_, Agents>(GetBlobMeta { cid: cids[0].to_owned() }).await.unwrap();
-    both.ask::<_, Agents>(ListBlobs { since: None, cursor: None, limit: 10 }).await.unwrap();
-    both.ask::<_, Agents>(ListMissingBlobs { cursor: None, limit: 10 }).await.unwrap();
+    let claim = |mime: &str| BlobClaim { cid: cids[0], mime: mime.to_owned(), bytes: 5 };
+    assert!(both.account(one(Write { blobs: vec![claim("text/plain")], ..create("b", "") })).await.is_err());
+    both.account(one(Write { blobs: vec![claim("image/png")], ..create("b", "") })).await.unwrap();
+    both.account(GetBlobMeta { cid: cids[0] }).await.unwrap();
+    both.account(ListBlobs { since: None, cursor: None, limit: 10 }).await.unwrap();
+    both.account(ListMissingBlobs { cursor: None, limit: 10 }).await.unwrap();
     let expire = ExpireBlobs { before_us: both.now_us + 1, limit: 10 };
-    assert_eq!(both.ask::<_, Agents>(expire).await.unwrap(), [cids[1]]);
+    assert_eq!(both.account(expire).await.unwrap(), [cids[1]]);
 }
 
 /// The agent's events, into the sequencer.
 async fn events(zap: &Zap, agent: &mut Both) {
     let mut sequencer = Both::new(zap, Kind::Sequencer, "sequencer");
-    let rows = agent.ask::<_, Agents>(PendingOutbox { after: 0, limit: 500 }).await.unwrap();
+    let rows = agent.account(PendingOutbox { after: 0, limit: 500 }).await.unwrap();
     assert!(rows.len() > 50, "{} events", rows.len());
     let events: Vec<OutboxEvent> = rows
         .into_iter()
-        .map(|row| OutboxEvent { did: DID.to_owned(), outbox_id: row.id, kind: row.kind, frame: row.frame })
+        .map(|row| OutboxEvent {
+            did: DID.parse().unwrap(),
+            outbox_id: row.id,
+            kind: row.kind,
+            frame: row.frame,
+        })
         .collect();
-    type Events = sequencer::Error;
     for _ in 0..2 {
         for part in events.chunks(20) {
-            sequencer.ask::<_, Events>(sequencer::Append { events: part.to_vec() }).await.unwrap();
+            sequencer.sequencer(sequencer::Append { events: part.to_vec() }).await.unwrap();
         }
         sequencer.run("reopen", Step::Reopen).await;
     }
-    let head = sequencer.ask::<_, Events>(sequencer::GetHead {}).await.unwrap();
+    let head = sequencer.sequencer(sequencer::GetHead {}).await.unwrap();
     let read = sequencer::Read { cursor: 0, limit: 30, bytes_max: 40_000 };
-    assert!(!sequencer.ask::<_, Events>(read).await.unwrap().events.is_empty());
+    assert!(!sequencer.sequencer(read).await.unwrap().events.is_empty());
     let expire = sequencer::Expire { before_us: head.last_seq, limit: 30 };
-    assert_eq!(sequencer.ask::<_, Events>(expire).await.unwrap(), 30);
-    sequencer.ask::<_, Events>(sequencer::GetHead {}).await.unwrap();
+    assert_eq!(sequencer.sequencer(expire).await.unwrap(), 30);
+    sequencer.sequencer(sequencer::GetHead {}).await.unwrap();
     sequencer.run("dump", Step::Dump).await;
 }
 
@@ -292,32 +334,30 @@ async fn the_directorys_cell_is_the_same_on_both_hosts() {
 async fn a_record_costs_few_rows() {
     let Some((_folder, zap)) = super::start(Build::Testing).await else { return };
     let mut both = Both::new(&zap, Kind::Account, "rows");
-    let signing_key = ByteBuf::from(vec![5; 32]);
-    let new = CreateRepo { did: DID.to_owned(), handle: "alice.test".to_owned(), signing_key, active: true };
-    both.ask::<_, Agents>(new).await.unwrap();
+    both.account(create_repo()).await.unwrap();
     let mut costs = Vec::new();
     for size in [100, 1_000, 4_000] {
-        while both.ask::<_, Agents>(Counts {}).await.unwrap().records < size {
+        while both.account(Counts {}).await.unwrap().records < size {
             let writes = (0..100).map(|_| create("", "text")).collect();
-            both.ask::<_, Agents>(ApplyWrites { writes, swap_commit: None }).await.unwrap();
+            both.account(ApplyWrites { writes, swap_commit: None }).await.unwrap();
         }
         let before = both.rows().await;
         for _ in 0..20 {
-            both.ask::<_, Agents>(one(create("", "text"))).await.unwrap();
+            both.account(one(create("", "text"))).await.unwrap();
         }
         let after = both.rows().await;
         let (read, written) = ((after.0 - before.0) / 20.0, (after.1 - before.1) / 20.0);
         eprintln!("createRecord in a repo of {size}: {read:.1} rows read, {written:.1} written");
         costs.push((read, written));
     }
-    let rows = both.ask::<_, Agents>(PendingOutbox { after: 0, limit: 100 }).await.unwrap();
+    let rows = both.account(PendingOutbox { after: 0, limit: 100 }).await.unwrap();
     let mut sequencer = Both::new(&zap, Kind::Sequencer, "rows-of-events");
-    sequencer.ask::<_, sequencer::Error>(sequencer::GetHead {}).await.unwrap();
+    sequencer.sequencer(sequencer::GetHead {}).await.unwrap();
     let before = sequencer.rows().await;
     for row in rows.iter().cloned() {
         let (kind, frame) = (row.kind, row.frame);
-        let events = vec![OutboxEvent { did: DID.to_owned(), outbox_id: row.id, kind, frame }];
-        sequencer.ask::<_, sequencer::Error>(sequencer::Append { events }).await.unwrap();
+        let events = vec![OutboxEvent { did: DID.parse().unwrap(), outbox_id: row.id, kind, frame }];
+        sequencer.sequencer(sequencer::Append { events }).await.unwrap();
     }
     let after = sequencer.rows().await;
     let events = rows.len() as f64;

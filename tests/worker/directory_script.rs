@@ -2,13 +2,11 @@
 
 use serde_bytes::ByteBuf;
 use zap::actor::Kind;
-use zap::directory::{self, *};
+use zap::directory::*;
 use zap::seam::Hidden;
 use zap::syntax::{Did, Handle};
 
 use crate::conformance::Both;
-
-type Refused = directory::Error;
 
 fn did(number: u32) -> Did {
     Did::try_from(format!("did:plc:test{number:020}")).unwrap()
@@ -45,40 +43,38 @@ pub(crate) async fn run(both: &mut Both) {
         (3, "carol", Kind::Person),
         (4, "dora", Kind::Agent),
     ] {
-        both.ask::<_, Refused>(signup(number, name, kind)).await.unwrap();
+        both.directory(signup(number, name, kind)).await.unwrap();
         if number != 4 {
-            both.ask::<_, Refused>(CompleteAccount { did: did(number) }).await.unwrap();
+            both.directory(CompleteAccount { did: did(number) }).await.unwrap();
         }
     }
-    assert!(both.ask::<_, Refused>(signup(5, "alice", Kind::Person)).await.is_err(), "the handle is taken");
-    both.ask::<_, Refused>(ListReservations { limit: 10 }).await.unwrap();
-    both.ask::<_, Refused>(ReleaseReservation { did: did(4) }).await.unwrap();
-    assert!(both.ask::<_, Refused>(CompleteAccount { did: did(4) }).await.is_err());
+    assert!(both.directory(signup(5, "alice", Kind::Person)).await.is_err(), "the handle is taken");
+    both.directory(ListReservations { limit: 10 }).await.unwrap();
+    both.directory(ReleaseReservation { did: did(4) }).await.unwrap();
+    assert!(both.directory(CompleteAccount { did: did(4) }).await.is_err());
 
     for who in
         [Who::Did(alice.clone()), Who::Handle(handle("Bob")), Who::Email("CAROL@example.com".to_owned())]
     {
-        both.ask::<_, Refused>(GetAccount { who: who.clone() }).await.unwrap();
-        both.ask::<_, Refused>(GetCredentials { who, digest: [1; 32] }).await.unwrap();
+        both.directory(GetAccount { who: who.clone() }).await.unwrap();
+        both.directory(GetCredentials { who, digest: [1; 32] }).await.unwrap();
     }
-    both.ask::<_, Refused>(GetStatus { did: alice.clone() }).await.unwrap();
-    let first = both.ask::<_, Refused>(ListAccounts { kind: None, cursor: None, limit: 2 }).await.unwrap();
-    both.ask::<_, Refused>(ListAccounts { kind: Some(Kind::Person), cursor: first.cursor, limit: 2 })
-        .await
-        .unwrap();
+    both.directory(GetStatus { did: alice.clone() }).await.unwrap();
+    let first = both.directory(ListAccounts { kind: None, cursor: None, limit: 2 }).await.unwrap();
+    both.directory(ListAccounts { kind: Some(Kind::Person), cursor: first.cursor, limit: 2 }).await.unwrap();
     for cursor in ["nonsense", "99999999999999999999~x", "9999999999999999~did:plc:x"] {
         let list = ListAccounts { kind: None, cursor: Some(cursor.to_owned()), limit: 2 };
-        let _ = both.ask::<_, Refused>(list).await;
+        let _ = both.directory(list).await;
     }
-    both.ask::<_, Refused>(GetCounts {}).await.unwrap();
+    both.directory(GetCounts {}).await.unwrap();
 
     for name in ["free", "alice"] {
         let check = CheckHandle { handle: handle(name), did: None, allow_reserved: false };
-        let _ = both.ask::<_, Refused>(check).await;
+        let _ = both.directory(check).await;
     }
     let rename =
         UpdateHandle { did: alice.clone(), handle: handle("alicia"), verified: false, allow_reserved: false };
-    both.ask::<_, Refused>(rename).await.unwrap();
+    both.directory(rename).await.unwrap();
     for change in [
         StatusChange::Deactivate { delete_after_us: Some(both.now_us + 5) },
         StatusChange::Activate,
@@ -87,45 +83,45 @@ pub(crate) async fn run(both: &mut Both) {
         StatusChange::TakeDown { reference: None },
         StatusChange::Restore,
     ] {
-        let _ = both.ask::<_, Refused>(SetStatus { did: did(3), change }).await;
+        let _ = both.directory(SetStatus { did: did(3), change }).await;
     }
     sessions(both, &alice).await;
-    let key = both.ask::<_, Refused>(GetRotationKey {}).await.unwrap();
+    let key = both.directory(GetRotationKey {}).await.unwrap();
     both.run("reopen", zap::testing::Step::Reopen).await;
-    assert_eq!(both.ask::<_, Refused>(GetRotationKey {}).await.unwrap(), key);
-    both.ask::<_, Refused>(SignPlcOperation { unsigned: ByteBuf::from(*b"operation") }).await.unwrap();
+    assert_eq!(both.directory(GetRotationKey {}).await.unwrap(), key);
+    both.directory(SignPlcOperation { unsigned: ByteBuf::from(*b"operation") }).await.unwrap();
     let code = IssueMailCode { did: did(3), purpose: MailPurpose::DeleteAccount };
-    let code = both.ask::<_, Refused>(code).await.unwrap();
+    let code = both.directory(code).await.unwrap();
     assert!(
-        both.ask::<_, Refused>(DeleteAccount { did: did(3), code: Some(Hidden::new("wrong".to_owned())) })
+        both.directory(DeleteAccount { did: did(3), code: Some(Hidden::new("wrong".to_owned())) })
             .await
             .is_err()
     );
-    both.ask::<_, Refused>(DeleteAccount { did: did(3), code: Some(code) }).await.unwrap();
-    let notices = both.ask::<_, Refused>(ReadOutbox { after: 0, limit: 100 }).await.unwrap();
+    both.directory(DeleteAccount { did: did(3), code: Some(code) }).await.unwrap();
+    let notices = both.directory(ReadOutbox { after: 0, limit: 100 }).await.unwrap();
     assert!(notices.len() > 3, "{notices:?}");
-    both.ask::<_, Refused>(ClearOutbox { id: notices[1].id }).await.unwrap();
+    both.directory(ClearOutbox { id: notices[1].id }).await.unwrap();
 }
 
 async fn sessions(both: &mut Both, alice: &Did) {
     let open = OpenSession { did: alice.clone(), app_password: None };
-    let session = both.ask::<_, Refused>(open).await.unwrap();
-    let rotated = both.ask::<_, Refused>(RotateSession { id: session.id.clone() }).await.unwrap();
+    let session = both.directory(open).await.unwrap();
+    let rotated = both.directory(RotateSession { id: session.id.clone() }).await.unwrap();
     both.now_us += 3 * 3_600 * 1_000_000;
-    assert!(both.ask::<_, Refused>(RotateSession { id: session.id }).await.is_err(), "used long ago");
-    both.ask::<_, Refused>(CloseSession { id: rotated.id }).await.unwrap();
+    assert!(both.directory(RotateSession { id: session.id }).await.is_err(), "used long ago");
+    both.directory(CloseSession { id: rotated.id }).await.unwrap();
     for kind in [AppPasswordKind::Plain, AppPasswordKind::Vault, AppPasswordKind::Vault] {
         let make = CreateAppPassword { did: alice.clone(), name: format!("{kind:?}"), kind };
-        let _ = both.ask::<_, Refused>(make).await;
+        let _ = both.directory(make).await;
     }
-    both.ask::<_, Refused>(ListAppPasswords { did: alice.clone() }).await.unwrap();
-    both.ask::<_, Refused>(RevokeAppPassword { did: alice.clone(), name: "Plain".to_owned() }).await.unwrap();
-    both.ask::<_, Refused>(IssueAgentToken { did: did(2) }).await.unwrap();
-    both.ask::<_, Refused>(FindAgentToken { digest: [9; 32] }).await.unwrap();
-    both.ask::<_, Refused>(RevokeAgentTokens { did: did(2) }).await.unwrap();
+    both.directory(ListAppPasswords { did: alice.clone() }).await.unwrap();
+    both.directory(RevokeAppPassword { did: alice.clone(), name: "Plain".to_owned() }).await.unwrap();
+    both.directory(IssueAgentToken { did: did(2) }).await.unwrap();
+    both.directory(FindAgentToken { digest: [9; 32] }).await.unwrap();
+    both.directory(RevokeAgentTokens { did: did(2) }).await.unwrap();
     for uses in [2, 0, i64::MAX] {
         let make = CreateInviteCodes { count: 2, uses, for_accounts: vec![alice.clone()] };
-        let _ = both.ask::<_, Refused>(make).await;
+        let _ = both.directory(make).await;
     }
-    both.ask::<_, Refused>(ListInviteCodes { did: alice.clone(), include_used: true }).await.unwrap();
+    both.directory(ListInviteCodes { did: alice.clone(), include_used: true }).await.unwrap();
 }

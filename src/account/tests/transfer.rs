@@ -6,7 +6,11 @@ use super::*;
 use crate::actor::Kind;
 use crate::archive::{Kdf, Manifest};
 use crate::data_model::decode_record;
-use crate::seam::Hidden;
+use crate::moving::{
+    BeginImport, DropMoveKey, FinishImport, GetMoveKey, ImportRecords, ImportedRecord, SealManifest,
+    SealedManifest, SignMove,
+};
+use crate::syntax::Tid;
 
 const PASSPHRASE: &str = "correct horse battery";
 
@@ -17,7 +21,7 @@ fn kdf() -> Kdf {
 impl World {
     fn seal(&mut self, moving: bool) -> Result<SealedManifest, Error> {
         self.ask(SealManifest {
-            handle: "alice.test".to_owned(),
+            handle: "alice.test".parse().unwrap(),
             kind: Kind::Agent,
             display_name: None,
             model: None,
@@ -74,8 +78,8 @@ fn world() -> (World, String) {
 fn create(rkey: &str, record: ByteBuf) -> Write {
     Write {
         action: WriteAction::Create,
-        collection: POST.to_owned(),
-        rkey: Some(rkey.to_owned()),
+        collection: POST.parse().unwrap(),
+        rkey: Some(rkey.parse().unwrap()),
         record: Some(record),
         blobs: Vec::new(),
         swap_record: Swap::Any,
@@ -83,7 +87,7 @@ fn create(rkey: &str, record: ByteBuf) -> Write {
 }
 
 fn deactivate(world: &mut World) {
-    world.ask(SetStatus { status: "deactivated".to_owned(), handle: None }).unwrap();
+    world.ask(SetStatus { status: Status::Deactivated, handle: None }).unwrap();
 }
 
 #[test]
@@ -112,12 +116,12 @@ fn a_rebuilt_repo_has_the_same_root_opens_its_memories_and_goes_on() {
     let found = new.ask(GetHead {}).unwrap();
     assert_eq!((&found.commit, &found.rev, &found.data), (&head.commit, &head.rev, &head.data));
     assert_eq!((old.count("node"), old.count("record")), (new.count("node"), new.count("record")));
-    assert!(matches!(new.write(vec![create("a", cbor("{}"))]), Err(Error::Inactive(_))));
+    assert!(matches!(new.write(vec![create("a", cbor("{}"))]), Err(Error::Repo(repo::Error::Inactive(_)))));
 
-    new.ask(SetStatus { status: "active".to_owned(), handle: Some("alice.test".to_owned()) }).unwrap();
+    new.ask(SetStatus { status: Status::Active, handle: Some("alice.test".parse().unwrap()) }).unwrap();
     new.restart();
-    let memory = new.ask(GetMemory { rkey }).unwrap();
-    assert!(format!("{:?}", decode_record(&memory.memory).unwrap()).contains("red lamp"));
+    let memory = new.ask(GetMemory { rkey: rkey.parse().unwrap() }).unwrap();
+    assert!(format!("{:?}", decode_record(memory.memory.expose()).unwrap()).contains("red lamp"));
     let written = new.write(vec![create("after", cbor(r#"{"$type":"app.bsky.feed.post"}"#))]).unwrap();
     assert!(written.commit.unwrap().rev > head.rev);
     new.remember("a memory of the new place");
@@ -143,11 +147,14 @@ fn what_is_not_the_archive_is_refused() {
     let (mut old, _) = world();
     let sealed = old.seal(false).unwrap();
     let mut new = old.elsewhere();
-    assert_eq!(new.begin(&sealed.manifest, "correct horse").unwrap_err(), Error::WrongPassphrase);
+    assert_eq!(
+        new.begin(&sealed.manifest, "correct horse").unwrap_err(),
+        Error::Moving(moving::Error::WrongPassphrase)
+    );
     let mut manifest = Manifest::decode(&sealed.manifest).unwrap();
     manifest.rev = Tid::from_micros(START_US, 1);
     let tampered = ByteBuf::from(manifest.encode().unwrap());
-    assert_eq!(new.begin(&tampered, PASSPHRASE).unwrap_err(), Error::WrongPassphrase);
+    assert_eq!(new.begin(&tampered, PASSPHRASE).unwrap_err(), Error::Moving(moving::Error::WrongPassphrase));
     assert_eq!(new.count("key_root"), 0, "a refused import leaves nothing");
     new.begin(&sealed.manifest, PASSPHRASE).unwrap();
     assert_eq!(new.begin(&sealed.manifest, PASSPHRASE).unwrap_err(), Error::RepoExists);
@@ -159,7 +166,7 @@ fn what_is_not_the_archive_is_refused() {
         ImportedRecord("app.bsky.feed.post/a".to_owned(), ByteBuf::from(*b"\x01")),
     ] {
         let refused = new.ask(ImportRecords { records: vec![record] });
-        assert!(matches!(refused, Err(Error::InvalidArchive(_))), "{refused:?}");
+        assert!(matches!(refused, Err(Error::Moving(moving::Error::Invalid(_)))), "{refused:?}");
     }
     let mut records = old.records();
     let last = records.pop().unwrap();
@@ -175,7 +182,7 @@ fn what_is_not_the_archive_is_refused() {
     let signature = SigningKey::from_bytes(&[4; 32]).unwrap().sign(&unsigned.encode());
     let forged = ByteBuf::from(unsigned.sign_with(bytes::Bytes::copy_from_slice(&signature)).encode());
     let refused = new.ask(FinishImport { commit: forged.clone() }).unwrap_err();
-    assert!(matches!(refused, Error::InvalidArchive(_)), "{refused}");
+    assert!(matches!(refused, Error::Moving(moving::Error::Invalid(_))), "{refused}");
     let named = "UPDATE import SET commit_cid = ?";
     let cid = repo_mst::cid_for_cbor(&forged).to_bytes();
     new.database.execute(named, &[crate::store::Value::Blob(&cid)]).unwrap();
@@ -187,17 +194,17 @@ fn what_is_not_the_archive_is_refused() {
 #[test]
 fn blobs_are_taken_while_the_repo_is_rebuilt() {
     let mut old = World::new();
-    let cid = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku";
-    let add = AddBlob { cid: cid.to_owned(), mime: "image/png".to_owned(), bytes: 7 };
+    let cid: cid::Cid = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku".parse().unwrap();
+    let add = AddBlob { cid, mime: "image/png".to_owned(), bytes: 7 };
     old.ask(add.clone()).unwrap();
     let json = format!(
         r#"{{"$type":"{POST}","image":{{"$type":"blob","ref":{{"$link":"{cid}"}},"mimeType":"image/png","size":7}}}}"#
     );
-    let claim = BlobClaim { cid: cid.to_owned(), mime: "image/png".to_owned(), bytes: 7 };
+    let claim = BlobClaim { cid, mime: "image/png".to_owned(), bytes: 7 };
     old.write(vec![Write { blobs: vec![claim], ..create("a", cbor(&json)) }]).unwrap();
     let sealed = old.seal(false).unwrap();
     let blobs = Manifest::decode(&sealed.manifest).unwrap().blobs;
-    assert_eq!((blobs[0].cid.0.to_string().as_str(), blobs[0].size), (cid, 7));
+    assert_eq!((blobs[0].cid.0, blobs[0].size), (cid, 7));
     let mut new = old.elsewhere();
     assert_eq!(new.ask(add.clone()).unwrap_err(), Error::NoRepo);
     new.begin(&sealed.manifest, PASSPHRASE).unwrap();
@@ -206,5 +213,5 @@ fn blobs_are_taken_while_the_repo_is_rebuilt() {
     assert_eq!(new.ask(ListMissingBlobs { cursor: None, limit: 9 }).unwrap().len(), 1);
     new.ask(add).unwrap();
     assert!(new.ask(ListMissingBlobs { cursor: None, limit: 9 }).unwrap().is_empty());
-    assert_eq!(new.ask(GetBlobMeta { cid: cid.to_owned() }).unwrap().unwrap().mime, "image/png");
+    assert_eq!(new.ask(GetBlobMeta { cid }).unwrap().unwrap().mime, "image/png");
 }

@@ -52,7 +52,7 @@ async fn verified(key: SigningKey, events: Vec<(EventKind, Frame)>) -> (Result<(
     let sequencer = SequencerHandle::start(options).unwrap();
     let count = events.len() as u64;
     let outgoing = events.into_iter().zip(1..).map(|((kind, frame), outbox_id)| {
-        let event = OutboxEvent { did: DID.to_owned(), outbox_id, kind, frame };
+        let event = OutboxEvent { did: DID.parse().unwrap(), outbox_id, kind, frame };
         Outgoing { event, synced: Arc::default() }
     });
     sequencer.send(outgoing.collect()).unwrap();

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::super::sql::Database;
 use super::websocket;
+use crate::host::{Answered, Failed};
 use crate::limits::FIREHOSE_WRITE_BYTES_MAX;
 use crate::sequencer::{Error, for_each_event};
 
@@ -35,8 +36,8 @@ impl Backfill {
     }
 
     /// The events after `cursor`, bounded; `None` when there are none.
-    pub(super) async fn read(&self, cursor: i64) -> Result<Option<Chunk>, Error> {
-        let _permit = self.permits.acquire().await.map_err(|_| Error::Stopped)?;
+    pub(super) async fn read(&self, cursor: i64) -> Answered<Option<Chunk>, Error> {
+        let _permit = self.permits.acquire().await.map_err(|_| Failed::Stopping)?;
         let (path, idle) = (self.path.clone(), Arc::clone(&self.idle));
         let read = move || {
             let pooled = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -48,7 +49,8 @@ impl Backfill {
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(database);
             Ok(chunk)
         };
-        tokio::task::spawn_blocking(read).await.map_err(|_| Error::Stopped)?
+        let read: Result<_, Error> = tokio::task::spawn_blocking(read).await.map_err(|_| Failed::Stopping)?;
+        Ok(read?)
     }
 }
 

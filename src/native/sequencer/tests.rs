@@ -55,7 +55,7 @@ impl Server {
         let body =
             SyncEvent { did: DID, time: "2026-11-23T00:00:00Z", rev: "3mbv4k2ee2c2a", blocks: &blocks };
         let event =
-            OutboxEvent { did: DID.to_owned(), outbox_id, kind: EventKind::Sync, frame: body.encode() };
+            OutboxEvent { did: DID.parse().unwrap(), outbox_id, kind: EventKind::Sync, frame: body.encode() };
         Outgoing { event, synced: Arc::clone(&self.mark) }
     }
 
@@ -68,7 +68,7 @@ impl Server {
     /// Appends through the cell, so that it is done when this returns.
     async fn append(&self, ids: std::ops::RangeInclusive<i64>, size: usize) -> Vec<i64> {
         let events = ids.map(|id| self.outgoing(id, size).event).collect();
-        match self.handle.call(Command::Append(Append { events })).await.unwrap() {
+        match self.handle.call(Append { events }.into_command()).await.unwrap() {
             Reply::Append(seqs) => seqs.into_iter().map(Option::unwrap).collect(),
             _ => unreachable!(),
         }
@@ -137,7 +137,7 @@ async fn a_cursor_decides_where_the_stream_begins() {
     assert_eq!(future.next().await, Heard::End);
 
     let expire = Expire { before_us: seqs[3], limit: 100 };
-    server.handle.call(Command::Expire(expire)).await.unwrap();
+    server.handle.call(expire.into_command()).await.unwrap();
     // A ring that no longer has them, as after a restart.
     server.handle.stop();
     assert_eq!(live.next().await, Heard::End);
@@ -153,7 +153,7 @@ async fn an_outdated_cursor_gets_a_word_and_the_whole_window() {
     let server = Server::start(300).await; // The ring has room for one event.
     let seqs = server.append(1..=5, 100).await;
     let rest = server.append(6..=9, 100).await;
-    server.handle.call(Command::Expire(Expire { before_us: seqs[3], limit: 100 })).await.unwrap();
+    server.handle.call(Expire { before_us: seqs[3], limit: 100 }.into_command()).await.unwrap();
     let kept: Vec<i64> = seqs[3..].iter().chain(&rest).copied().collect();
     let mut outdated = server.connect(Some(seqs[0])).await;
     assert_eq!(outdated.next().await, Heard::Info("OutdatedCursor".to_owned()));
@@ -239,9 +239,9 @@ async fn a_deleted_accounts_events_are_gone_at_once() {
     let mut seqs = server.append(1..=700, 100).await;
     let body =
         AccountEvent { did: DID, time: "2026-11-23T00:00:00Z", active: false, status: Some("deleted") };
-    let (did, kind) = (DID.to_owned(), EventKind::Account);
+    let (did, kind) = (DID.parse().unwrap(), EventKind::Account);
     let deletion = OutboxEvent { did, outbox_id: 701, kind, frame: body.encode() };
-    let append = Command::Append(Append { events: vec![deletion] });
+    let append = Append { events: vec![deletion] }.into_command();
     let Reply::Append(last) = server.handle.call(append).await.unwrap() else { unreachable!() };
     seqs.extend(last.iter().flatten());
     assert_eq!(follower.seqs(701).await, seqs);
@@ -264,7 +264,7 @@ async fn marks_rise_only_to_what_is_synced_and_stopping_syncs_all() {
     server.handle.stop();
     assert_eq!(again.synced.load(Ordering::Acquire), 42);
     assert_eq!(server.mark.load(Ordering::Acquire), 43);
-    assert_eq!(server.handle.send(vec![]), Err(Error::Stopped));
+    assert_eq!(server.handle.send(vec![]), Err(Stopped));
     let database = Database::open(&server.options.path, Durability::Normal).unwrap();
     let mut count = 0;
     crate::sequencer::for_each_event(&database, 0, 100, u64::MAX, &mut |_, _, _| count += 1).unwrap();

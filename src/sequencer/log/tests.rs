@@ -6,12 +6,12 @@ const NOW: i64 = 1_790_000_000_000_000;
 
 fn event(did: &str, outbox_id: i64) -> OutboxEvent {
     let frame = IdentityEvent { did, time: "2026-11-23T00:00:00.000Z", handle: None }.encode();
-    OutboxEvent { did: did.to_owned(), outbox_id, kind: EventKind::Identity, frame }
+    OutboxEvent { did: did.parse().unwrap(), outbox_id, kind: EventKind::Identity, frame }
 }
 
 fn deletion(did: &str, outbox_id: i64) -> OutboxEvent {
     let body = AccountEvent { did, time: "2026-11-23T00:00:00.000Z", active: false, status: Some("deleted") };
-    OutboxEvent { did: did.to_owned(), outbox_id, kind: EventKind::Account, frame: body.encode() }
+    OutboxEvent { did: did.parse().unwrap(), outbox_id, kind: EventKind::Account, frame: body.encode() }
 }
 
 fn seqs(sql: &dyn Sql, cursor: i64) -> Vec<i64> {

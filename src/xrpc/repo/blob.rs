@@ -7,7 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
-use crate::account::{AddBlob, ListMissingBlobs};
+use crate::blobs::{AddBlob, ListMissingBlobs, MissingBlob};
 use crate::host::{HostError, PutBlobError, StoredBlob};
 use crate::syntax::Did;
 use crate::xrpc::endpoint::{IntoOutput as _, Json, check_limit};
@@ -23,10 +23,10 @@ pub(super) async fn upload(context: Context, request: Request) -> Result<Respons
     let declared = declared_mime(request.headers())?;
     let stored = store(&context, &did, request).await?;
     let mime = declared.unwrap_or_else(|| sniff(&stored.head).to_owned());
-    let add = AddBlob { cid: stored.cid.clone(), mime: mime.clone(), bytes: stored.bytes };
+    let add = AddBlob { cid: stored.cid, mime: mime.clone(), bytes: stored.bytes };
     context.account(&did, add).await?;
     let blob = serde_json::json!({
-        "$type": "blob", "ref": {"$link": stored.cid}, "mimeType": mime, "size": stored.bytes,
+        "$type": "blob", "ref": {"$link": stored.cid.to_string()}, "mimeType": mime, "size": stored.bytes,
     });
     Json(serde_json::json!({ "blob": blob })).into_output()
 }
@@ -114,9 +114,9 @@ pub(super) async fn list_missing(
     let limit = check_limit(params.limit, 500, 1000)?;
     let did: &Did = context.caller.did()?;
     let missing = context.account(did, ListMissingBlobs { cursor: params.cursor, limit }).await?;
-    let cursor = missing.last().filter(|_| missing.len() == limit as usize).map(|last| last.cid.clone());
-    let view = |blob: crate::account::MissingBlob| MissingBlobView {
-        cid: blob.cid,
+    let cursor = missing.last().filter(|_| missing.len() == limit as usize).map(|last| last.cid.to_string());
+    let view = |blob: MissingBlob| MissingBlobView {
+        cid: blob.cid.to_string(),
         record_uri: format!("at://{did}/{}", blob.path),
     };
     Ok(Json(MissingBlobs { cursor, blobs: missing.into_iter().map(view).collect() }))

@@ -5,14 +5,15 @@
 use serde::{Deserialize, Serialize};
 
 use super::readable;
-use crate::account::{self, DescribeRepo, GetRecord, ListRecords};
-use crate::data_model::cbor_to_json;
+use crate::data_model::{Cid, cbor_to_json};
 use crate::identity::DidDocument;
 use crate::limits::PAGE_BYTES_MAX;
+use crate::repo::{DescribeRepo, GetRecord, ListRecords};
 use crate::syntax::{AtIdentifier, CidText, Did, Handle, Nsid, RecordKey};
 use crate::xrpc::endpoint::{Json, JsonText, check_limit};
 use crate::xrpc::sync::available;
 use crate::xrpc::{Context, XrpcError};
+use crate::{account, app};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct GetParams {
@@ -29,14 +30,16 @@ pub(super) async fn get(context: Context, params: GetParams) -> Result<JsonText,
         XrpcError::named("RecordNotFound", format!("Could not locate record: {uri}"))
     };
     let account = readable(&context, repo.clone()).await?.ok_or_else(not_found)?;
-    let get = GetRecord { path: format!("{collection}/{rkey}"), cid: cid.map(CidText::into_string) };
-    let record = match context.host_account(&account.did, get).await {
+    // A text that is no CID names no version of anything.
+    let cid = cid.map(|cid| Cid::try_from(cid.as_str())).transpose().map_err(|_| not_found())?;
+    let get = GetRecord { collection: collection.clone(), rkey: rkey.clone(), cid };
+    let record = match context.account(&account.did, get).await {
         Ok(record) => record.ok_or_else(not_found)?,
-        Err(account::Error::NoRepo) => return Err(not_found()),
+        Err(app::Error::Account(account::Error::NoRepo)) => return Err(not_found()),
         Err(error) => return Err(error.into()),
     };
     let mut text = Vec::with_capacity(256 + record.block.len() * 5 / 4);
-    append_record(&mut text, &account.did, &collection, rkey.as_str(), &record.cid, &record.block)?;
+    append_record(&mut text, &account.did, &collection, &rkey, &record.cid, &record.block)?;
     Ok(JsonText(text))
 }
 
@@ -58,7 +61,7 @@ pub(super) async fn list(context: Context, params: ListParams) -> Result<JsonTex
     let account =
         account.ok_or_else(|| XrpcError::invalid(format!("Could not find repo: {}", repo.as_str())))?;
     let wanted = ListRecords {
-        collection: params.collection.as_str().to_owned(),
+        collection: params.collection.clone(),
         limit,
         cursor: params.cursor.filter(|cursor| !cursor.is_empty()),
         reverse: params.reverse,
@@ -77,7 +80,7 @@ pub(super) async fn list(context: Context, params: ListParams) -> Result<JsonTex
     let is_cut = records.iter().map(|record| record.block.len()).sum::<usize>() >= PAGE_BYTES_MAX;
     let last = records.last().filter(|_| is_cut || records.len() == limit as usize);
     if let Some(last) = last {
-        append(&mut text, &[r#","cursor":""#, &last.rkey, "\""]);
+        append(&mut text, &[r#","cursor":""#, last.rkey.as_str(), "\""]);
     }
     text.push(b'}');
     Ok(JsonText(text))
@@ -88,13 +91,13 @@ fn append_record(
     text: &mut Vec<u8>,
     did: &Did,
     collection: &Nsid,
-    rkey: &str,
-    cid: &str,
+    rkey: &RecordKey,
+    cid: &Cid,
     block: &[u8],
 ) -> Result<(), XrpcError> {
-    let uri = [r#"{"uri":"at://"#, did.as_str(), "/", collection.as_str(), "/", rkey];
+    let uri = [r#"{"uri":"at://"#, did.as_str(), "/", collection.as_str(), "/", rkey.as_str()];
     append(text, &uri);
-    append(text, &[r#"","cid":""#, cid, r#"","value":"#]);
+    append(text, &[r#"","cid":""#, &cid.to_string(), r#"","value":"#]);
     cbor_to_json(block, text).map_err(XrpcError::internal)?;
     text.push(b'}');
     Ok(())
@@ -117,7 +120,7 @@ pub(super) struct RepoView {
     handle: Handle,
     did: Did,
     did_doc: DidDocument,
-    collections: Vec<String>,
+    collections: Vec<Nsid>,
     handle_is_correct: bool,
 }
 
@@ -149,12 +152,14 @@ mod tests {
         let did = Did::try_from("did:plc:abc").unwrap();
         let collection = Nsid::try_from("com.example.note").unwrap();
         let mut text = Vec::new();
-        append_record(&mut text, &did, &collection, "self", "bafy", &encode_record(&record).unwrap())
-            .unwrap();
+        let rkey = RecordKey::try_from("self").unwrap();
+        let block = encode_record(&record).unwrap();
+        let cid = repo_mst::cid_for_cbor(&block);
+        append_record(&mut text, &did, &collection, &rkey, &cid, &block).unwrap();
         let read: serde_json::Value = serde_json::from_slice(&text).unwrap();
         let expected = serde_json::json!({
             "uri": "at://did:plc:abc/com.example.note/self",
-            "cid": "bafy",
+            "cid": cid.to_string(),
             "value": {"$type": "com.example.note", "text": "a \"quote\""},
         });
         assert_eq!(read, expected);

@@ -5,11 +5,12 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{check_collection, own_repo};
-use crate::account::{ApplyWrites, BlobClaim, CommitMeta, Swap, Write, WriteAction, WriteResult};
-use crate::data_model::{Ipld, blob_refs, encode_record};
+use super::{CommitView, check_collection, own_repo};
+use crate::blobs::BlobClaim;
+use crate::data_model::{Cid, Ipld, blob_refs, encode_record};
 use crate::lexicon::{Data, ValidationStatus, check_write};
 use crate::limits::COMMIT_OPS_MAX;
+use crate::repo::{ApplyWrites, Swap, Write, WriteAction};
 use crate::syntax::{AtIdentifier, AtUri, CidText, Did, Nsid, RecordKey, Tid};
 use crate::xrpc::endpoint::Json;
 use crate::xrpc::{Context, XrpcError};
@@ -75,7 +76,7 @@ pub(super) struct Written {
     uri: AtUri,
     cid: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    commit: Option<CommitMeta>,
+    commit: Option<CommitView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     validation_status: Option<&'static str>,
 }
@@ -83,13 +84,13 @@ pub(super) struct Written {
 #[derive(Debug, Serialize)]
 pub(super) struct Deleted {
     #[serde(skip_serializing_if = "Option::is_none")]
-    commit: Option<CommitMeta>,
+    commit: Option<CommitView>,
 }
 
 #[derive(Debug, Serialize)]
 pub(super) struct Applied {
     #[serde(skip_serializing_if = "Option::is_none")]
-    commit: Option<CommitMeta>,
+    commit: Option<CommitView>,
     results: Vec<AppliedWrite>,
 }
 
@@ -120,7 +121,7 @@ pub(super) async fn put(context: Context, input: PutInput) -> Result<Json<Writte
     let swap_record = match input.swap_record {
         None => Swap::Any,
         Some(None) => Swap::Nothing,
-        Some(Some(cid)) => Swap::Record(cid.into_string()),
+        Some(Some(cid)) => Swap::Record(swap_cid("swapRecord", &cid)?),
     };
     write_one(&context, &did, target, input.record, input.validate, swap_record, input.swap_commit).await
 }
@@ -137,14 +138,14 @@ async fn write_one(
     let collection = target.collection.clone();
     let (mut write, status) = target.write(record, validate, context.host.now_us())?;
     write.swap_record = swap_record;
-    let swap_commit = swap_commit.map(CidText::into_string);
+    let swap_commit = swap_commit.map(|cid| swap_cid("swapCommit", &cid)).transpose()?;
     let applied = context.account(did, ApplyWrites { writes: vec![write], swap_commit }).await?;
     let unanswered = || XrpcError::internal("a write without a result");
     let result = applied.results.into_iter().next().ok_or_else(unanswered)?;
     Ok(Json(Written {
-        uri: record_uri(did, &collection, &result)?,
-        cid: result.cid.ok_or_else(unanswered)?,
-        commit: applied.commit,
+        uri: AtUri::record(did, &collection, &result.rkey),
+        cid: result.cid.ok_or_else(unanswered)?.to_string(),
+        commit: applied.commit.map(CommitView::from),
         validation_status: status.map(ValidationStatus::as_str),
     }))
 }
@@ -155,15 +156,18 @@ pub(super) async fn delete(context: Context, input: DeleteInput) -> Result<Json<
     check_collection(&context, &input.collection)?;
     let write = Write {
         action: WriteAction::DeleteIfPresent,
-        collection: input.collection.into_string(),
-        rkey: Some(input.rkey.into_string()),
+        collection: input.collection,
+        rkey: Some(input.rkey),
         record: None,
         blobs: Vec::new(),
-        swap_record: input.swap_record.map_or(Swap::Any, |swap| Swap::Record(swap.into_string())),
+        swap_record: match &input.swap_record {
+            None => Swap::Any,
+            Some(cid) => Swap::Record(swap_cid("swapRecord", cid)?),
+        },
     };
-    let swap_commit = input.swap_commit.map(CidText::into_string);
+    let swap_commit = input.swap_commit.map(|cid| swap_cid("swapCommit", &cid)).transpose()?;
     let applied = context.account(&did, ApplyWrites { writes: vec![write], swap_commit }).await?;
-    Ok(Json(Deleted { commit: applied.commit }))
+    Ok(Json(Deleted { commit: applied.commit.map(CommitView::from) }))
 }
 
 pub(super) async fn apply(context: Context, input: ApplyInput) -> Result<Json<Applied>, XrpcError> {
@@ -181,17 +185,19 @@ pub(super) async fn apply(context: Context, input: ApplyInput) -> Result<Json<Ap
         writes.push(write);
         answers.push((collection, kind, status));
     }
-    let swap_commit = input.swap_commit.map(CidText::into_string);
+    let swap_commit = input.swap_commit.map(|cid| swap_cid("swapCommit", &cid)).transpose()?;
     let applied = context.account(&did, ApplyWrites { writes, swap_commit }).await?;
     let results = applied.results.into_iter().zip(answers).map(|(result, (collection, kind, status))| {
         let uri = match result.cid {
-            Some(_) => Some(record_uri(&did, &collection, &result)?),
+            Some(_) => Some(AtUri::record(&did, &collection, &result.rkey)),
             None => None,
         };
         let validation_status = status.map(ValidationStatus::as_str);
-        Ok(AppliedWrite { kind, uri, cid: result.cid, validation_status })
+        let cid = result.cid.map(|cid| cid.to_string());
+        Ok(AppliedWrite { kind, uri, cid, validation_status })
     });
-    Ok(Json(Applied { results: results.collect::<Result<_, XrpcError>>()?, commit: applied.commit }))
+    let results = results.collect::<Result<_, XrpcError>>()?;
+    Ok(Json(Applied { results, commit: applied.commit.map(CommitView::from) }))
 }
 
 impl WriteInput {
@@ -212,8 +218,8 @@ impl WriteInput {
             "com.atproto.repo.applyWrites#delete" => {
                 let write = Write {
                     action: WriteAction::Delete,
-                    collection: self.collection.into_string(),
-                    rkey: Some(self.rkey.ok_or_else(|| missing("rkey"))?.into_string()),
+                    collection: self.collection,
+                    rkey: Some(self.rkey.ok_or_else(|| missing("rkey"))?),
                     record: None,
                     blobs: Vec::new(),
                     swap_record: Swap::Any,
@@ -257,8 +263,8 @@ impl Target {
             .map_err(|error| XrpcError::invalid(error.to_string()))?;
         let write = Write {
             action: self.action,
-            collection: self.collection.into_string(),
-            rkey: self.rkey.map(RecordKey::into_string),
+            collection: self.collection,
+            rkey: self.rkey,
             blobs: claims(&record)?,
             record: Some(
                 encode_record(&record).map_err(|error| XrpcError::invalid(error.to_string()))?.into(),
@@ -272,15 +278,16 @@ impl Target {
 /// What a record says of its blobs. The old form of references is for records of old.
 fn claims(record: &Ipld) -> Result<Vec<BlobClaim>, XrpcError> {
     let claim = |blob: crate::data_model::BlobRef| match blob.size {
-        Some(bytes) => Ok(BlobClaim { cid: blob.cid.to_string(), mime: blob.mime_type, bytes }),
+        Some(bytes) => Ok(BlobClaim { cid: blob.cid, mime: blob.mime_type, bytes }),
         None => Err(XrpcError::invalid(format!("Legacy blobs are not allowed ({})", blob.cid))),
     };
     blob_refs(record).into_iter().map(claim).collect()
 }
 
-fn record_uri(did: &Did, collection: &Nsid, result: &WriteResult) -> Result<AtUri, XrpcError> {
-    let rkey = RecordKey::try_from(result.rkey.as_str()).map_err(XrpcError::internal)?;
-    Ok(AtUri::record(did, collection, &rkey))
+/// A CID to compare with. One that is none never matches.
+fn swap_cid(name: &str, text: &CidText) -> Result<Cid, XrpcError> {
+    Cid::try_from(text.as_str())
+        .map_err(|_| XrpcError::named("InvalidSwap", format!("{name} {text} is not a CID")))
 }
 
 /// Tells `null` from a field that is not there.

@@ -6,21 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use super::session::check_password;
 use super::{Nothing, SessionView};
-use crate::account::{Counts, GetHead, GetSigningKey, ListMissingBlobs};
 use crate::actor::Kind;
+use crate::app::{NewAccount, check_recovery_key};
 use crate::auth::Caller;
-use crate::crypto::VerifyingKey;
-use crate::directory::{
-    DeleteAccount, IssueMailCode, MailPurpose, OpenSession, SetStatus, StatusChange, Who,
-};
+use crate::blobs::ListMissingBlobs;
+use crate::directory::{IssueMailCode, MailPurpose, OpenSession, Who};
 use crate::identity::DidDocument;
+use crate::repo::{Counts, GetHead};
 use crate::seam::Hidden;
-use crate::syntax::{Datetime, Did, Handle, parse_datetime_us};
+use crate::syntax::{Datetime, Did, Handle, Tid, parse_datetime_us};
 use crate::xrpc::endpoint::{Empty, Json};
-use crate::xrpc::signup::NewAccount;
-use crate::xrpc::{App, Context, XrpcError, transfer};
+use crate::xrpc::{App, Context, XrpcError};
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CreateInput {
     /// Text, so that what is wrong with it gets its own error's name.
@@ -69,7 +67,7 @@ pub(super) async fn create(context: Context, input: CreateInput) -> Result<Json<
         model: None,
         config: None,
     };
-    let account = context.sign_up(new).await?;
+    let account = context.app.sign_up(new).await?;
     let session = context.directory(OpenSession { did: account.did, app_password: None }).await?;
     let view = SessionView::of_session(&context, session).await?;
     Ok(Json(CreateOutput {
@@ -81,38 +79,9 @@ pub(super) async fn create(context: Context, input: CreateInput) -> Result<Json<
     }))
 }
 
-/// A recovery key must be one the protocol can verify with, or it would recover nothing.
-pub(in crate::xrpc) fn check_recovery_key(did_key: String) -> Result<String, XrpcError> {
-    match VerifyingKey::from_did_key(&did_key) {
-        Ok(_) => Ok(did_key),
-        Err(error) => Err(XrpcError::named("InvalidRecoveryKey", format!("recovery key: {error}"))),
-    }
-}
-
 pub(super) async fn activate(context: Context, _: Nothing) -> Result<Empty, XrpcError> {
-    let did = context.caller.did()?.clone();
-    let document = context.identities.did_document(&context.host, &did, true).await?;
-    if document.pds_endpoint() != Some(&context.network.public_url) {
-        return Err(XrpcError::invalid("DID document pds endpoint does not match service endpoint"));
-    }
-    // A repo that is still on its way in is none yet.
-    context.account(&did, GetHead {}).await?;
-    if !names_our_key(&context, &did, &document).await? {
-        return Err(XrpcError::invalid(
-            "DID document verification method does not match expected signing key: \
-             com.atproto.identity.getRecommendedDidCredentials says which it should have",
-        ));
-    }
-    transfer::cancel(&context, &did).await?;
-    context.directory(SetStatus { did: did.clone(), change: StatusChange::Activate }).await?;
-    context.carry_notices_of(&did).await?;
+    context.app.activate(context.caller.did()?).await?;
     Ok(Empty)
-}
-
-/// Whether what is signed here verifies elsewhere.
-async fn names_our_key(app: &App, did: &Did, document: &DidDocument) -> Result<bool, XrpcError> {
-    let ours = app.account(did, GetSigningKey {}).await?;
-    Ok(document.signing_key().is_some_and(|key| key.did_key() == ours))
 }
 
 #[derive(Debug, Deserialize)]
@@ -128,10 +97,7 @@ pub(super) async fn deactivate(context: Context, input: DeactivateInput) -> Resu
         }
         None => None,
     };
-    let did = context.caller.did()?.clone();
-    let change = StatusChange::Deactivate { delete_after_us };
-    context.directory(SetStatus { did: did.clone(), change }).await?;
-    context.carry_notices_of(&did).await?;
+    context.deactivate(context.caller.did()?, delete_after_us).await?;
     Ok(Empty)
 }
 
@@ -147,7 +113,7 @@ pub(super) async fn request_delete(context: Context, _: Nothing) -> Result<Empty
     Ok(Empty)
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct DeleteInput {
     did: Did,
     password: Hidden<String>,
@@ -159,9 +125,7 @@ pub(super) async fn delete(context: Context, input: DeleteInput) -> Result<Empty
     let Some(sign_in) = signed_in.filter(|sign_in| sign_in.app_password.is_none()) else {
         return Err(XrpcError::unauthorized("AuthenticationRequired", "Invalid did or password"));
     };
-    let did = sign_in.account.did;
-    context.directory(DeleteAccount { did: did.clone(), code: Some(input.token) }).await?;
-    context.carry_notices_of(&did).await?;
+    context.delete_account(&sign_in.account.did, Some(input.token)).await?;
     Ok(Empty)
 }
 
@@ -171,7 +135,7 @@ pub(super) struct StatusView {
     activated: bool,
     valid_did: bool,
     repo_commit: String,
-    repo_rev: String,
+    repo_rev: Tid,
     repo_blocks: u64,
     indexed_records: u64,
     private_state_values: u64,
@@ -187,14 +151,14 @@ pub(super) async fn check_status(context: Context, _: Nothing) -> Result<Json<St
     let missing = count_missing_blobs(&context, &account.did).await?;
     let valid_did = match document {
         Ok(document) if document.pds_endpoint() == Some(&context.network.public_url) => {
-            names_our_key(&context, &account.did, &document).await?
+            context.names_our_key(&account.did, &document).await?
         }
         _ => false,
     };
     Ok(Json(StatusView {
         activated: account.status.is_active(),
         valid_did,
-        repo_commit: head.commit,
+        repo_commit: head.commit.to_string(),
         repo_rev: head.rev,
         repo_blocks: counts.records.saturating_add(counts.nodes).saturating_add(1),
         indexed_records: counts.records,
@@ -211,7 +175,7 @@ async fn count_missing_blobs(app: &App, did: &Did) -> Result<u64, XrpcError> {
     loop {
         let page = app.account(did, ListMissingBlobs { cursor, limit: PAGE }).await?;
         missing = missing.saturating_add(page.len() as u64);
-        cursor = page.last().map(|last| last.cid.clone());
+        cursor = page.last().map(|last| last.cid.to_string());
         if page.len() < PAGE as usize {
             return Ok(missing);
         }

@@ -61,8 +61,8 @@ pub(super) async fn get_service_auth(
     }
     let now_seconds = context.host.now_us().div_euclid(1_000_000);
     let exp = check_expiry(params.exp, params.lxm.is_some(), now_seconds)?;
-    let lxm = params.lxm.map(Nsid::into_string);
-    let token = context.account(&caller.account.did, SignServiceAuth { aud: params.aud, lxm, exp }).await?;
+    let sign = SignServiceAuth { aud: params.aud, lxm: params.lxm, exp };
+    let token = context.account(&caller.account.did, sign).await?;
     Ok(Json(ServiceAuthView { token }))
 }
 

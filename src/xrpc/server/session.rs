@@ -13,7 +13,7 @@ use crate::seam::Hidden;
 use crate::xrpc::endpoint::{Empty, Json};
 use crate::xrpc::{App, Context, XrpcError};
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct CreateSession {
     identifier: String,
     password: Hidden<String>,

@@ -5,7 +5,8 @@ use http::{HeaderValue, header};
 use serde::{Deserialize, Serialize};
 
 use super::available;
-use crate::account::{GetBlobMeta, ListBlobs};
+use crate::blobs::{GetBlobMeta, ListBlobs};
+use crate::data_model::Cid;
 use crate::syntax::{AtIdentifier, CidText, Did, Tid};
 use crate::xrpc::endpoint::{Json, check_limit};
 use crate::xrpc::{Context, XrpcError};
@@ -20,11 +21,9 @@ pub(super) struct GetParams {
 pub(super) async fn get(context: Context, params: GetParams) -> Result<Response, XrpcError> {
     let not_found = || XrpcError::named("BlobNotFound", "Blob not found");
     let account = available(&context, AtIdentifier::Did(params.did)).await?;
-    let cid = params.cid.into_string();
-    let meta =
-        context.account(&account.did, GetBlobMeta { cid: cid.clone() }).await?.ok_or_else(not_found)?;
-    let (bytes, mut response) =
-        context.host.get_blob(account.did, cid.clone()).await?.ok_or_else(not_found)?;
+    let cid = Cid::try_from(params.cid.as_str()).map_err(|_| not_found())?;
+    let meta = context.account(&account.did, GetBlobMeta { cid }).await?.ok_or_else(not_found)?;
+    let (bytes, mut response) = context.host.get_blob(account.did, cid).await?.ok_or_else(not_found)?;
     let mime = HeaderValue::from_str(&meta.mime);
     let mime = mime.unwrap_or(HeaderValue::from_static("application/octet-stream"));
     let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{cid}\""));
@@ -56,8 +55,10 @@ pub(super) struct BlobPage {
 pub(super) async fn list(context: Context, params: ListParams) -> Result<Json<BlobPage>, XrpcError> {
     let limit = check_limit(params.limit, 500, 1000)?;
     let account = available(&context, AtIdentifier::Did(params.did)).await?;
-    let since = params.since.map(|since| since.as_str().to_owned());
-    let cids = context.account(&account.did, ListBlobs { since, cursor: params.cursor, limit }).await?;
+    let cids = context
+        .account(&account.did, ListBlobs { since: params.since, cursor: params.cursor, limit })
+        .await?;
+    let cids: Vec<String> = cids.iter().map(Cid::to_string).collect();
     let cursor = cids.last().filter(|_| cids.len() == limit as usize).cloned();
     Ok(Json(BlobPage { cursor, cids }))
 }

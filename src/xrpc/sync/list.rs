@@ -3,11 +3,13 @@
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 
-use crate::account::{self, GetHead};
+use crate::account;
+use crate::app::{App, Error};
 use crate::directory::{Account, ListAccounts};
-use crate::syntax::Did;
+use crate::repo::GetHead;
+use crate::syntax::{Did, Tid};
 use crate::xrpc::endpoint::{Json, check_limit};
-use crate::xrpc::{App, Context, XrpcError};
+use crate::xrpc::{Context, XrpcError};
 
 /// Cells asked at the same time for one page.
 const CELLS_AT_ONCE: usize = 16;
@@ -29,7 +31,7 @@ pub(super) struct RepoPage {
 struct RepoView {
     did: Did,
     head: String,
-    rev: String,
+    rev: Tid,
     active: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<&'static str>,
@@ -50,9 +52,9 @@ pub(super) async fn list_repos(context: Context, params: ListParams) -> Result<J
 
 /// `None` for an account whose repo is not made yet, or destroyed already.
 async fn view(app: &App, account: Account) -> Result<Option<RepoView>, XrpcError> {
-    let head = match app.host_account(&account.did, GetHead {}).await {
+    let head = match app.account(&account.did, GetHead {}).await {
         Ok(head) => head,
-        Err(account::Error::NoRepo) => return Ok(None),
+        Err(Error::Account(account::Error::NoRepo)) => return Ok(None),
         // One that can't be read must not hide all that come after it.
         Err(error) => {
             tracing::error!(did = %account.did, %error, "a repo is left out of a list");
@@ -61,5 +63,5 @@ async fn view(app: &App, account: Account) -> Result<Option<RepoView>, XrpcError
     };
     let active = account.status.is_active();
     let status = (!active).then_some(account.status.as_str());
-    Ok(Some(RepoView { did: account.did, head: head.commit, rev: head.rev, active, status }))
+    Ok(Some(RepoView { did: account.did, head: head.commit.to_string(), rev: head.rev, active, status }))
 }

@@ -7,10 +7,10 @@ use repo_mst::{MemoryBlocks, Walk};
 use serde_json::{Value, json};
 
 use super::world::{ADMIN, Answer, World, bearer};
-use crate::account::ImportedRecord;
 use crate::archive::Manifest;
 use crate::crypto::SigningKey;
 use crate::lexicon::Bytes;
+use crate::moving::ImportedRecord;
 use crate::syntax::Did;
 use crate::vault::MasterKey;
 
@@ -96,7 +96,7 @@ async fn finish(
     assert_eq!(to.bytes(&path, ADMIN, body).await.ok()["imported"], records.len());
     for blob in decoded(manifest).blobs {
         let (owner, cid) = (Did::try_from(did).unwrap(), blob.cid.0.to_string());
-        let (_, download) = from.app.host.get_blob(owner, cid.clone()).await.unwrap().unwrap();
+        let (_, download) = from.app.host.get_blob(owner, cid.parse().unwrap()).await.unwrap().unwrap();
         let bytes = download.into_body().collect().await.unwrap().to_bytes().to_vec();
         let path = format!("agent.admin.importBlob?did={did}&mime={}", blob.mime);
         assert_eq!(to.bytes(&path, ADMIN, bytes).await.ok(), json!({"cid": cid, "size": blob.size}));

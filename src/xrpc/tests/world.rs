@@ -15,22 +15,22 @@ use rand_core::{TryCryptoRng, TryRng};
 use serde_json::Value;
 
 use crate::account::{self, Account};
-use crate::actor::AccountSummary;
+use crate::app::{Accounts, App, Flows, Identities};
 use crate::auth::Authority;
-use crate::data_model::{CODEC_RAW, cid_of_block};
-use crate::directory::{self, Directory, GetAccount, Who};
+use crate::data_model::{CODEC_RAW, Cid, cid_of_block};
+use crate::directory::{self, Directory};
 use crate::env::{Env, Network};
 use crate::host::{
-    ByteStream, Download, Host, HostError, PutBlobError, StoredBlob, SubscribeError, download,
+    Answered, ByteStream, Download, Failed, Host, HostError, PutBlobError, StoredBlob, SubscribeError,
+    download,
 };
 use crate::native::sql::Database;
 use crate::plc;
-use crate::seam::Request as _;
+use crate::seam::{Access, Named as _};
 use crate::sequencer;
-use crate::syntax::{AtIdentifier, Did, Handle};
+use crate::syntax::{Did, Handle, Tid};
 use crate::vault::MasterKey;
 use crate::xrpc::endpoint::Dispatcher;
-use crate::xrpc::{App, Carrier, Identities};
 
 pub(in crate::xrpc) const ADMIN: &str = "Bearer letmein";
 pub(in crate::xrpc) const PLC: &str = "http://localhost:2582";
@@ -92,7 +92,8 @@ impl World {
             identities: Identities::new(network.plc_url.clone()),
             network,
             auth,
-            carrier: Carrier::default(),
+            accounts: Accounts::kept_for(0),
+            flows: Flows::here(Box::new(|task| drop(tokio::spawn(task)))),
             blob_bytes_max: 1 << 20,
         });
         let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&app), crate::xrpc::endpoints()));
@@ -180,7 +181,7 @@ pub(in crate::xrpc) struct Memory {
     directory: Mutex<(Database, Directory)>,
     plc: Arc<Mutex<Database>>,
     pub(in crate::xrpc) cells: Mutex<HashMap<Did, Cell>>,
-    blobs: Mutex<HashMap<(Did, String), Bytes>>,
+    blobs: Mutex<HashMap<(Did, Cid), Bytes>>,
     /// DNS: names and their TXT records.
     pub(in crate::xrpc) txt: Mutex<HashMap<String, Vec<String>>>,
 }
@@ -227,41 +228,45 @@ impl Memory {
         serde_json::from_slice(&response.body).unwrap()
     }
 
-    fn ask_directory(&self, command: directory::Command) -> Result<directory::Reply, directory::Error> {
+    fn ask_directory(&self, command: directory::Command) -> Answered<directory::Reply, directory::Error> {
         let (database, directory) = &mut *self.directory.lock().unwrap();
         let mut env = Env { now_us: self.now_us(), rng: &mut Rng(&self.counter), network: &self.network };
-        directory.handle(database, &mut env, command)
+        Ok(directory.handle(database, &mut env, command)?)
     }
 
-    fn ask_agent(&self, did: Did, command: account::Command) -> Result<account::Reply, account::Error> {
-        use account::Command;
+    fn ask_account(&self, did: Did, command: account::Command) -> Answered<account::Reply, account::Error> {
+        use account::Change::Hosting;
+        use account::Command::Change;
+        use account::hosting::Change as Of;
         if let Some(error) = self.broken.lock().unwrap().get(&did) {
-            return Err(error.clone());
+            return Err(error.clone().into());
         }
         let mut cells = self.cells.lock().unwrap();
         let heard = match &command {
-            Command::CreateRepo(_) if self.repos_fail.load(Ordering::Relaxed) => {
-                return Err(account::Error::Mismatch);
+            Change(Hosting(Of::CreateRepo(_))) if self.repos_fail.load(Ordering::Relaxed) => {
+                return Err(Failed::Unreachable("a fault that a test asked for".to_owned()));
             }
-            Command::CreateRepo(create) => Some(format!("create {} active={}", create.handle, create.active)),
-            Command::SetStatus(set) => Some(format!("status {}", set.status)),
-            Command::EmitIdentity(emit) => {
-                Some(format!("identity {}", emit.handle.clone().unwrap_or_default()))
+            Change(Hosting(Of::CreateRepo(create))) => {
+                Some(format!("create {} active={}", create.handle, create.active))
+            }
+            Change(Hosting(Of::SetStatus(set))) => Some(format!("status {}", set.status.as_str())),
+            Change(Hosting(Of::EmitIdentity(emit))) => {
+                Some(format!("identity {}", emit.handle.as_ref().map(Handle::as_str).unwrap_or_default()))
             }
             _ => None,
         };
         let mut env = Env { now_us: self.now_us(), rng: &mut Rng(&self.counter), network: &self.network };
         let cell = match cells.entry(did) {
             Entry::Occupied(cell) => cell.into_mut(),
-            Entry::Vacant(place) if command.creates() => {
+            Entry::Vacant(place) if command.access() == Access::Create => {
                 let database = Database::in_memory().unwrap();
                 let account = Account::load(&database, &mut env)?;
                 place.insert(Cell { database, account, heard: Vec::new() })
             }
-            Entry::Vacant(_) => return Err(account::Error::NoRepo),
+            Entry::Vacant(_) => return Err(account::Error::NoRepo.into()),
         };
         cell.heard.extend(heard);
-        cell.account.handle(&cell.database, &mut env, command)
+        Ok(cell.account.handle(&cell.database, &mut env, command)?)
     }
 
     fn serve_plc(&self, request: &http::Request<Bytes>) -> Result<http::Response<Bytes>, HostError> {
@@ -284,18 +289,21 @@ impl Host for Memory {
         &self,
         did: Did,
         command: account::Command,
-    ) -> BoxFuture<'_, Result<account::Reply, account::Error>> {
-        async move { self.ask_agent(did, command) }.boxed()
+    ) -> BoxFuture<'_, Answered<account::Reply, account::Error>> {
+        async move { self.ask_account(did, command) }.boxed()
     }
 
     fn directory(
         &self,
         command: directory::Command,
-    ) -> BoxFuture<'_, Result<directory::Reply, directory::Error>> {
+    ) -> BoxFuture<'_, Answered<directory::Reply, directory::Error>> {
         async move { self.ask_directory(command) }.boxed()
     }
 
-    fn sequencer(&self, _: sequencer::Command) -> BoxFuture<'_, Result<sequencer::Reply, sequencer::Error>> {
+    fn sequencer(
+        &self,
+        _: sequencer::Command,
+    ) -> BoxFuture<'_, Answered<sequencer::Reply, sequencer::Error>> {
         panic!("no test here asks the sequencer")
     }
 
@@ -313,17 +321,18 @@ impl Host for Memory {
         async { Ok(()) }.boxed()
     }
 
-    fn export(&self, did: Did, since: Option<String>) -> BoxFuture<'_, Result<Download, account::Error>> {
+    fn export(&self, did: Did, since: Option<Tid>) -> BoxFuture<'_, Answered<Download, account::Error>> {
         let cells = self.cells.lock().unwrap();
         let exported = cells.get(&did).ok_or(account::Error::NoRepo).and_then(|cell| {
             let mut chunks = Vec::new();
-            let mut export = crate::repo::export::Export::begin(&cell.database, since.as_deref())?;
+            let mut export =
+                crate::repo::export::Export::begin(&cell.database, since.as_ref().map(Tid::as_str))?;
             while let Some(chunk) = export.next_chunk(&cell.database)? {
                 chunks.push(Ok(Bytes::from(chunk)));
             }
             Ok(download(stream::iter(chunks).boxed()))
         });
-        async move { exported }.boxed()
+        async move { Ok(exported?) }.boxed()
     }
 
     fn put_blob(
@@ -340,22 +349,22 @@ impl Host for Memory {
                     return Err(PutBlobError::TooLarge(bytes_max));
                 }
             }
-            let cid = cid_of_block(CODEC_RAW, &blob).to_string();
+            let cid = cid_of_block(CODEC_RAW, &blob);
             let head = Bytes::copy_from_slice(&blob[..blob.len().min(64)]);
             let bytes = blob.len() as u64;
-            self.blobs.lock().unwrap().insert((did, cid.clone()), blob.into());
+            self.blobs.lock().unwrap().insert((did, cid), blob.into());
             Ok(StoredBlob { cid, bytes, head })
         }
         .boxed()
     }
 
-    fn get_blob(&self, did: Did, cid: String) -> BoxFuture<'_, Result<Option<(u64, Download)>, HostError>> {
+    fn get_blob(&self, did: Did, cid: Cid) -> BoxFuture<'_, Result<Option<(u64, Download)>, HostError>> {
         let found = self.blobs.lock().unwrap().get(&(did, cid)).cloned();
         async move { Ok(found.map(|blob| (blob.len() as u64, download(stream::iter([Ok(blob)]).boxed())))) }
             .boxed()
     }
 
-    fn delete_blob(&self, _: Did, _: String) -> BoxFuture<'_, Result<(), HostError>> {
+    fn delete_blob(&self, _: Did, _: Cid) -> BoxFuture<'_, Result<(), HostError>> {
         async { Ok(()) }.boxed()
     }
 
@@ -383,24 +392,6 @@ impl Host for Memory {
     fn random(&self, bytes: &mut [u8]) {
         let Ok(()) = Rng(&self.counter).try_fill_bytes(bytes);
     }
-
-    fn find_account(
-        &self,
-        identifier: AtIdentifier,
-    ) -> BoxFuture<'_, Result<Option<AccountSummary>, directory::Error>> {
-        let who = match identifier {
-            AtIdentifier::Did(did) => Who::Did(did),
-            AtIdentifier::Handle(handle) => Who::Handle(handle),
-        };
-        async move {
-            let reply = self.ask_directory(GetAccount { who }.into_command())?;
-            let account = GetAccount::from_answer(reply).ok_or(directory::Error::Mismatch)?;
-            Ok(account.map(|account| account.summary()))
-        }
-        .boxed()
-    }
-
-    fn forget_cached(&self, _: &Did, _: Option<&Handle>) {}
 }
 
 /// Randomness that never repeats and is none.

@@ -6,12 +6,28 @@ use serde_bytes::ByteBuf;
 use crate::actor::Kind;
 use crate::archive::Kdf;
 use crate::seam::Hidden;
+use crate::syntax::Handle;
+
+crate::seam! {
+    read { }
+    write {
+        SealManifest => SealedManifest,
+        GetMoveKey => Option<String>,
+        SignMove => ByteBuf,
+        DropMoveKey => (),
+        ImportRecords => u64,
+        FinishImport => ImportFinished,
+    }
+    create {
+        BeginImport => (),
+    }
+}
 
 /// Makes the manifest of an archive of the newest commit, with all keys sealed in it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct SealManifest {
     /// The account's handle.
-    pub handle: String,
+    pub handle: Handle,
     /// Who owns it.
     pub kind: Kind,
     /// The name to show.
@@ -53,7 +69,7 @@ pub struct SignMove {
 pub struct DropMoveKey {}
 
 /// Begins to rebuild a repo in an empty cell: takes the archive's keys and notes what commit it must come to.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct BeginImport {
     /// The manifest's block.
     pub manifest: ByteBuf,

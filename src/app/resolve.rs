@@ -2,14 +2,17 @@
 
 use bytes::Bytes;
 
-use super::Host;
+use crate::host::Host;
 use crate::identity::{IdentityError, Request, Resolution, Response, Step};
 
 /// Runs a resolution to its end. Each request has the host's own timeout and size limit.
 ///
 /// # Errors
 /// The resolution's own; what the host refuses or cannot reach is [`IdentityError::Unreachable`].
-pub async fn resolve<R: Resolution>(host: &dyn Host, mut resolution: R) -> Result<R::Output, IdentityError> {
+pub(super) async fn resolve<R: Resolution>(
+    host: &dyn Host,
+    mut resolution: R,
+) -> Result<R::Output, IdentityError> {
     loop {
         let response = match resolution.request() {
             Request::Get { url, accept } => get(host, &url, accept).await,

@@ -5,20 +5,20 @@ use data_encoding::BASE64URL_NOPAD;
 use http::{Method, StatusCode, header};
 use serde_bytes::ByteBuf;
 
-use super::{App, XrpcError};
-use crate::account::SignMove;
+use super::{App, Error};
 use crate::crypto::SigningKey;
 use crate::directory::{GetRotationKey, SignPlcOperation};
 use crate::identity::{AtprotoData, Operation, PlcOperation, PlcTombstone};
+use crate::moving::SignMove;
 use crate::syntax::{Did, Handle};
 
 /// The signed first operation of a new account. Its hash is the DID.
-pub(super) async fn genesis(
+pub(crate) async fn genesis(
     app: &App,
     handle: &Handle,
     signing_key: &SigningKey,
     recovery_key: Option<String>,
-) -> Result<Operation, XrpcError> {
+) -> Result<Operation, Error> {
     let mut rotation_keys: Vec<String> = recovery_key.into_iter().collect();
     rotation_keys.push(app.directory(GetRotationKey {}).await?);
     let operation = PlcOperation::genesis(&AtprotoData {
@@ -31,7 +31,7 @@ pub(super) async fn genesis(
 }
 
 /// Makes the DID's document name this handle. Nothing happens when it does already.
-pub(super) async fn set_handle(app: &App, did: &Did, handle: &Handle) -> Result<(), XrpcError> {
+pub(super) async fn set_handle(app: &App, did: &Did, handle: &Handle) -> Result<(), Error> {
     let last = last_operation(app, did).await?;
     let mut next = last.successor()?;
     next.set_handle(handle);
@@ -43,7 +43,7 @@ pub(super) async fn set_handle(app: &App, did: &Did, handle: &Handle) -> Result<
 }
 
 /// Ends the DID. Nothing happens when it has ended already, or is another network's by now.
-pub(super) async fn tombstone(app: &App, did: &Did) -> Result<(), XrpcError> {
+pub(super) async fn tombstone(app: &App, did: &Did) -> Result<(), Error> {
     let last = last_operation(app, did).await?;
     let Some(state) = last.state() else { return Ok(()) };
     if !state.rotation_keys.contains(&app.directory(GetRotationKey {}).await?) {
@@ -55,23 +55,38 @@ pub(super) async fn tombstone(app: &App, did: &Did) -> Result<(), XrpcError> {
 }
 
 /// Submits an operation. Submitting the same one again is fine: the directory has it.
-pub(super) async fn submit(app: &App, did: &Did, operation: &Operation) -> Result<(), XrpcError> {
+///
+/// # Errors
+/// [`Error::Refused`] by the directory, [`Error::Upstream`] when it has not come there, [`Error::Unsettled`] when that is not known.
+pub(super) async fn submit(app: &App, did: &Did, operation: &Operation) -> Result<(), Error> {
     let body = Bytes::from(operation.to_json()?);
-    let (status, body) = exchange(app, Method::POST, &format!("/{did}"), body).await?;
-    if status.is_success() {
-        app.identities.forget(did);
+    let submitted = exchange(app, Method::POST, &format!("/{did}"), body).await;
+    app.identities.forget(did);
+    if submitted.as_ref().is_ok_and(|(status, _)| status.is_success()) {
         return Ok(());
     }
     // A repetition is out of order to the directory, and is what it has: not an error.
-    if last_operation(app, did).await.is_ok_and(|last| last == *operation) {
+    let last = last_operation(app, did).await;
+    if last.as_ref().is_ok_and(|last| last == operation) {
         return Ok(());
     }
+    let unsettled = || {
+        Error::Unsettled(
+            "the PLC directory does not answer: the change is recorded, and is finished when it does"
+                .to_owned(),
+        )
+    };
+    let (status, body) = match (submitted, last) {
+        (Err(_), Err(_)) => return Err(unsettled()),
+        (Err(error), Ok(_)) => return Err(error),
+        (Ok(answer), _) => answer,
+    };
     tracing::warn!(%did, %status, answer = %excerpt(&body), "the PLC directory refused an operation");
-    Err(XrpcError::upstream("the PLC directory refused the operation"))
+    Err(Error::Refused("the PLC directory refused the operation".to_owned()))
 }
 
 /// Checks that this network may change the DID's document.
-pub(super) async fn require_ours(app: &App, did: &Did) -> Result<(), XrpcError> {
+pub(super) async fn require_ours(app: &App, did: &Did) -> Result<(), Error> {
     let ours = app.directory(GetRotationKey {}).await?;
     let state = last_operation(app, did).await?.state();
     match state.is_some_and(|state| state.rotation_keys.contains(&ours)) {
@@ -82,7 +97,7 @@ pub(super) async fn require_ours(app: &App, did: &Did) -> Result<(), XrpcError> 
 
 /// Lets a move key change the document. It ranks directly above this network's key, which so can't undo what it signs,
 /// and below keys of the owner's. Nothing happens when it is there already.
-pub(super) async fn admit(app: &App, did: &Did, move_key: &str) -> Result<(), XrpcError> {
+pub(super) async fn admit(app: &App, did: &Did, move_key: &str) -> Result<(), Error> {
     let mut next = last_operation(app, did).await?.successor()?;
     if next.rotation_keys.iter().any(|key| key == move_key) {
         return Ok(());
@@ -96,7 +111,7 @@ pub(super) async fn admit(app: &App, did: &Did, move_key: &str) -> Result<(), Xr
 }
 
 /// Takes a move key out of the document again. Nothing happens when it is not there.
-pub(super) async fn expel(app: &App, did: &Did, move_key: &str) -> Result<(), XrpcError> {
+pub(super) async fn expel(app: &App, did: &Did, move_key: &str) -> Result<(), Error> {
     let mut next = last_operation(app, did).await?.successor()?;
     let before = next.rotation_keys.len();
     next.rotation_keys.retain(|key| key != move_key);
@@ -124,7 +139,7 @@ pub(super) async fn standing(
     did: &Did,
     signing_key: &str,
     move_key: Option<&str>,
-) -> Result<Standing, XrpcError> {
+) -> Result<Standing, Error> {
     if did.method() == "plc" {
         let state = last_operation(app, did).await?.state();
         let state = state.ok_or_else(|| not_movable("the DID was ended"))?;
@@ -140,25 +155,20 @@ pub(super) async fn standing(
         ));
     }
     if document.signing_key().is_none_or(|key| key.did_key() != signing_key) {
-        return Err(XrpcError::named("InvalidArchive", "the DID document names another signing key by now"));
+        return Err(Error::InvalidArchive("the DID document names another signing key by now".to_owned()));
     }
     Ok(Standing::Here)
 }
 
 /// Whether a key has power over a did:plc now.
-pub(super) async fn has_rotation_key(app: &App, did: &Did, did_key: &str) -> Result<bool, XrpcError> {
+pub(super) async fn has_rotation_key(app: &App, did: &Did, did_key: &str) -> Result<bool, Error> {
     let state = last_operation(app, did).await?.state();
     Ok(state.is_some_and(|state| state.rotation_keys.iter().any(|key| key == did_key)))
 }
 
 /// Makes the document name this server, by the power of the move key, which has none from then on; nor has the network
 /// that let it in, whose key comes behind it.
-pub(super) async fn take_over(
-    app: &App,
-    did: &Did,
-    signing_key: &str,
-    move_key: &str,
-) -> Result<(), XrpcError> {
+pub(super) async fn take_over(app: &App, did: &Did, signing_key: &str, move_key: &str) -> Result<(), Error> {
     let mut next = last_operation(app, did).await?.successor()?;
     let ours = app.directory(GetRotationKey {}).await?;
     let place = next.rotation_keys.iter().position(|key| key == move_key);
@@ -180,49 +190,44 @@ pub(super) async fn take_over(
     submit(app, did, &signed(operation, &signature)?).await
 }
 
-fn not_movable(why: &'static str) -> XrpcError {
-    XrpcError::named("NotMovable", why)
+fn not_movable(why: &'static str) -> Error {
+    Error::NotMovable(why.to_owned())
 }
 
-async fn last_operation(app: &App, did: &Did) -> Result<Operation, XrpcError> {
+async fn last_operation(app: &App, did: &Did) -> Result<Operation, Error> {
     let (status, body) = exchange(app, Method::GET, &format!("/{did}/log/last"), Bytes::new()).await?;
     if !status.is_success() {
-        return Err(XrpcError::upstream(format!("the PLC directory answered {status}")));
+        return Err(Error::Upstream(format!("the PLC directory answered {status}")));
     }
     Ok(Operation::from_json(&body)?)
 }
 
-async fn exchange(
-    app: &App,
-    method: Method,
-    path: &str,
-    body: Bytes,
-) -> Result<(StatusCode, Bytes), XrpcError> {
+async fn exchange(app: &App, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), Error> {
     let request = http::Request::builder()
         .method(method)
         .uri(format!("{}{path}", app.network.plc_url))
         .header(header::CONTENT_TYPE, "application/json")
         .body(body)
-        .map_err(XrpcError::internal)?;
+        .map_err(|error| Error::Internal(error.to_string()))?;
     let response = app.host.fetch(request).await.map_err(|error| {
         tracing::warn!(%error, "the PLC directory could not be reached");
-        XrpcError::upstream("the PLC directory could not be reached")
+        Error::Upstream("the PLC directory could not be reached".to_owned())
     })?;
     Ok((response.status(), response.into_body()))
 }
 
-async fn sign(app: &App, operation: Operation) -> Result<Operation, XrpcError> {
+async fn sign(app: &App, operation: Operation) -> Result<Operation, Error> {
     let unsigned = ByteBuf::from(operation.to_cbor()?);
     signed(operation, &app.directory(SignPlcOperation { unsigned }).await?)
 }
 
-fn signed(operation: Operation, signature: &[u8]) -> Result<Operation, XrpcError> {
+fn signed(operation: Operation, signature: &[u8]) -> Result<Operation, Error> {
     let sig = BASE64URL_NOPAD.encode(signature);
     Ok(match operation {
         Operation::Plc(operation) => Operation::Plc(PlcOperation { sig, ..operation }),
         Operation::Tombstone(tombstone) => Operation::Tombstone(PlcTombstone { sig, ..tombstone }),
         Operation::Create(_) => {
-            return Err(XrpcError::internal("operations of this form are not made any more"));
+            return Err(Error::Internal("operations of this form are not made any more".to_owned()));
         }
     })
 }

@@ -1,37 +1,19 @@
-//! Carries the directory's outbox to the agents' cells.
+//! Carries the directory's outbox to the accounts' cells.
 //!
-//! A handler that changed an account carries at once, so that its caller finds the change made; the host carries at
-//! its start and now and then, for what a crash or an error left behind. Carrying the same notice twice is harmless,
-//! carrying two in the wrong order is not: one carrier at a time, in order. On a host with many routers, that one is
-//! elsewhere ([`Carrier::elsewhere`]).
+//! Whoever changed an account carries at once, so that its caller finds the change made; the host carries at its start
+//! and now and then, for what a crash or an error left behind. Carrying the same notice twice is harmless, carrying two
+//! in the wrong order is not: one carrier at a time, in order, in the one place where changes are carried out
+//! ([`super::flows`]).
 
-use futures::future::BoxFuture;
-use futures::lock::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::{App, XrpcError};
+use super::flows::Flows;
+use super::{App, Error};
 use crate::account::{self, EmitIdentity, SetStatus};
+use crate::actor::Status;
 use crate::directory::{ClearOutbox, GetAccount, Notice, OutboxEntry, ReadOutbox, Who};
-use crate::host::HostError;
 use crate::store::SqlError;
 use crate::syntax::Did;
-
-/// The one carrier, or the way to it.
-#[derive(Default)]
-pub struct Carrier {
-    turn: Mutex<()>,
-    elsewhere: Option<Box<Elsewhere>>,
-}
-
-/// Has notices carried.
-pub type Elsewhere = dyn Fn() -> BoxFuture<'static, Result<Carried, HostError>> + Send + Sync;
-
-impl Carrier {
-    /// Asks the network's one carrier, which is not here.
-    pub fn elsewhere(carry: Box<Elsewhere>) -> Self {
-        Self { turn: Mutex::default(), elsewhere: Some(carry) }
-    }
-}
 
 const BATCH: usize = 100;
 
@@ -41,7 +23,7 @@ pub struct Carried {
     /// Whose notices arrived.
     pub brought: Vec<Did>,
     /// Whose did not, and why: theirs stay, those of others do not wait for them.
-    pub failed: Vec<(Did, String)>,
+    pub failed: Vec<(Did, Error)>,
 }
 
 impl App {
@@ -50,10 +32,10 @@ impl App {
     ///
     /// # Errors
     /// Why not.
-    pub async fn carry_notices_of(&self, did: &Did) -> Result<(), XrpcError> {
+    pub async fn carry_notices_of(&self, did: &Did) -> Result<(), Error> {
         let carried = self.carry_notices().await?;
         match carried.failed.into_iter().find(|(whose, _)| whose == did) {
-            Some((_, why)) => Err(XrpcError::internal(why)),
+            Some((_, why)) => Err(why),
             None => Ok(()),
         }
     }
@@ -62,22 +44,25 @@ impl App {
     ///
     /// # Errors
     /// Of the directory.
-    pub async fn carry_notices(&self) -> Result<Carried, XrpcError> {
-        let Some(carry) = &self.carrier.elsewhere else { return self.carry_here().await };
-        let carried = carry().await?;
+    pub async fn carry_notices(&self) -> Result<Carried, Error> {
+        let Flows::Elsewhere(there) = &self.flows else { return self.carry_here().await };
+        let carried = there.carry().await?;
         for did in &carried.brought {
             self.identities.forget(did);
-            self.host.forget_cached(did, None);
+            self.accounts.forget(did, None);
         }
         Ok(carried)
     }
 
-    /// As [`App::carry_notices`], for the one carrier.
+    /// As [`App::carry_notices`], for the one who carries out changes.
     ///
     /// # Errors
     /// As there.
-    pub async fn carry_here(&self) -> Result<Carried, XrpcError> {
-        let _turn = self.carrier.turn.lock().await;
+    pub async fn carry_here(&self) -> Result<Carried, Error> {
+        let _turn = match &self.flows {
+            Flows::Here(here) => Some(here.carrying.lock().await),
+            Flows::Elsewhere(_) => None,
+        };
         let (mut carried, mut after) = (Carried::default(), 0);
         loop {
             let entries = self.directory(ReadOutbox { after, limit: BATCH }).await?;
@@ -97,8 +82,8 @@ impl App {
                         carried.brought.push(entry.did);
                     }
                     Err(error) => {
-                        tracing::warn!(did = %entry.did, error = %error.message, "a notice of the directory waits for the next try");
-                        carried.failed.push((entry.did, error.message.to_string()));
+                        tracing::warn!(did = %entry.did, %error, "a notice of the directory waits for the next try");
+                        carried.failed.push((entry.did, error));
                     }
                 }
             }
@@ -108,10 +93,10 @@ impl App {
         }
     }
 
-    async fn carry(&self, entry: &OutboxEntry) -> Result<(), XrpcError> {
+    async fn carry(&self, entry: &OutboxEntry) -> Result<(), Error> {
         match self.bring(&entry.did, &entry.notice).await {
             // Destroyed meanwhile: there is nobody left to tell, and others wait behind this one.
-            Err(error) if error.name == "RepoNotFound" => {
+            Err(Error::Account(account::Error::NoRepo)) => {
                 tracing::warn!(did = %entry.did, "a notice found no repo");
                 Ok(())
             }
@@ -119,32 +104,31 @@ impl App {
         }
     }
 
-    async fn bring(&self, did: &Did, notice: &Notice) -> Result<(), XrpcError> {
-        let host = &self.host;
+    async fn bring(&self, did: &Did, notice: &Notice) -> Result<(), Error> {
         match notice {
             Notice::StatusChanged { status } => {
                 let account = self.directory(GetAccount { who: Who::Did(did.clone()) }).await?;
-                host.forget_cached(did, account.as_ref().map(|account| &account.handle));
-                let handle = account.map(|account| account.handle.into_string());
-                self.account(did, SetStatus { status: status.as_str().to_owned(), handle }).await
+                self.accounts.forget(did, account.as_ref().map(|account| &account.handle));
+                let handle = account.map(|account| account.handle);
+                self.account(did, SetStatus { status: *status, handle }).await
             }
             Notice::HandleChanged { handle } => {
                 self.identities.forget(did);
-                host.forget_cached(did, Some(handle));
-                self.account(did, EmitIdentity { handle: Some(handle.as_str().to_owned()) }).await
+                self.accounts.forget(did, Some(handle));
+                self.account(did, EmitIdentity { handle: Some(handle.clone()) }).await
             }
             Notice::Deleted | Notice::Abandoned => {
-                host.forget_cached(did, None);
-                match self.host_account(did, SetStatus { status: "deleted".to_owned(), handle: None }).await {
+                self.accounts.forget(did, None);
+                match self.account(did, SetStatus { status: Status::Deleted, handle: None }).await {
                     // A repo that was still on its way in: nobody knew of it.
-                    Err(account::Error::NoRepo) => {}
+                    Err(Error::Account(account::Error::NoRepo)) => {}
                     // Nothing can be told of it any more, and it is to go.
-                    Err(account::Error::Sql(SqlError::Corrupt(what))) => {
+                    Err(Error::Account(account::Error::Sql(SqlError::Corrupt(what)))) => {
                         tracing::error!(%did, what, "a damaged agent goes without a word to the network");
                     }
                     told => told?,
                 }
-                Ok(host.destroy_account(did.clone()).await?)
+                Ok(self.host.destroy_account(did.clone()).await?)
             }
         }
     }

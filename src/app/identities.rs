@@ -1,13 +1,13 @@
 //! Finding DIDs and handles of the whole network, through the host, with a cache.
 //!
-//! What to ask is `identity`'s to say, and `host` carries it; what was found is kept here. Concurrent questions for the same name
-//! may ask twice: an answer is small and the cache ends it.
+//! What to ask is `identity`'s to say, and the host carries it; what was found is kept here. Concurrent questions for the
+//! same name may ask twice: an answer is small and the cache ends it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::resolve::resolve;
 use crate::directory::limits::IDENTITY_CACHE_ENTRIES_MAX;
 use crate::host::Host;
-use crate::host::resolve::resolve;
 use crate::identity::{Cache, DidDocument, DidResolution, HandleResolution, IdentityError, Lookup};
 use crate::syntax::{Did, Handle};
 

@@ -1,0 +1,107 @@
+//! What the network does over several cells: making accounts, moving them, ending them, telling cells of each other.
+//!
+//! [`App`] is the floor under every door (`xrpc/` today): it asks cells through the host, knows identities everywhere, and
+//! carries out changes of several steps. It knows no HTTP of its own clients, and its errors are typed ([`Error`]); a
+//! door says them in its own words.
+//!
+//! | module | |
+//! |---|---|
+//! | `signup` | accounts and agents, from a reservation to a repo |
+//! | `handles` `activation` `deletion` `moving` | what changes an account that is there |
+//! | [`flows`] | how such a change goes on when its caller hangs up, and after a crash |
+//! | `notices` | what the directory tells accounts' cells |
+//! | `plc` `identities` `resolve` | the did:plc directory; DIDs and handles of the whole network |
+//! | `accounts` | who is who, remembered |
+
+mod accounts;
+mod activation;
+mod deletion;
+mod error;
+pub mod flows;
+mod handles;
+mod identities;
+mod moving;
+mod notices;
+pub(crate) mod plc;
+mod resolve;
+mod signup;
+
+use std::sync::Arc;
+
+use crate::env::Network;
+use crate::host::Host;
+use crate::seam::Request;
+use crate::syntax::Did;
+use crate::{account, auth, directory};
+
+pub use accounts::Accounts;
+pub use error::Error;
+pub use flows::Flows;
+pub use identities::Identities;
+pub use moving::NewExport;
+pub use notices::Carried;
+pub use signup::{NewAccount, check_recovery_key};
+
+/// The network, as every door reaches it.
+pub struct App {
+    /// The world.
+    pub host: Arc<dyn Host>,
+    /// The network this server is.
+    pub network: Arc<Network>,
+    /// What tokens are checked and made with.
+    pub auth: auth::Authority,
+    /// What is known of accounts everywhere.
+    pub identities: Identities,
+    /// What is known of the accounts here.
+    pub accounts: Accounts,
+    /// Who carries out changes of several steps.
+    pub flows: Flows,
+    /// Bytes of the largest blob taken.
+    pub blob_bytes_max: u64,
+}
+
+impl App {
+    /// Asks the cell of an account.
+    ///
+    /// # Errors
+    /// The cell's, or that it could not be asked.
+    pub async fn account<R>(&self, did: &Did, request: R) -> Result<R::Reply, Error>
+    where
+        R: Request,
+        account::Command: From<R::Command>,
+        R::Answer: TryFrom<account::Reply>,
+    {
+        Ok(crate::host::account(&*self.host, did, request).await?)
+    }
+
+    /// Asks the directory cell.
+    ///
+    /// # Errors
+    /// The cell's, or that it could not be asked.
+    pub async fn directory<R>(&self, request: R) -> Result<R::Reply, Error>
+    where
+        R: Request<Command = directory::Command, Answer = directory::Reply>,
+    {
+        Ok(crate::host::directory(&*self.host, request).await?)
+    }
+
+    /// `N` random bytes.
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.host.random(&mut bytes);
+        bytes
+    }
+
+    /// Runs slow computation off the serving threads and returns its result.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when the host is stopping.
+    pub async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let (sender, receiver) = futures::channel::oneshot::channel();
+        self.host.compute(Box::new(move || drop(sender.send(work())))).await;
+        receiver.await.map_err(|_| Error::Internal("computation was dropped".to_owned()))
+    }
+}

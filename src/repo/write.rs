@@ -1,0 +1,193 @@
+//! The writer's side of a repo: what it remembers between commits, and how one is made.
+
+use bytes::Bytes;
+use cid::Cid;
+use repo_mst::Tree;
+
+use super::export::{Replaced, replaced};
+use super::plan::{Author, CommitPlan, Decided, decide, plan_commit};
+use super::{ApplyWrites, Change, CommitMeta, Error, Head, Nodes, RecordChange, Reply, Write, WriteAction};
+use super::{WriteResult, WritesApplied, apply};
+use crate::actor::Status;
+use crate::blobs;
+use crate::event::EventKind;
+use crate::limits::{SEALED_CHANGES_MAX, TREE_NODES_LOADED_MAX};
+use crate::store::Sql;
+use crate::syntax::{RecordKey, Tid};
+use crate::vault::{self, Keyring};
+use crate::work::{Owner, Work};
+
+/// A repo as its writer knows it: the newest commit, and the part of the tree that was used lately.
+pub struct Repo {
+    /// Where it stands.
+    pub head: Head,
+    tree: Tree,
+    /// Nodes in the database that are not settled yet, about.
+    new_nodes: u64,
+    /// The newest record key made; a failed command's stays unused.
+    last_record_key: Option<Tid>,
+    /// Whether commits keep what they replace: for exports on a host without snapshots.
+    pub keep_replaced: bool,
+    /// What commits replaced meanwhile.
+    pub replaced: Vec<Replaced>,
+}
+
+impl Repo {
+    /// Opens the repo of this database; `None` before its first commit.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn open(sql: &dyn Sql) -> Result<Option<Self>, Error> {
+        let Some(head) = Head::read(sql)? else { return Ok(None) };
+        Ok(Some(Self::at(Tree::open(&head.data)?, head, apply::new_nodes(sql)?)))
+    }
+
+    /// Makes the first commit, of an empty tree. Its event is the caller's to emit, if the account is active.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn create(sql: &dyn Sql, owner: &Owner, now_us: i64) -> Result<(Self, CommitPlan), Error> {
+        let author = author(owner, now_us);
+        let plan = plan_commit(&author, None, &Tree::empty(), &Nodes(sql), Vec::new())?;
+        let new_nodes = apply::apply(sql, &plan, 0)?;
+        Ok((Self::at(plan.tree.clone(), plan.head.clone(), new_nodes), plan))
+    }
+
+    fn at(tree: Tree, head: Head, new_nodes: u64) -> Self {
+        Self { head, tree, new_nodes, last_record_key: None, keep_replaced: false, replaced: Vec::new() }
+    }
+
+    /// Answers a changing command. Keys of sealed records that it destroys are noted in `unsealed`, for the memory's
+    /// index to follow.
+    ///
+    /// # Errors
+    /// [`Error`]; then nothing has changed.
+    pub fn change(
+        &mut self,
+        work: &mut Work<'_, '_>,
+        change: Change,
+        unsealed: &mut Vec<RecordKey>,
+    ) -> Result<Reply, Error> {
+        match change {
+            Change::ApplyWrites(apply) => Ok(Reply::ApplyWrites(self.apply_writes(work, apply, unsealed)?)),
+        }
+    }
+
+    fn apply_writes(
+        &mut self,
+        work: &mut Work<'_, '_>,
+        apply: ApplyWrites,
+        unsealed: &mut Vec<RecordKey>,
+    ) -> Result<WritesApplied, Error> {
+        require_active(work.account)?;
+        if apply.swap_commit.is_some_and(|expected| expected != self.head.commit) {
+            return Err(Error::InvalidSwap { what: "Commit".into(), found: self.head.commit.to_string() });
+        }
+        let mut writes = apply.writes;
+        let mut sealed = Vec::new();
+        for write in &mut writes {
+            let rkey = match &write.rkey {
+                Some(rkey) => rkey.clone(),
+                None => self.next_record_key(work),
+            };
+            blobs::check(work.sql, &write.blobs)?;
+            if write.collection == *vault::COLLECTION && write.action != WriteAction::Create {
+                sealed.push(rkey.clone());
+            }
+            write.rkey = Some(rkey);
+        }
+        if sealed.len() > SEALED_CHANGES_MAX {
+            let many = format!("at most {SEALED_CHANGES_MAX} sealed records change in one commit");
+            return Err(Error::InvalidWrites(many));
+        }
+        let rkeys: Vec<_> = writes.iter().filter_map(|write| write.rkey.clone()).collect();
+        let (changes, cids): (Vec<_>, Vec<_>) = self.decide(work.sql, writes)?.into_iter().unzip();
+        let commit = self.commit(work, changes.into_iter().flatten().collect())?;
+        // A sealed record that is overwritten or deleted by its key loses its data key with it.
+        for rkey in sealed {
+            if Keyring::forget(work.sql, rkey.as_str()).map_err(|error| Error::Keys(error.to_string()))? {
+                work.out.effects.shredded = true;
+                unsealed.push(rkey);
+            }
+        }
+        let results = rkeys.into_iter().zip(cids).map(|(rkey, cid)| WriteResult { rkey, cid }).collect();
+        Ok(WritesApplied { commit, results })
+    }
+
+    /// Looks writes up in the tree; see [`decide`].
+    ///
+    /// # Errors
+    /// The first write that cannot be done.
+    pub fn decide(&self, sql: &dyn Sql, writes: Vec<Write>) -> Result<Vec<Decided>, Error> {
+        decide(&self.tree, &Nodes(sql), writes)
+    }
+
+    /// Commits these changes and emits the event; `None` when there are none.
+    ///
+    /// # Errors
+    /// [`Error::Inactive`], and what planning and applying say.
+    pub fn commit(
+        &mut self,
+        work: &mut Work<'_, '_>,
+        changes: Vec<RecordChange>,
+    ) -> Result<Option<CommitMeta>, Error> {
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        require_active(work.account)?;
+        let author = author(work.account, work.env.now_us);
+        let plan = plan_commit(&author, Some(&self.head), &self.tree, &Nodes(work.sql), changes)?;
+        if self.keep_replaced {
+            self.replaced.extend(replaced(work.sql, &plan)?);
+        }
+        let new_nodes = apply::apply(work.sql, &plan, self.new_nodes)?;
+        work.emit(EventKind::Commit, plan.frame)?;
+        self.tree = if plan.tree.loaded_nodes() > TREE_NODES_LOADED_MAX {
+            Tree::open(&plan.head.data)?
+        } else {
+            plan.tree
+        };
+        self.head = plan.head;
+        self.new_nodes = new_nodes;
+        Ok(Some(self.head.meta()))
+    }
+
+    /// A record key that was not given before, though many are asked for in one microsecond.
+    fn next_record_key(&mut self, work: &Work<'_, '_>) -> RecordKey {
+        let next = Tid::next(self.last_record_key.as_ref(), work.env.now_us, work.account.clock_id);
+        self.last_record_key = Some(next);
+        RecordKey::from(next)
+    }
+}
+
+/// Refuses an account that does not act.
+///
+/// # Errors
+/// [`Error::Inactive`].
+pub fn require_active(owner: &Owner) -> Result<(), Error> {
+    match owner.status {
+        Status::Active => Ok(()),
+        other => Err(Error::Inactive(other)),
+    }
+}
+
+fn author(owner: &Owner, now_us: i64) -> Author<'_> {
+    Author { did: owner.did.as_str(), key: &owner.key, now_us, clock_id: owner.clock_id }
+}
+
+impl Write {
+    /// `collection/rkey`, once it has a key.
+    pub(super) fn path(&self) -> String {
+        format!("{}/{}", self.collection, self.rkey.as_ref().map(RecordKey::as_str).unwrap_or_default())
+    }
+
+    /// Its record, taken out.
+    pub(super) fn take_block(&mut self) -> Option<Bytes> {
+        self.record.take().map(|record| Bytes::from(record.into_vec()))
+    }
+
+    /// The CIDs of its blobs.
+    pub(super) fn blob_cids(&self) -> Vec<Cid> {
+        self.blobs.iter().map(|blob| blob.cid).collect()
+    }
+}
