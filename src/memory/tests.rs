@@ -108,7 +108,7 @@ fn what_was_remembered_is_recalled_from_sealed_state_alone() {
     let (chair, _) = agent.remember(&note("the chair is green"));
     for _ in 0..2 {
         assert_eq!(agent.recall("red lamps").unwrap(), std::slice::from_ref(&lamp));
-        assert_eq!(agent.recall("green").unwrap(), &[chair.clone()]);
+        assert_eq!(agent.recall("green").unwrap(), &[chair.as_str()]);
         let opened = agent.memory.get(&agent.sql, &lamp).unwrap().unwrap();
         assert_eq!(opened.memory.expose(), encode(&note("the lamp in the hall is red")).unwrap());
         agent.restart();
@@ -152,7 +152,7 @@ fn the_forgotten_is_gone() {
     assert_eq!((&plan.records, &plan.keys), (&vec![lamp.clone()], &vec![lamp.clone()]));
     assert_eq!(agent.forget(&plan), 1);
     for _ in 0..2 {
-        assert_eq!(agent.recall("red").unwrap(), &[chair.clone()]);
+        assert_eq!(agent.recall("red").unwrap(), &[chair.as_str()]);
         assert!(agent.memory.get(&agent.sql, &lamp).unwrap().is_none());
         agent.restart();
     }
