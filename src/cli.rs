@@ -156,27 +156,4 @@ fn data_folder(cli: &Cli) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-    use zap::config::SETTINGS;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn every_setting_is_a_flag() {
-        let config = Cli::command();
-        let config = config.find_subcommand("config").unwrap();
-        for setting in SETTINGS.iter().filter(|setting| setting.name != "data") {
-            assert!(
-                config.get_arguments().any(|arg| arg.get_long() == Some(setting.name)),
-                "{}",
-                setting.name
-            );
-        }
-    }
-}
+mod tests;

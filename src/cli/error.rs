@@ -181,7 +181,7 @@ impl CliError {
         ExitCode::from(self.code())
     }
 
-    fn code(&self) -> u8 {
+    pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Config(ConfigError::Folder { .. }) => code::FAILED,
             Self::Usage(_)
@@ -204,7 +204,7 @@ impl CliError {
     }
 
     /// A stable name for programs; the server's own where it gave one.
-    fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         match self {
             Self::Refused { name, .. } => name,
             _ => match self.code() {
@@ -218,7 +218,7 @@ impl CliError {
     }
 
     /// The next step.
-    fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Unreachable { .. } => {
                 "start it with `zap dev`, or say where it is with --url or ZAP_URL".to_owned()
