@@ -10,6 +10,7 @@
 //! | [`firehose`] | a server's event stream, decoded and verified |
 //! | [`verify`] | proving a repo from its CAR |
 //! | [`out`], [`error`] | what is printed, and the exit codes |
+//! | [`invocation`] | how this program is called in what is printed |
 //!
 //! Client commands speak HTTP to the server like anybody's tools; they have no way around it.
 
@@ -26,6 +27,7 @@ mod error;
 mod export;
 mod firehose;
 mod import;
+mod invocation;
 mod memory;
 mod out;
 mod passphrase;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::error::CliError;
+use super::invocation::command_line;
 use super::out::{Out, short_time};
 use super::session::{As, Connection, Session};
 use zap::crypto::VerifyingKey;
@@ -120,7 +121,7 @@ pub(crate) async fn run(args: &AgentArgs, session: &Session, out: Out) -> Result
                 ("token", format!("{} (kept in {kept})", created.token)),
             ])?;
             out.line("")?;
-            let zap = super::dev::command_line(&session.data);
+            let zap = command_line(&session.data);
             out.line(&format!("try: {zap} remember {name} \"the first thing I know\" --tag start"))
         }
         AgentCommand::List => list(session, out).await,

@@ -4,11 +4,12 @@
 //! their memories, through the server's own HTTP API by the same client code as every other command; a second start
 //! finds them and makes nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::error::CliError;
+use super::invocation::command_line;
 use super::out::Out;
 use super::serve::{Server, StopSignal};
 use super::session::{As, Connection, Session, text_field};
@@ -185,20 +186,4 @@ fn print(server: &Server, data: &Path, agents: &[Known], out: Out) -> Result<(),
         "  curl -H \"Authorization: Bearer $(cat {})\" '{url}/xrpc/agent.memory.list?limit=3'",
         tokens.display()
     ))
-}
-
-/// How to call this program from here: by its name where the shell finds it, else by its path.
-pub(super) fn command_line(data: &Path) -> String {
-    let this = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("zap"));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join("zap")).find(|file| file.is_file());
-    let is_this = found.is_some_and(|found| found.canonicalize().ok() == this.canonicalize().ok());
-    let here = std::env::current_dir().unwrap_or_default();
-    let program = match this.strip_prefix(&here) {
-        _ if is_this => "zap".to_owned(),
-        Ok(relative) => format!("./{}", relative.display()),
-        Err(_) => this.display().to_string(),
-    };
-    let default = data == Path::new("./data") || data == Path::new("data");
-    if default { program } else { format!("{program} --data {}", data.display()) }
 }
