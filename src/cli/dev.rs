@@ -12,10 +12,10 @@ use super::error::CliError;
 use super::invocation::command_line;
 use super::out::Out;
 use super::serve::{Server, StopSignal};
-use super::session::{As, Connection, Session, text_field};
+use super::session::{As, Connection, Session, SessionError, text_field};
 use super::settings::{self, SettingFlags};
 use super::{agent, memory};
-use zap::config::{Config, Texts, admin_token_file};
+use zap::config::{Config, ConfigError, Texts, admin_token_file};
 use zap::native::telemetry;
 
 /// An agent of a new network.
@@ -75,7 +75,7 @@ pub(crate) async fn run(args: &DevArgs, out: Out) -> Result<(), CliError> {
 }
 
 /// The settings with those that make it a network of its own, each of which may still be overruled.
-fn config(settings: &SettingFlags) -> Result<Config, CliError> {
+fn config(settings: &SettingFlags) -> Result<Config, ConfigError> {
     let one = |text: &str| vec![text.to_owned()];
     let mut dev = Texts::from([
         ("plc-listen", one("127.0.0.1:2582")),
@@ -89,7 +89,7 @@ fn config(settings: &SettingFlags) -> Result<Config, CliError> {
     if let Some(address) = config.plc_listen {
         dev.insert("plc-url", vec![format!("http://localhost:{}", address.port())]);
     }
-    Ok(settings::config(&settings.effective(dev)?)?)
+    settings::config(&settings.effective(dev)?)
 }
 
 /// What is known of one agent.
@@ -119,7 +119,7 @@ async fn welcome(server: &Server, data: &Path, out: Out) -> Result<(), CliError>
     print(server, data, &agents, out)
 }
 
-async fn find_or_make(session: &Session, newcomer: &Newcomer) -> Result<Known, CliError> {
+async fn find_or_make(session: &Session, newcomer: &Newcomer) -> Result<Known, SessionError> {
     let name = newcomer.name;
     let handle = session.handle(name).await?;
     let found: Result<Value, _> =
@@ -134,7 +134,7 @@ async fn find_or_make(session: &Session, newcomer: &Newcomer) -> Result<Known, C
             // It was made by a start that was interrupted right then.
             known
         }
-        Err(CliError::Refused { name: error, .. }) if error.ends_with("NotFound") => {
+        Err(SessionError::Refused { name: error, .. }) if error.ends_with("NotFound") => {
             let input = json!({"name": name, "displayName": newcomer.display_name});
             let (created, _) = agent::create(session, &input).await?;
             Known { handle: created.handle, did: created.did, token: Some(created.token) }

@@ -10,7 +10,13 @@ use repo_mst::TreeError;
 use repo_mst::car::CarError;
 use repo_mst::commit::CommitError;
 
+use super::agent::AgentError;
+use super::archive::ArchiveError;
 use super::firehose::FirehoseError;
+use super::memory::MemoryError;
+use super::out::OutError;
+use super::serve::ServeError;
+use super::session::SessionError;
 use super::verify::VerifyError;
 use super::*;
 use zap::config::{ConfigError, SETTINGS};
@@ -35,7 +41,7 @@ fn every_setting_is_a_flag() {
 /// Checks an error's exit code, name, message and next step; an empty next step stands for none.
 fn says(error: impl Into<CliError>, code: u8, name: &str, message: &str, hint: &str) {
     let error = error.into();
-    assert_eq!(error.code(), code, "{error:?}");
+    assert_eq!(error.code() as u8, code, "{error:?}");
     assert_eq!(error.name(), name, "{error:?}");
     assert_eq!(error.to_string(), message);
     assert_eq!(error.hint().unwrap_or_default(), hint, "{error:?}");
@@ -49,15 +55,15 @@ const TOKEN: &str =
 
 #[test]
 fn errors_of_this_side_say_what_to_do() {
-    says(CliError::Usage("no".to_owned()), 2, "Usage", "no", "`zap --help` has examples");
-    says(CliError::System("no threads".to_owned()), 1, "Failed", "no threads", "");
+    says(LocalError::Usage("no".to_owned()), 2, "Usage", "no", "`zap --help` has examples");
+    says(LocalError::System("no threads".to_owned()), 1, "Failed", "no threads", "");
     let (path, source) = (PathBuf::from("a.car"), ErrorKind::NotFound.into());
-    says(CliError::File { path, source }, 1, "Failed", "a.car: entity not found", "");
-    let full = CliError::Output(ErrorKind::StorageFull.into());
+    says(LocalError::File { path, source }, 1, "Failed", "a.car: entity not found", "");
+    let full = OutError::Output(ErrorKind::StorageFull.into());
     says(full, 1, "Failed", "writing the output: no storage space", "");
     let not_json = serde_json::from_str::<u8>("x").unwrap_err();
     let message = "writing JSON: expected value at line 1 column 1";
-    says(CliError::NotJson(not_json), 1, "Failed", message, "");
+    says(OutError::NotJson(not_json), 1, "Failed", message, "");
 
     let invalid = ConfigError::Invalid { name: "listen", reason: "bad".to_owned() };
     let hint = "`zap config` shows every setting and where it came from";
@@ -67,33 +73,33 @@ fn errors_of_this_side_say_what_to_do() {
     says(TelemetryError::LogTaken, 1, "Failed", "logging is set up already", "");
     says(HostError::Stopping, 1, "Failed", "the server is stopping", "");
     let (address, flag) = ("127.0.0.1:80".to_owned(), "--listen");
-    let taken = CliError::PortInUse { address: address.clone(), flag };
+    let taken = ServeError::PortInUse { address: address.clone(), flag };
     let hint = "stop that one, or choose another port with --listen";
     says(taken, 1, "Failed", "127.0.0.1:80 is in use by another process", hint);
-    let listen = CliError::Listen { address, flag, source: ErrorKind::PermissionDenied.into() };
+    let listen = ServeError::Listen { address, flag, source: ErrorKind::PermissionDenied.into() };
     let hint = "choose an address of this machine, and a port that you may use, with --listen";
     says(listen, 1, "Failed", "127.0.0.1:80 can't be listened on: permission denied", hint);
 }
 
 #[test]
 fn a_reader_that_stops_early_is_no_failure() {
-    let stopped = CliError::Output(ErrorKind::BrokenPipe.into());
-    assert_eq!(stopped.report(false), ExitCode::SUCCESS);
-    assert_eq!(stopped.report(true), ExitCode::SUCCESS);
+    let stopped = CliError::from(OutError::Output(ErrorKind::BrokenPipe.into()));
+    assert_eq!(report(&stopped, false), ExitCode::SUCCESS);
+    assert_eq!(report(&stopped, true), ExitCode::SUCCESS);
 }
 
 #[test]
 fn errors_about_agents_say_what_to_do() {
-    let unconfirmed = CliError::Unconfirmed("carol.test".to_owned());
+    let unconfirmed = AgentError::Unconfirmed("carol.test".to_owned());
     let message = "deleting carol.test destroys its keys and memories for good";
     says(unconfirmed, 2, "Usage", message, "repeat it with --yes if that is meant");
-    let no_agent = CliError::NoAgent("carol.test".to_owned());
+    let no_agent = SessionError::NoAgent("carol.test".to_owned());
     says(no_agent, 3, "NotFound", "there is no carol.test on this server", LIST);
-    let no_memory = CliError::NoMemory { agent: "carol".to_owned() };
+    let no_memory = MemoryError::NoMemory { agent: "carol".to_owned() };
     let hint = "`zap memories carol` shows those there are";
     says(no_memory, 3, "NotFound", "carol has none of these memories", hint);
 
-    let no_token = |who: &str| CliError::NoToken { who: who.to_owned(), path: "data/x".into() };
+    let no_token = |who: &str| SessionError::NoToken { who: who.to_owned(), path: "data/x".into() };
     let hint = "say where the server's data folder is with --data, or give --token or ZAP_TOKEN; `zap dev` starts \
                 a server with all of it";
     let message = "there is no token of the administrator in data/x";
@@ -101,7 +107,7 @@ fn errors_about_agents_say_what_to_do() {
     let hint = "give --token or ZAP_TOKEN, or the folder it was created in with --data; `zap agent create` keeps the \
                 token of a new agent there";
     says(no_token("carol"), 4, "NotAuthorized", "there is no token of carol in data/x", hint);
-    let other = CliError::OtherToken { agent: "alice".to_owned(), owner: "carol.test".to_owned() };
+    let other = SessionError::OtherToken { agent: "alice".to_owned(), owner: "carol.test".to_owned() };
     let hint = "name carol.test; or give a token of alice with --token or ZAP_TOKEN (name it by its DID to use the \
                 one kept of it)";
     says(other, 4, "NotAuthorized", "the token is of carol.test, not of alice", hint);
@@ -110,18 +116,18 @@ fn errors_about_agents_say_what_to_do() {
 #[test]
 fn errors_of_the_way_to_a_server_say_what_to_do() {
     let (url, reason) = ("http://a.test".to_owned(), "no route".to_owned());
-    let unreachable = CliError::Unreachable { url: url.clone(), reason: reason.clone() };
+    let unreachable = SessionError::Unreachable { url: url.clone(), reason: reason.clone() };
     let hint = "start it with `zap dev`, or say where it is with --url or ZAP_URL";
     says(unreachable, 5, "Unreachable", "the server at http://a.test can't be reached: no route", hint);
-    let not_xrpc = CliError::NotXrpc { url: url.clone(), status: "404 Not Found".to_owned() };
+    let not_xrpc = SessionError::NotXrpc { url: url.clone(), status: "404 Not Found".to_owned() };
     let message = "what runs at http://a.test answered 404 Not Found, and not as an XRPC server does";
     says(not_xrpc, 1, "Failed", message, "say where the server is with --url or ZAP_URL");
-    let answer = CliError::Answer { nsid: "a.b.c".to_owned(), reason: reason.clone() };
+    let answer = SessionError::Answer { nsid: "a.b.c".to_owned(), reason: reason.clone() };
     says(answer, 1, "Failed", "the server's answer to a.b.c can't be read: no route", "");
     let hint = "say which PLC directory knows the DID with --plc-url or ZAP_PLC_URL";
     let message = "the DID document at http://a.test can't be had: no route";
     for (missing, code, name) in [(true, 3, "NotFound"), (false, 5, "Unreachable")] {
-        let error = CliError::NoDocument { url: url.clone(), reason: reason.clone(), missing };
+        let error = SessionError::NoDocument { url: url.clone(), reason: reason.clone(), missing };
         says(error, code, name, message, hint);
     }
 
@@ -177,7 +183,7 @@ fn what_a_server_refuses_keeps_its_name_and_says_what_to_do() {
         (429, "RateLimitExceeded", 1, ""),
     ] {
         let message = "the server's own words";
-        let error = CliError::Refused { status, name: name.to_owned(), message: message.to_owned() };
+        let error = SessionError::Refused { status, name: name.to_owned(), message: message.to_owned() };
         says(error, code, name, message, hint);
     }
 }
@@ -186,7 +192,7 @@ fn what_a_server_refuses_keeps_its_name_and_says_what_to_do() {
 fn errors_of_repos_and_archives_are_failures() {
     let cid = cid_of_block(CODEC_RAW, b"block");
     let text = || "x".to_owned();
-    let archive = CliError::Archive("a.car: there is nothing in it".to_owned());
+    let archive = ArchiveError::Broken("a.car: there is nothing in it".to_owned());
     says(archive, 1, "Failed", "a.car: there is nothing in it", "");
     says(zap::archive::Error::Version(9), 1, "Failed", "archive version 9 is not known here", "");
     for (error, message) in [
