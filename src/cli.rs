@@ -9,7 +9,8 @@
 //! | [`export`], [`import`] | agents as files: [`archive`], [`passphrase`] |
 //! | [`firehose`] | a server's event stream, decoded and verified |
 //! | [`verify`] | proving a repo from its CAR |
-//! | [`out`], [`error`] | what is printed, and the exit codes |
+//! | [`out`], [`invocation`] | what is printed; how this program is called in it |
+//! | [`error`], [`explain`] | why a command failed, the exit code that says so, and what to do next |
 //!
 //! Client commands speak HTTP to the server like anybody's tools; they have no way around it.
 
@@ -17,15 +18,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use serde_json::json;
 
 mod agent;
 mod archive;
 mod config;
 mod dev;
 mod error;
+mod explain;
 mod export;
 mod firehose;
 mod import;
+mod invocation;
 mod memory;
 mod out;
 mod passphrase;
@@ -35,9 +39,9 @@ mod session;
 mod settings;
 mod verify;
 
-pub(crate) use error::CliError;
-
-use out::Out;
+use error::{CliError, LocalError};
+use explain::Code;
+use out::{Out, clean};
 use session::{Connection, Session};
 
 /// What `zap --help` ends with.
@@ -109,11 +113,11 @@ pub(crate) fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = match runtime {
         Ok(runtime) => runtime.block_on(run(&cli)),
-        Err(error) => Err(CliError::System(format!("no threads can be started: {error}"))),
+        Err(error) => Err(LocalError::System(format!("no threads can be started: {error}")).into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => error.report(cli.json),
+        Err(error) => report(&error, cli.json),
     }
 }
 
@@ -122,11 +126,31 @@ fn refuse(error: &clap::Error, json: bool) -> ExitCode {
     if !json || !error.use_stderr() {
         // Nobody is left to tell if this fails.
         let _ = error.print();
-        return ExitCode::from(if error.use_stderr() { error::code::USAGE } else { 0 });
+        return ExitCode::from(if error.use_stderr() { Code::Usage as u8 } else { 0 });
     }
     let text = error.to_string();
     let text = text.split("\n\nUsage:").next().unwrap_or_default().trim_start_matches("error: ");
-    CliError::Usage(text.split_whitespace().collect::<Vec<_>>().join(" ")).report(json)
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    report(&LocalError::Usage(text).into(), json)
+}
+
+/// Tells why a command failed, and gives the exit code.
+fn report(error: &CliError, json: bool) -> ExitCode {
+    use std::io::Write;
+    let code = error.code();
+    if code == Code::Done {
+        return ExitCode::SUCCESS;
+    }
+    let (message, hint) = (error.to_string(), error.hint());
+    let text = if json {
+        json!({"error": error.name(), "message": message, "hint": hint}).to_string()
+    } else {
+        let message = clean(&message);
+        hint.map_or_else(|| format!("error: {message}"), |hint| format!("error: {message}\n  next: {hint}"))
+    };
+    // Nobody is left to tell if this fails too.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    ExitCode::from(code as u8)
 }
 
 async fn run(cli: &Cli) -> Result<(), CliError> {
@@ -156,27 +180,4 @@ fn data_folder(cli: &Cli) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-    use zap::config::SETTINGS;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn every_setting_is_a_flag() {
-        let config = Cli::command();
-        let config = config.find_subcommand("config").unwrap();
-        for setting in SETTINGS.iter().filter(|setting| setting.name != "data") {
-            assert!(
-                config.get_arguments().any(|arg| arg.get_long() == Some(setting.name)),
-                "{}",
-                setting.name
-            );
-        }
-    }
-}
+mod tests;

@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::error::CliError;
+use super::explain::{Code, Explain};
+use super::invocation::command_line;
 use super::out::{Out, short_time};
-use super::session::{As, Connection, Session};
+use super::session::{As, Connection, Session, SessionError, text_field};
 use zap::crypto::VerifyingKey;
 
 /// `zap agent`.
@@ -52,6 +54,29 @@ enum AgentCommand {
         #[arg(long)]
         yes: bool,
     },
+}
+
+/// Why agents are left as they are.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum AgentError {
+    /// It can't be undone, and nobody said that it is meant.
+    #[error("deleting {0} destroys its keys and memories for good")]
+    Unconfirmed(String),
+}
+
+impl Explain for AgentError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Unconfirmed(_) => Code::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unconfirmed(_) => Some("repeat it with --yes if that is meant".to_owned()),
+        }
+    }
 }
 
 fn did_key(text: &str) -> Result<String, String> {
@@ -120,7 +145,7 @@ pub(crate) async fn run(args: &AgentArgs, session: &Session, out: Out) -> Result
                 ("token", format!("{} (kept in {kept})", created.token)),
             ])?;
             out.line("")?;
-            let zap = super::dev::command_line(&session.data);
+            let zap = command_line(&session.data);
             out.line(&format!("try: {zap} remember {name} \"the first thing I know\" --tag start"))
         }
         AgentCommand::List => list(session, out).await,
@@ -130,7 +155,7 @@ pub(crate) async fn run(args: &AgentArgs, session: &Session, out: Out) -> Result
 }
 
 /// Creates an agent and keeps its token; says where.
-pub(crate) async fn create(session: &Session, input: &Value) -> Result<(Created, String), CliError> {
+pub(crate) async fn create(session: &Session, input: &Value) -> Result<(Created, String), SessionError> {
     let created: Created = session.procedure(As::Admin, "agent.admin.createAgent", input).await?;
     let kept = session.keep_token(&created.handle, &created.did, &created.token)?;
     Ok((created, kept.display().to_string()))
@@ -202,11 +227,11 @@ async fn delete(session: &Session, agent: &str, yes: bool, out: Out) -> Result<(
     if !yes {
         // A wrong name is to be seen now, not after it was confirmed.
         let found: View = session.query(As::Admin, "agent.admin.getAgent", &[("agent", &handle)]).await?;
-        return Err(CliError::Unconfirmed(found.handle));
+        return Err(AgentError::Unconfirmed(found.handle).into());
     }
     let deleted: Value =
         session.procedure(As::Admin, "agent.admin.deleteAgent", &json!({"agent": handle})).await?;
-    let did = super::session::text_field(&deleted, "did").unwrap_or_default();
+    let did = text_field(&deleted, "did").unwrap_or_default();
     session.drop_tokens(&[&handle, did]);
     if out.json { out.json(&deleted) } else { out.line(&format!("{handle} is gone")) }
 }

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use repo_mst::car::{CarLimits, CarReader, write_block};
 
-use super::error::CliError;
+use super::error::{CliError, LocalError};
+use super::explain::Explain;
 use super::verify::VerifyError;
 use zap::data_model::Cid;
 use zap::limits::VERIFY_BLOCKS_MAX;
@@ -17,6 +18,20 @@ use zap::limits::VERIFY_BLOCKS_MAX;
 /// Bytes of the largest block taken: a blob is in memory at once, and servers take none near this.
 const BLOCK_BYTES_MAX: usize = 1 << 30;
 const READ_BYTES: usize = 1 << 20;
+
+/// Why a file is no archive, or can't become one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum ArchiveError {
+    /// It is not whole, or can't be made.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl Explain for ArchiveError {}
+
+/// The manifest does not open, or can't be made.
+impl Explain for zap::archive::Error {}
 
 /// An archive's blocks, in their order.
 pub(crate) struct Blocks {
@@ -29,7 +44,7 @@ pub(crate) struct Blocks {
 
 impl Blocks {
     pub(crate) fn open(path: &Path) -> Result<Self, CliError> {
-        let file = File::open(path).map_err(|source| CliError::File { path: path.to_owned(), source })?;
+        let file = File::open(path).map_err(|source| LocalError::File { path: path.to_owned(), source })?;
         let limits = CarLimits {
             header_bytes: 4096,
             section_bytes: BLOCK_BYTES_MAX,
@@ -50,7 +65,7 @@ impl Blocks {
                 return Ok(None);
             }
             let read = self.file.read(&mut self.chunk);
-            let read = read.map_err(|source| CliError::File { path: self.path.clone(), source })?;
+            let read = read.map_err(|source| LocalError::File { path: self.path.clone(), source })?;
             self.ended = read == 0;
             self.reader.push(self.chunk.get(..read).unwrap_or_default()).map_err(VerifyError::from)?;
         }
@@ -78,8 +93,8 @@ pub(crate) struct Partial {
 
 impl Partial {
     /// Begins a file that is not there yet.
-    pub(crate) fn create(path: &Path) -> Result<Self, CliError> {
-        let failed = |source| CliError::File { path: path.to_owned(), source };
+    pub(crate) fn create(path: &Path) -> Result<Self, LocalError> {
+        let failed = |source| LocalError::File { path: path.to_owned(), source };
         if path.exists() {
             return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
         }
@@ -93,29 +108,29 @@ impl Partial {
     }
 
     /// Begins anew.
-    pub(crate) fn restart(&mut self) -> Result<(), CliError> {
+    pub(crate) fn restart(&mut self) -> Result<(), LocalError> {
         use std::io::Seek as _;
         let mut restart = || {
             self.file.flush()?;
             self.file.get_ref().set_len(0)?;
             self.file.rewind()
         };
-        restart().map_err(|source| CliError::File { path: self.temporary.clone(), source })
+        restart().map_err(|source| LocalError::File { path: self.temporary.clone(), source })
     }
 
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), LocalError> {
         let written = self.file.write_all(bytes);
-        written.map_err(|source| CliError::File { path: self.temporary.clone(), source })
+        written.map_err(|source| LocalError::File { path: self.temporary.clone(), source })
     }
 
-    pub(crate) fn block(&mut self, cid: &Cid, block: &[u8]) -> Result<(), CliError> {
+    pub(crate) fn block(&mut self, cid: &Cid, block: &[u8]) -> Result<(), LocalError> {
         let mut bytes = Vec::with_capacity(block.len() + 64);
         write_block(&mut bytes, cid, block);
         self.write(&bytes)
     }
 
     /// Puts the file under its name, safely on disk; gives its length.
-    pub(crate) fn finish(mut self) -> Result<u64, CliError> {
+    pub(crate) fn finish(mut self) -> Result<u64, LocalError> {
         let finish = || {
             self.file.flush()?;
             self.file.get_ref().sync_all()?;
@@ -126,7 +141,7 @@ impl Partial {
             Ok(bytes)
         };
         let mut finish = finish;
-        let bytes = finish().map_err(|source| CliError::File { path: self.path.clone(), source })?;
+        let bytes = finish().map_err(|source| LocalError::File { path: self.path.clone(), source })?;
         self.done = true;
         Ok(bytes)
     }

@@ -4,17 +4,18 @@
 //! their memories, through the server's own HTTP API by the same client code as every other command; a second start
 //! finds them and makes nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::error::CliError;
+use super::invocation::command_line;
 use super::out::Out;
 use super::serve::{Server, StopSignal};
-use super::session::{As, Connection, Session, text_field};
+use super::session::{As, Connection, Session, SessionError, text_field};
 use super::settings::{self, SettingFlags};
 use super::{agent, memory};
-use zap::config::{Config, Texts, admin_token_file};
+use zap::config::{Config, ConfigError, Texts, admin_token_file};
 use zap::native::telemetry;
 
 /// An agent of a new network.
@@ -74,7 +75,7 @@ pub(crate) async fn run(args: &DevArgs, out: Out) -> Result<(), CliError> {
 }
 
 /// The settings with those that make it a network of its own, each of which may still be overruled.
-fn config(settings: &SettingFlags) -> Result<Config, CliError> {
+fn config(settings: &SettingFlags) -> Result<Config, ConfigError> {
     let one = |text: &str| vec![text.to_owned()];
     let mut dev = Texts::from([
         ("plc-listen", one("127.0.0.1:2582")),
@@ -88,7 +89,7 @@ fn config(settings: &SettingFlags) -> Result<Config, CliError> {
     if let Some(address) = config.plc_listen {
         dev.insert("plc-url", vec![format!("http://localhost:{}", address.port())]);
     }
-    Ok(settings::config(&settings.effective(dev)?)?)
+    settings::config(&settings.effective(dev)?)
 }
 
 /// What is known of one agent.
@@ -118,7 +119,7 @@ async fn welcome(server: &Server, data: &Path, out: Out) -> Result<(), CliError>
     print(server, data, &agents, out)
 }
 
-async fn find_or_make(session: &Session, newcomer: &Newcomer) -> Result<Known, CliError> {
+async fn find_or_make(session: &Session, newcomer: &Newcomer) -> Result<Known, SessionError> {
     let name = newcomer.name;
     let handle = session.handle(name).await?;
     let found: Result<Value, _> =
@@ -133,7 +134,7 @@ async fn find_or_make(session: &Session, newcomer: &Newcomer) -> Result<Known, C
             // It was made by a start that was interrupted right then.
             known
         }
-        Err(CliError::Refused { name: error, .. }) if error.ends_with("NotFound") => {
+        Err(SessionError::Refused { name: error, .. }) if error.ends_with("NotFound") => {
             let input = json!({"name": name, "displayName": newcomer.display_name});
             let (created, _) = agent::create(session, &input).await?;
             Known { handle: created.handle, did: created.did, token: Some(created.token) }
@@ -185,20 +186,4 @@ fn print(server: &Server, data: &Path, agents: &[Known], out: Out) -> Result<(),
         "  curl -H \"Authorization: Bearer $(cat {})\" '{url}/xrpc/agent.memory.list?limit=3'",
         tokens.display()
     ))
-}
-
-/// How to call this program from here: by its name where the shell finds it, else by its path.
-pub(super) fn command_line(data: &Path) -> String {
-    let this = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("zap"));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join("zap")).find(|file| file.is_file());
-    let is_this = found.is_some_and(|found| found.canonicalize().ok() == this.canonicalize().ok());
-    let here = std::env::current_dir().unwrap_or_default();
-    let program = match this.strip_prefix(&here) {
-        _ if is_this => "zap".to_owned(),
-        Ok(relative) => format!("./{}", relative.display()),
-        Err(_) => this.display().to_string(),
-    };
-    let default = data == Path::new("./data") || data == Path::new("data");
-    if default { program } else { format!("{program} --data {}", data.display()) }
 }

@@ -6,11 +6,11 @@ use repo_mst::car;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::archive::{Partial, Progress};
+use super::archive::{ArchiveError, Partial, Progress};
 use super::error::CliError;
 use super::out::Out;
 use super::passphrase::PassphraseArgs;
-use super::session::{As, Connection, Session};
+use super::session::{As, Connection, Session, SessionError};
 use super::verify::{Contents, Import, VerifyError};
 use zap::archive::Manifest;
 use zap::crypto::SigningKey;
@@ -68,7 +68,8 @@ pub(crate) async fn run(args: &ExportArgs, session: &Session, out: Out) -> Resul
         let bytes = file.finish()?;
         return report(args, &manifest, &contents, bytes, out);
     }
-    Err(CliError::Archive("the agent wrote each time while it was copied; try again later".to_owned()))
+    Err(ArchiveError::Broken("the agent wrote each time while it was copied; try again later".to_owned())
+        .into())
 }
 
 /// Writes the repo, proven; `None` when it is not the manifest's any more.
@@ -83,7 +84,7 @@ async fn write_repo(
     let mut answer = session.download(As::Admin, NSID, &[("did", did)]).await?;
     let mut import = Import::new();
     let broken =
-        |error: reqwest::Error| CliError::Answer { nsid: NSID.to_owned(), reason: error.to_string() };
+        |error: reqwest::Error| SessionError::Answer { nsid: NSID.to_owned(), reason: error.to_string() };
     while let Some(chunk) = answer.chunk().await.map_err(broken)? {
         for (cid, block) in import.push(&chunk)? {
             file.block(&cid, &block)?;
@@ -108,10 +109,10 @@ async fn write_blobs(file: &mut Partial, session: &Session, manifest: &Manifest)
         let params = [("did", manifest.did.as_str()), ("cid", cid.as_str())];
         let answer = session.download(As::Admin, NSID, &params).await?;
         let bytes = answer.bytes().await;
-        let bytes =
-            bytes.map_err(|error| CliError::Answer { nsid: NSID.to_owned(), reason: error.to_string() })?;
+        let bytes = bytes
+            .map_err(|error| SessionError::Answer { nsid: NSID.to_owned(), reason: error.to_string() })?;
         if cid_of_block(CODEC_RAW, &bytes) != blob.cid.0 {
-            return Err(CliError::Archive(format!("the blob {cid} is not what its CID says")));
+            return Err(ArchiveError::Broken(format!("the blob {cid} is not what its CID says")).into());
         }
         file.block(&blob.cid.0, &bytes)?;
         progress.tell("blobs", done as u64 + 1, manifest.blobs.len() as u64);

@@ -14,15 +14,17 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 
 use super::error::CliError;
 use super::out::{Out, counted};
-use super::session::{Connection, Session};
+use super::session::{Connection, Session, SessionError};
 use zap::event::Event;
 use zap::event::verify::{Finding, Severity, Verifier};
 use zap::limits::FIREHOSE_FRAME_BYTES_MAX;
 use zap::native::fetch::install_tls_provider;
 
+mod error;
 mod keys;
 mod line;
 
+pub(crate) use error::FirehoseError;
 use keys::Keys;
 
 const SUBSCRIBE_REPOS: &str = "/xrpc/com.atproto.sync.subscribeRepos";
@@ -57,34 +59,6 @@ pub(crate) struct FirehoseArgs {
     /// The PLC directory for --verify [default: that of the server on --data, else https://plc.directory]
     #[arg(long, env = "ZAP_PLC_URL", hide_env_values = true, value_name = "URL")]
     plc_url: Option<String>,
-}
-
-/// Why following a stream ended badly.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub(crate) enum FirehoseError {
-    /// The address is no host's.
-    #[error("`{0}` is not the address of a host")]
-    Address(String),
-    /// The host can't be reached, or does not answer as a stream does.
-    #[error("the stream at {url} can't be followed: {reason}")]
-    Connect {
-        /// Where.
-        url: String,
-        /// Why not.
-        reason: String,
-    },
-    /// The host ended the stream, and would again.
-    #[error("the host ended the stream with {name}: {message}")]
-    Ended {
-        /// The error's name.
-        name: String,
-        /// Its message.
-        message: String,
-    },
-    /// The stream broke rules.
-    #[error("{} of the protocol", counted(*.0, "violation"))]
-    Violations(u64),
 }
 
 pub(crate) async fn run(args: &FirehoseArgs, session: &Session, out: Out) -> Result<(), CliError> {
@@ -233,7 +207,8 @@ impl Follower {
         let event = match Event::decode(message) {
             Ok(event) => event,
             Err(error) if self.check.is_none() => {
-                return Err(CliError::Answer { nsid: self.url.clone(), reason: error.to_string() });
+                let (nsid, reason) = (self.url.clone(), error.to_string());
+                return Err(SessionError::Answer { nsid, reason }.into());
             }
             Err(_) => {
                 self.print_unreadable(message.len(), &findings)?;

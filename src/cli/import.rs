@@ -8,11 +8,11 @@ use repo_mst::MemoryBlocks;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::archive::{Blocks, Progress};
+use super::archive::{ArchiveError, Blocks, Progress};
 use super::error::CliError;
 use super::out::Out;
 use super::passphrase::PassphraseArgs;
-use super::session::{As, Connection, Session, text_field};
+use super::session::{As, Connection, Session, SessionError, text_field};
 use super::verify::{Contents, Repo, VerifyError};
 use zap::archive::Manifest;
 use zap::crypto::SigningKey;
@@ -66,14 +66,14 @@ pub(crate) async fn run(args: &ImportArgs, session: &Session, out: Out) -> Resul
             send_blobs(args, session, &archive).await?;
         }
         // It may be here already, and only the last answer was lost.
-        Err(CliError::Refused { status, name, message }) if name == "AccountExists" => {
+        Err(SessionError::Refused { status, name, message }) if name == "AccountExists" => {
             let latest: Value =
                 session.query(As::Admin, "com.atproto.sync.getLatestCommit", &[("did", did)]).await?;
             if text_field(&latest, "cid") != Some(&archive.contents.commit) {
-                return Err(CliError::Refused { status, name, message });
+                return Err(SessionError::Refused { status, name, message }.into());
             }
         }
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     }
     let commit = json_bytes(archive.repo.commit_block()?);
     let input = json!({"did": did, "commit": commit});
@@ -84,7 +84,8 @@ pub(crate) async fn run(args: &ImportArgs, session: &Session, out: Out) -> Resul
 
 /// Reads the file once and proves all of it; blobs are not kept.
 fn read(args: &ImportArgs, passphrase: &str) -> Result<Archive, CliError> {
-    let wrong = |what: String| CliError::Archive(format!("{}: {what}", args.file.display()));
+    let wrong =
+        |what: String| CliError::from(ArchiveError::Broken(format!("{}: {what}", args.file.display())));
     let mut file = Blocks::open(&args.file)?;
     let first = file.next()?;
     let (cid, block) = first.ok_or_else(|| wrong("there is nothing in it".to_owned()))?;
@@ -141,7 +142,7 @@ async fn send_records(session: &Session, archive: &Archive) -> Result<(), CliErr
 }
 
 async fn send_batch(session: &Session, archive: &Archive, batch: &[ImportedRecord]) -> Result<u64, CliError> {
-    let body = serde_ipld_dagcbor::to_vec(batch).map_err(|error| CliError::Archive(error.to_string()))?;
+    let body = serde_ipld_dagcbor::to_vec(batch).map_err(|error| ArchiveError::Broken(error.to_string()))?;
     let params = [("did", archive.manifest.did.as_str())];
     let mime = "application/vnd.ipld.dag-cbor";
     let _: Value = session.upload("agent.admin.importRecords", &params, mime, body.into()).await?;
@@ -156,7 +157,9 @@ async fn send_blobs(args: &ImportArgs, session: &Session, archive: &Archive) -> 
     let mut sent = HashSet::new();
     while sent.len() < blobs.len() {
         let Some((cid, block)) = file.next()? else {
-            return Err(CliError::Archive(format!("{} changed while it was read", args.file.display())));
+            return Err(
+                ArchiveError::Broken(format!("{} changed while it was read", args.file.display())).into()
+            );
         };
         let Some(blob) = blobs.iter().find(|blob| blob.cid.0 == cid).filter(|_| cid.codec() == CODEC_RAW)
         else {
@@ -166,7 +169,7 @@ async fn send_blobs(args: &ImportArgs, session: &Session, archive: &Archive) -> 
         let mime = "application/octet-stream";
         let kept: Value = session.upload("agent.admin.importBlob", &params, mime, block).await?;
         if text_field(&kept, "cid") != Some(&cid.to_string()) {
-            return Err(CliError::Archive(format!("the server kept another blob than {cid}")));
+            return Err(ArchiveError::Broken(format!("the server kept another blob than {cid}")).into());
         }
         sent.insert(cid);
         progress.tell("blobs", sent.len() as u64, blobs.len() as u64);

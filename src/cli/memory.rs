@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::error::CliError;
-use super::out::{Out, short_time, shortened};
-use super::session::{As, Connection, Session, text_field};
+use super::error::{CliError, LocalError};
+use super::explain::{Code, Explain};
+use super::out::{Out, clean, short_time, shortened};
+use super::session::{As, Connection, Session, SessionError, text_field};
 use zap::syntax::format_datetime_ms;
 
 /// Characters of a note's summary; a longer text is kept whole beside it.
@@ -92,6 +93,32 @@ pub(crate) struct ForgetArgs {
     uris: Vec<String>,
 }
 
+/// Why memories are left as they are.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum MemoryError {
+    /// The agent has no such memory, any more.
+    #[error("{agent} has none of these memories")]
+    NoMemory {
+        /// The agent, as it was named.
+        agent: String,
+    },
+}
+
+impl Explain for MemoryError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NoMemory { .. } => Code::NotFound,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoMemory { agent } => Some(format!("`zap memories {agent}` shows those there are")),
+        }
+    }
+}
+
 /// The kinds of memory that a line of text can become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Kind {
@@ -152,13 +179,13 @@ pub(crate) async fn remember(args: &RememberArgs, session: &Session, out: Out) -
     }
     let uri = text_field(&answer, "uri").unwrap_or_default();
     match text_field(&answer, "status") {
-        Some("duplicate") => out.line(&format!("known already: {}", super::out::clean(uri))),
-        _ => out.line(&format!("remembered: {}", super::out::clean(uri))),
+        Some("duplicate") => out.line(&format!("known already: {}", clean(uri))),
+        _ => out.line(&format!("remembered: {}", clean(uri))),
     }
 }
 
 /// Seals one memory.
-pub(crate) async fn keep(session: &Session, token: &str, memory: &Value) -> Result<Value, CliError> {
+pub(crate) async fn keep(session: &Session, token: &str, memory: &Value) -> Result<Value, SessionError> {
     session.procedure(As::Token(token), "agent.memory.remember", &json!({"memory": memory})).await
 }
 
@@ -251,7 +278,7 @@ pub(crate) async fn forget(args: &ForgetArgs, session: &Session, out: Out) -> Re
         out.line(&format!("forgotten: {forgotten}, keys destroyed: {shredded}{missing}"))?;
     }
     if forgotten == 0 {
-        return Err(CliError::NoMemory { agent: args.agent.clone() });
+        return Err(MemoryError::NoMemory { agent: args.agent.clone() }.into());
     }
     Ok(())
 }
@@ -268,17 +295,17 @@ fn remaining(limit: u32, have: usize) -> Option<u32> {
 }
 
 /// A line of text as a memory of its kind.
-fn memory_of(args: &RememberArgs, now: &str) -> Result<Value, CliError> {
+fn memory_of(args: &RememberArgs, now: &str) -> Result<Value, LocalError> {
     let text = args.text.trim();
     if text.is_empty() {
-        return Err(CliError::Usage("there is nothing to remember: the text is empty".to_owned()));
+        return Err(LocalError::Usage("there is nothing to remember: the text is empty".to_owned()));
     }
     let takes_context = matches!(args.kind, Kind::Decision | Kind::Learning);
     if args.context.is_some() && !takes_context {
-        return Err(CliError::Usage("--context is for --type decision and learning".to_owned()));
+        return Err(LocalError::Usage("--context is for --type decision and learning".to_owned()));
     }
     if args.rationale.is_some() && args.kind != Kind::Decision {
-        return Err(CliError::Usage("--rationale is for --type decision".to_owned()));
+        return Err(LocalError::Usage("--rationale is for --type decision".to_owned()));
     }
     let mut memory = match args.kind {
         Kind::Note if text.graphemes(true).count() > SUMMARY_GRAPHEMES_MAX => {
@@ -291,7 +318,7 @@ fn memory_of(args: &RememberArgs, now: &str) -> Result<Value, CliError> {
             }
             _ => {
                 let text = "a fact has three parts, as in \"the build | takes | four minutes\"";
-                return Err(CliError::Usage(text.to_owned()));
+                return Err(LocalError::Usage(text.to_owned()));
             }
         },
         Kind::Decision => json!({
@@ -317,12 +344,12 @@ fn memory_of(args: &RememberArgs, now: &str) -> Result<Value, CliError> {
 }
 
 /// What to look for, as the server takes it.
-fn query_of(text: &str) -> Result<&str, CliError> {
+fn query_of(text: &str) -> Result<&str, LocalError> {
     let text = text.trim();
     match text.graphemes(true).count() {
-        0 => Err(CliError::Usage("there is nothing to look for: the query is empty".to_owned())),
+        0 => Err(LocalError::Usage("there is nothing to look for: the query is empty".to_owned())),
         1..=QUERY_GRAPHEMES_MAX => Ok(text),
-        count => Err(CliError::Usage(format!(
+        count => Err(LocalError::Usage(format!(
             "the query has {count} characters; it may have {QUERY_GRAPHEMES_MAX}"
         ))),
     }
@@ -362,7 +389,7 @@ mod tests {
         args: RememberArgs,
     }
 
-    fn memory(line: &[&str]) -> Result<Value, CliError> {
+    fn memory(line: &[&str]) -> Result<Value, LocalError> {
         let line = ["remember", "alice"].iter().chain(line);
         memory_of(&Line::try_parse_from(line).unwrap().args, "2026-01-01T00:00:00.000Z")
     }

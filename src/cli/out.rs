@@ -9,9 +9,31 @@ use serde::Serialize;
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::error::CliError;
+use super::explain::{Code, Explain};
 
 /// Width of a table's last column when the terminal does not tell its own.
 const COLUMNS_DEFAULT: usize = 120;
+
+/// Why nothing more can be printed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum OutError {
+    /// Standard output can't be written.
+    #[error("writing the output: {0}")]
+    Output(#[source] std::io::Error),
+    /// The output has no JSON form.
+    #[error("writing JSON: {0}")]
+    NotJson(#[source] serde_json::Error),
+}
+
+impl Explain for OutError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Code::Done,
+            Self::Output(_) | Self::NotJson(_) => Code::Failed,
+        }
+    }
+}
 
 /// Standard output, and how it is wanted.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +55,7 @@ impl Out {
 
     /// One line. Only for text of our own; see [`clean`] for what others wrote.
     pub(crate) fn line(&self, text: &str) -> Result<(), CliError> {
-        writeln!(std::io::stdout().lock(), "{text}").map_err(CliError::Output)
+        Ok(writeln!(std::io::stdout().lock(), "{text}").map_err(OutError::Output)?)
     }
 
     /// One line beside the output, on standard error: of what goes on, for whoever watches.
@@ -49,7 +71,7 @@ impl Out {
         } else {
             serde_json::to_string(value)
         };
-        self.line(&text.map_err(CliError::NotJson)?)
+        self.line(&text.map_err(OutError::NotJson)?)
     }
 
     /// Rows under a heading, columns aligned, the last one cut at the terminal's edge.
@@ -61,7 +83,7 @@ impl Out {
         let mut stdout = std::io::stdout().lock();
         for (row, line) in table_lines(heading, rows, self.columns).iter().enumerate() {
             let line = if row == 0 { self.bold(line) } else { line.clone() };
-            writeln!(stdout, "{line}").map_err(CliError::Output)?;
+            writeln!(stdout, "{line}").map_err(OutError::Output)?;
         }
         Ok(())
     }
@@ -72,7 +94,7 @@ impl Out {
         let mut stdout = std::io::stdout().lock();
         for (name, value) in pairs {
             let name = self.bold(&format!("{name:width$}"));
-            writeln!(stdout, "{name}  {}", clean(value)).map_err(CliError::Output)?;
+            writeln!(stdout, "{name}  {}", clean(value)).map_err(OutError::Output)?;
         }
         Ok(())
     }

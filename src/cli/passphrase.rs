@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
-use super::error::CliError;
+use super::error::LocalError;
 use zap::archive::check_passphrase;
 
 /// Where a passphrase comes from.
@@ -20,7 +20,7 @@ pub(crate) struct PassphraseArgs {
 
 impl PassphraseArgs {
     /// The passphrase; a new one is asked for twice.
-    pub(crate) fn read(&self, new: bool) -> Result<Zeroizing<String>, CliError> {
+    pub(crate) fn read(&self, new: bool) -> Result<Zeroizing<String>, LocalError> {
         let passphrase = match &self.passphrase_file {
             Some(path) => first_line(&read_file(path)?),
             None => match std::env::var("ZAP_PASSPHRASE") {
@@ -28,14 +28,14 @@ impl PassphraseArgs {
                 _ => ask(new)?,
             },
         };
-        check_passphrase(&passphrase).map_err(|error| CliError::Usage(error.to_string()))?;
+        check_passphrase(&passphrase).map_err(|error| LocalError::Usage(error.to_string()))?;
         Ok(passphrase)
     }
 }
 
-fn read_file(path: &Path) -> Result<Zeroizing<String>, CliError> {
+fn read_file(path: &Path) -> Result<Zeroizing<String>, LocalError> {
     let text = std::fs::read_to_string(path).map(Zeroizing::new);
-    text.map_err(|source| CliError::File { path: path.to_owned(), source })
+    text.map_err(|source| LocalError::File { path: path.to_owned(), source })
 }
 
 /// Without its end: files end in one, passphrases don't.
@@ -43,19 +43,21 @@ fn first_line(text: &str) -> Zeroizing<String> {
     Zeroizing::new(text.lines().next().unwrap_or_default().to_owned())
 }
 
-fn ask(new: bool) -> Result<Zeroizing<String>, CliError> {
+fn ask(new: bool) -> Result<Zeroizing<String>, LocalError> {
     let terminal = File::options().read(true).write(true).open("/dev/tty").map_err(|_| {
-        CliError::Usage("the archive needs a passphrase: give --passphrase-file or ZAP_PASSPHRASE".to_owned())
+        LocalError::Usage(
+            "the archive needs a passphrase: give --passphrase-file or ZAP_PASSPHRASE".to_owned(),
+        )
     })?;
     let passphrase = prompt(&terminal, "Passphrase of the archive: ")?;
     if new && *prompt(&terminal, "The same again: ")? != *passphrase {
-        return Err(CliError::Usage("that was not the same passphrase twice".to_owned()));
+        return Err(LocalError::Usage("that was not the same passphrase twice".to_owned()));
     }
     Ok(passphrase)
 }
 
-fn prompt(mut terminal: &File, text: &str) -> Result<Zeroizing<String>, CliError> {
-    let failed = |error: std::io::Error| CliError::System(format!("asking for the passphrase: {error}"));
+fn prompt(mut terminal: &File, text: &str) -> Result<Zeroizing<String>, LocalError> {
+    let failed = |error: std::io::Error| LocalError::System(format!("asking for the passphrase: {error}"));
     terminal.write_all(text.as_bytes()).map_err(failed)?;
     let mut line = Zeroizing::new(String::new());
     {
@@ -98,10 +100,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("passphrase");
         let args = PassphraseArgs { passphrase_file: Some(path.clone()) };
-        assert!(matches!(args.read(true), Err(CliError::File { .. })));
+        assert!(matches!(args.read(true), Err(LocalError::File { .. })));
         std::fs::write(&path, " correct horse \r\nnot this").unwrap();
         assert_eq!(*args.read(true).unwrap(), " correct horse ");
         std::fs::write(&path, "short\n").unwrap();
-        assert!(matches!(args.read(false), Err(CliError::Usage(_))));
+        assert!(matches!(args.read(false), Err(LocalError::Usage(_))));
     }
 }

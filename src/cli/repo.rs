@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::error::CliError;
 use super::out::{Out, counted};
-use super::session::{As, Connection, Session, text_field};
+use super::session::{As, Connection, Session, SessionError, text_field};
 use super::verify::{Import, Repo, signing_key};
 
 /// `zap repo`.
@@ -124,7 +124,7 @@ impl Checks {
 async fn fetch(session: &Session, did: &str) -> Result<Repo, CliError> {
     let mut answer = session.download(As::Anyone, "com.atproto.sync.getRepo", &[("did", did)]).await?;
     let mut import = Import::new();
-    let broken = |error: reqwest::Error| CliError::Answer {
+    let broken = |error: reqwest::Error| SessionError::Answer {
         nsid: "com.atproto.sync.getRepo".to_owned(),
         reason: error.to_string(),
     };
@@ -139,7 +139,7 @@ async fn did_document(
     session: &Session,
     did: &str,
     plc_url: Option<&str>,
-) -> Result<(Value, String), CliError> {
+) -> Result<(Value, String), SessionError> {
     let url = if let Some(host) = did.strip_prefix("did:web:") {
         let host = host.replace("%3A", ":");
         let scheme = if host.starts_with("localhost") { "http" } else { "https" };
@@ -151,7 +151,7 @@ async fn did_document(
     let place = url.strip_suffix(did).unwrap_or(&url).trim_end_matches('/').to_owned();
     let document = session.did_document(&url).await?;
     if text_field(&document, "id") != Some(did) {
-        return Err(CliError::Answer { nsid: url, reason: "it is not that DID's document".to_owned() });
+        return Err(SessionError::Answer { nsid: url, reason: "it is not that DID's document".to_owned() });
     }
     Ok((document, place))
 }

@@ -18,11 +18,12 @@ use tokio::task::JoinHandle;
 
 mod unread;
 
-use super::error::CliError;
+use super::error::{CliError, LocalError};
+use super::explain::Explain;
 use super::session::ServerFile;
 use super::settings::{SettingFlags, config};
 use zap::config::{Config, FolderLock, Texts};
-use zap::native::telemetry::{self, Known, Metrics};
+use zap::native::telemetry::{self, Known, Metrics, TelemetryError};
 use zap::native::{NativeHost, plc};
 use zap::xrpc;
 
@@ -35,6 +36,44 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     settings: SettingFlags,
 }
+
+/// Why an address is not served on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum ServeError {
+    /// The address is taken.
+    #[error("{address} is in use by another process")]
+    PortInUse {
+        /// What was to be served on.
+        address: String,
+        /// The setting that says so.
+        flag: &'static str,
+    },
+    /// The address can't be served on.
+    #[error("{address} can't be listened on: {source}")]
+    Listen {
+        /// What was to be served on.
+        address: String,
+        /// The setting that says so.
+        flag: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+impl Explain for ServeError {
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::PortInUse { flag, .. } => format!("stop that one, or choose another port with {flag}"),
+            Self::Listen { flag, .. } => {
+                format!("choose an address of this machine, and a port that you may use, with {flag}")
+            }
+        })
+    }
+}
+
+/// Logs or metrics can't start.
+impl Explain for TelemetryError {}
 
 pub(crate) async fn run(args: &ServeArgs) -> Result<(), CliError> {
     let config = config(&args.settings.effective(Texts::new())?)?;
@@ -106,10 +145,10 @@ impl Server {
     pub(crate) async fn stop_unless(self, signal: &mut StopSignal) -> Result<(), CliError> {
         tokio::select! {
             () = self.stop() => Ok(()),
-            () = signal.wait() => Err(CliError::System(
+            () = signal.wait() => Err(CliError::from(LocalError::System(
                 "stopped at once; what was acknowledged is safe, the rest of the events go out at the next start"
                     .to_owned(),
-            )),
+            ))),
         }
     }
 
@@ -137,7 +176,7 @@ async fn start_plc(config: &Config, address: SocketAddr) -> Result<Serving, CliE
     let listener = bind(address, "--plc-listen").await?;
     let path = config.data.join("plc.sqlite");
     let database = plc::open(&path)
-        .map_err(|error| CliError::System(format!("the PLC directory in {}: {error}", path.display())))?;
+        .map_err(|error| LocalError::System(format!("the PLC directory in {}: {error}", path.display())))?;
     Ok(Serving::start(listener, plc::router(database)))
 }
 
@@ -181,10 +220,10 @@ impl Serving {
     }
 }
 
-async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, CliError> {
+async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| match source.kind() {
-        std::io::ErrorKind::AddrInUse => CliError::PortInUse { address: address.to_string(), flag },
-        _ => CliError::Listen { address: address.to_string(), flag, source },
+        std::io::ErrorKind::AddrInUse => ServeError::PortInUse { address: address.to_string(), flag },
+        _ => ServeError::Listen { address: address.to_string(), flag, source },
     })
 }
 
@@ -195,9 +234,9 @@ pub(crate) struct StopSignal {
 }
 
 impl StopSignal {
-    pub(crate) fn new() -> Result<Self, CliError> {
+    pub(crate) fn new() -> Result<Self, LocalError> {
         use tokio::signal::unix::{SignalKind, signal};
-        let failed = |error| CliError::System(format!("signals can't be caught: {error}"));
+        let failed = |error| LocalError::System(format!("signals can't be caught: {error}"));
         Ok(Self {
             interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
             terminate: signal(SignalKind::terminate()).map_err(failed)?,

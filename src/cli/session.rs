@@ -11,10 +11,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::error::CliError;
+use super::error::LocalError;
 use zap::config::admin_token_file;
 use zap::config::secrets::replace_private_file;
 use zap::native::fetch;
+
+mod error;
+
+use error::ADMINISTRATOR;
+pub(crate) use error::SessionError;
 
 /// How long a server may take to accept; its answer, which may be a large repo, may take any time.
 const CONNECT_SECONDS: u64 = 10;
@@ -79,7 +84,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(connection: &Connection, data: &Path) -> Result<Self, CliError> {
+    pub(crate) fn new(connection: &Connection, data: &Path) -> Result<Self, SessionError> {
         let running = ServerFile::read(data);
         let plc_url = running.as_ref().filter(|_| connection.url.is_none()).map(|file| file.plc_url.clone());
         let given = connection.url.as_deref().map(server_url).transpose()?;
@@ -101,7 +106,7 @@ impl Session {
         r#as: As<'_>,
         nsid: &str,
         params: &[(&str, &str)],
-    ) -> Result<T, CliError> {
+    ) -> Result<T, SessionError> {
         let request = self.http.request(Method::GET, self.method_url(nsid, params)?);
         self.answer(nsid, self.authorized(request, r#as)?).await
     }
@@ -112,7 +117,7 @@ impl Session {
         r#as: As<'_>,
         nsid: &str,
         input: &Value,
-    ) -> Result<T, CliError> {
+    ) -> Result<T, SessionError> {
         let request = self.http.request(Method::POST, self.method_url(nsid, &[])?).json(input);
         self.answer(nsid, self.authorized(request, r#as)?).await
     }
@@ -123,7 +128,7 @@ impl Session {
         r#as: As<'_>,
         nsid: &str,
         params: &[(&str, &str)],
-    ) -> Result<reqwest::Response, CliError> {
+    ) -> Result<reqwest::Response, SessionError> {
         let request = self.http.request(Method::GET, self.method_url(nsid, params)?);
         self.send(self.authorized(request, r#as)?).await
     }
@@ -135,15 +140,15 @@ impl Session {
         params: &[(&str, &str)],
         content_type: &str,
         body: bytes::Bytes,
-    ) -> Result<T, CliError> {
+    ) -> Result<T, SessionError> {
         let request = self.http.request(Method::POST, self.method_url(nsid, params)?);
         let request = request.header(reqwest::header::CONTENT_TYPE, content_type).body(body);
         self.answer(nsid, self.authorized(request, As::Admin)?).await
     }
 
     /// Fetches a DID document from where its method keeps it.
-    pub(crate) async fn did_document(&self, url: &str) -> Result<Value, CliError> {
-        let failed = |reason, missing| CliError::NoDocument { url: url.to_owned(), reason, missing };
+    pub(crate) async fn did_document(&self, url: &str) -> Result<Value, SessionError> {
+        let failed = |reason, missing| SessionError::NoDocument { url: url.to_owned(), reason, missing };
         let unreachable = |error| failed(fetch::reason(&error), false);
         let answer = self.http.get(url).send().await.map_err(unreachable)?;
         let status = answer.status();
@@ -155,7 +160,7 @@ impl Session {
     }
 
     /// The DID of an agent named by name, handle or DID.
-    pub(crate) async fn did(&self, agent: &str) -> Result<String, CliError> {
+    pub(crate) async fn did(&self, agent: &str) -> Result<String, SessionError> {
         if agent.starts_with("did:") {
             return Ok(agent.to_owned());
         }
@@ -163,17 +168,17 @@ impl Session {
         let resolved: Result<Value, _> =
             self.query(As::Anyone, "com.atproto.identity.resolveHandle", &[("handle", &handle)]).await;
         match resolved {
-            Ok(answer) => text_field(&answer, "did").map(str::to_owned).ok_or_else(|| CliError::Answer {
+            Ok(answer) => text_field(&answer, "did").map(str::to_owned).ok_or_else(|| SessionError::Answer {
                 nsid: "com.atproto.identity.resolveHandle".to_owned(),
                 reason: "it has no did".to_owned(),
             }),
-            Err(CliError::Refused { status: 400 | 404, .. }) => Err(CliError::NoAgent(handle)),
+            Err(SessionError::Refused { status: 400 | 404, .. }) => Err(SessionError::NoAgent(handle)),
             Err(error) => Err(error),
         }
     }
 
     /// A name as a handle or DID: `alice` is `alice.test` where handles end in `.test`.
-    pub(crate) async fn handle(&self, agent: &str) -> Result<String, CliError> {
+    pub(crate) async fn handle(&self, agent: &str) -> Result<String, SessionError> {
         if agent.contains('.') || agent.starts_with("did:") {
             return Ok(agent.to_owned());
         }
@@ -184,7 +189,7 @@ impl Session {
     }
 
     /// The token to act as an agent with: the one given, or the one kept under its name.
-    pub(crate) fn agent_token(&self, agent: &str) -> Result<String, CliError> {
+    pub(crate) fn agent_token(&self, agent: &str) -> Result<String, SessionError> {
         if let Some(token) = &self.token {
             return Ok(token.clone());
         }
@@ -192,34 +197,34 @@ impl Session {
         match std::fs::read_to_string(&path) {
             Ok(token) => Ok(token.trim().to_owned()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Err(CliError::NoToken { who: agent.to_owned(), path })
+                Err(SessionError::NoToken { who: agent.to_owned(), path })
             }
-            Err(source) => Err(CliError::File { path, source }),
+            Err(source) => Err(LocalError::File { path, source }.into()),
         }
     }
 
     /// The token to act as an agent with, by a command's name for the agent. It must be that agent's, whether it was given
     /// or kept (alice.test and alice.example.com are kept under one name): whoever says `bob` is not to write into alice's
     /// memory.
-    pub(crate) async fn token_of(&self, agent: &str) -> Result<String, CliError> {
+    pub(crate) async fn token_of(&self, agent: &str) -> Result<String, SessionError> {
         let token = self.agent_token(agent)?;
         let owner: Value = self.query(As::Token(&token), "com.atproto.server.getSession", &[]).await?;
         if text_field(&owner, "did") != Some(self.did(agent).await?.as_str()) {
             let owner = text_field(&owner, "handle").unwrap_or("another account").to_owned();
-            return Err(CliError::OtherToken { agent: agent.to_owned(), owner });
+            return Err(SessionError::OtherToken { agent: agent.to_owned(), owner });
         }
         Ok(token)
     }
 
     /// Keeps an agent's token where [`Session::agent_token`] finds it, by its handle's first label and by its DID.
-    pub(crate) fn keep_token(&self, agent: &str, did: &str, token: &str) -> Result<PathBuf, CliError> {
+    pub(crate) fn keep_token(&self, agent: &str, did: &str, token: &str) -> Result<PathBuf, LocalError> {
         let path = self.token_file(agent)?;
         for path in [&path, &self.token_file(did)?] {
             let write = || {
                 std::fs::create_dir_all(path.parent().unwrap_or(&self.data))?;
                 replace_private_file(path, &format!("{token}\n"))
             };
-            write().map_err(|source| CliError::File { path: path.clone(), source })?;
+            write().map_err(|source| LocalError::File { path: path.clone(), source })?;
         }
         Ok(path)
     }
@@ -234,7 +239,7 @@ impl Session {
     }
 
     /// `DATA/tokens/alice` for `alice` and `alice.test`; `DATA/tokens/did_plc_...` for a DID.
-    fn token_file(&self, agent: &str) -> Result<PathBuf, CliError> {
+    fn token_file(&self, agent: &str) -> Result<PathBuf, LocalError> {
         let name = if agent.starts_with("did:") {
             agent.replace([':', '%'], "_")
         } else {
@@ -242,14 +247,14 @@ impl Session {
         };
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         if name.is_empty() || name.starts_with('.') || name.len() > 200 || !name.bytes().all(plain) {
-            return Err(CliError::Usage(format!(
+            return Err(LocalError::Usage(format!(
                 "`{agent}` is neither an agent's name, nor a handle, nor a DID"
             )));
         }
         Ok(self.data.join("tokens").join(name))
     }
 
-    fn admin_token(&self) -> Result<String, CliError> {
+    fn admin_token(&self) -> Result<String, SessionError> {
         if let Some(token) = &self.token {
             return Ok(token.clone());
         }
@@ -260,9 +265,9 @@ impl Session {
         match std::fs::read_to_string(&path) {
             Ok(token) => Ok(token.trim().to_owned()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Err(CliError::NoToken { who: "the administrator".to_owned(), path })
+                Err(SessionError::NoToken { who: ADMINISTRATOR.to_owned(), path })
             }
-            Err(source) => Err(CliError::File { path, source }),
+            Err(source) => Err(LocalError::File { path, source }.into()),
         }
     }
 
@@ -270,7 +275,7 @@ impl Session {
         &self,
         request: reqwest::RequestBuilder,
         r#as: As<'_>,
-    ) -> Result<reqwest::RequestBuilder, CliError> {
+    ) -> Result<reqwest::RequestBuilder, SessionError> {
         Ok(match r#as {
             As::Anyone => request,
             As::Admin => request.bearer_auth(self.admin_token()?),
@@ -278,9 +283,9 @@ impl Session {
         })
     }
 
-    fn method_url(&self, nsid: &str, params: &[(&str, &str)]) -> Result<reqwest::Url, CliError> {
+    fn method_url(&self, nsid: &str, params: &[(&str, &str)]) -> Result<reqwest::Url, LocalError> {
         let mut url = reqwest::Url::parse(&format!("{}/xrpc/{nsid}", self.url))
-            .map_err(|error| CliError::Usage(format!("--url {}: {error}", self.url)))?;
+            .map_err(|error| LocalError::Usage(format!("--url {}: {error}", self.url)))?;
         if !params.is_empty() {
             url.query_pairs_mut().extend_pairs(params);
         }
@@ -291,15 +296,15 @@ impl Session {
         &self,
         nsid: &str,
         request: reqwest::RequestBuilder,
-    ) -> Result<T, CliError> {
+    ) -> Result<T, SessionError> {
         let body = self.send(request).await?.bytes().await.map_err(|error| unreachable(&self.url, &error))?;
         // A procedure without output answers with nothing.
         let body: &[u8] = if body.is_empty() { b"null" } else { &body };
         serde_json::from_slice(body)
-            .map_err(|error| CliError::Answer { nsid: nsid.to_owned(), reason: error.to_string() })
+            .map_err(|error| SessionError::Answer { nsid: nsid.to_owned(), reason: error.to_string() })
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, CliError> {
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, SessionError> {
         let answer = request.send().await.map_err(|error| unreachable(&self.url, &error))?;
         let status = answer.status();
         if status.is_success() {
@@ -308,9 +313,9 @@ impl Session {
         let body: Value = answer.json().await.unwrap_or_default();
         // Every XRPC error has a name. What answers without one is something else: a proxy, a PLC directory.
         let Some(name) = text_field(&body, "error") else {
-            return Err(CliError::NotXrpc { url: self.url.clone(), status: status.to_string() });
+            return Err(SessionError::NotXrpc { url: self.url.clone(), status: status.to_string() });
         };
-        Err(CliError::Refused {
+        Err(SessionError::Refused {
             status: status.as_u16(),
             name: name.to_owned(),
             message: text_field(&body, "message").unwrap_or(name).to_owned(),
@@ -324,19 +329,19 @@ pub(crate) fn text_field<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
 }
 
 /// A server's URL as somebody typed it; what lacks its scheme would be refused later, by other words.
-fn server_url(text: &str) -> Result<String, CliError> {
+fn server_url(text: &str) -> Result<String, LocalError> {
     let parsed = reqwest::Url::parse(text).ok();
     match parsed.filter(|url| matches!(url.scheme(), "http" | "https")) {
         Some(_) => Ok(text.to_owned()),
-        None => Err(CliError::Usage(format!(
+        None => Err(LocalError::Usage(format!(
             "--url: `{text}` is not a server's URL; write it as http://localhost:2583"
         ))),
     }
 }
 
-fn unreachable(url: &str, error: &reqwest::Error) -> CliError {
+fn unreachable(url: &str, error: &reqwest::Error) -> SessionError {
     let reason = fetch::reason(error);
-    CliError::Unreachable { url: url.to_owned(), reason }
+    SessionError::Unreachable { url: url.to_owned(), reason }
 }
 
 #[cfg(test)]
@@ -355,9 +360,12 @@ mod tests {
         for agent in ["alice", "Alice", "alice.test", "did:plc:abc"] {
             assert_eq!(session.agent_token(agent).unwrap(), "zap_secret");
         }
-        assert!(matches!(session.agent_token("bob"), Err(CliError::NoToken { .. })));
+        assert!(matches!(session.agent_token("bob"), Err(SessionError::NoToken { .. })));
         for odd in ["", "..", "../alice", "a/b", ".hidden", "did:plc:a/b", &"x".repeat(300)] {
-            assert!(matches!(session.agent_token(odd), Err(CliError::Usage(_))), "{odd}");
+            assert!(
+                matches!(session.agent_token(odd), Err(SessionError::Local(LocalError::Usage(_)))),
+                "{odd}"
+            );
         }
         session.drop_tokens(&["alice", "did:plc:abc"]);
         assert!(session.agent_token("alice").is_err());
@@ -381,7 +389,7 @@ mod tests {
     #[test]
     fn a_url_without_its_scheme_is_refused() {
         for bad in ["localhost:2583", "localhost", "", "ftp://localhost", "http://"] {
-            assert!(matches!(server_url(bad), Err(CliError::Usage(_))), "{bad}");
+            assert!(matches!(server_url(bad), Err(LocalError::Usage(_))), "{bad}");
         }
         assert!(server_url("http://[::1]:2583").is_ok());
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
-use super::error::CliError;
+use super::explain::{Code, Explain};
 use zap::config::settings::{Kind, SETTINGS, Setting};
 use zap::config::{Config, ConfigError, Effective, Layers, Texts};
 use zap::native::telemetry;
@@ -22,7 +22,7 @@ impl SettingFlags {
     ///
     /// # Errors
     /// When the file can't be read, or is not a configuration.
-    pub(crate) fn effective(&self, dev: Texts) -> Result<Effective, CliError> {
+    pub(crate) fn effective(&self, dev: Texts) -> Result<Effective, ConfigError> {
         let env = |name: &str| std::env::var_os(name).and_then(|value: OsString| value.into_string().ok());
         let path = self
             .config
@@ -30,6 +30,23 @@ impl SettingFlags {
             .or_else(|| env("ZAP_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from));
         let file = path.map(|path| Layers::read_file(&path)).transpose()?.unwrap_or_default();
         Ok(Layers { flags: self.given.clone(), env: Layers::read_env(env), file, dev }.effective())
+    }
+}
+
+impl Explain for ConfigError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Folder { .. } => Code::Failed,
+            _ => Code::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            // The reason says what to do with the folder.
+            Self::Folder { .. } => None,
+            _ => Some("`zap config` shows every setting and where it came from".to_owned()),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use repo_mst::{MemoryBlocks, TreeError, Walk, verify_tree};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::explain::Explain;
 use zap::crypto::VerifyingKey;
 use zap::data_model::{Cid, DataModelError, Ipld, decode_record};
 use zap::limits::{RECORD_BYTES_MAX, VERIFY_BLOCKS_MAX, VERIFY_REPO_BYTES_MAX};
@@ -22,13 +23,13 @@ use zap::syntax::{validate_nsid, validate_record_key, validate_tid};
 #[non_exhaustive]
 pub(crate) enum VerifyError {
     /// The bytes are no CAR, or a block is not what its CID says.
-    #[error("CAR: {0}")]
+    #[error("the repo does not verify: CAR: {0}")]
     Car(#[from] CarError),
     /// The CAR does not name exactly one commit.
-    #[error("the CAR names {0} roots instead of one")]
+    #[error("the repo does not verify: the CAR names {0} roots instead of one")]
     Roots(usize),
     /// A block is not there.
-    #[error("{what} {cid} is not in the CAR")]
+    #[error("the repo does not verify: {what} {cid} is not in the CAR")]
     Missing {
         /// What it should be.
         what: &'static str,
@@ -36,10 +37,10 @@ pub(crate) enum VerifyError {
         cid: Cid,
     },
     /// The commit is malformed.
-    #[error("commit: {0}")]
+    #[error("the repo does not verify: commit: {0}")]
     Commit(#[from] CommitError),
     /// The commit is of somebody else.
-    #[error("the commit is of {found}, not of {expected}")]
+    #[error("the repo does not verify: the commit is of {found}, not of {expected}")]
     OtherDid {
         /// Whose repo was asked for.
         expected: String,
@@ -47,22 +48,22 @@ pub(crate) enum VerifyError {
         found: String,
     },
     /// The revision is no TID.
-    #[error("the commit's rev `{0}` is not a TID")]
+    #[error("the repo does not verify: the commit's rev `{0}` is not a TID")]
     Rev(String),
     /// The DID document has no usable signing key.
-    #[error("the DID document has no usable #atproto key: {0}")]
+    #[error("the repo does not verify: the DID document has no usable #atproto key: {0}")]
     NoKey(String),
     /// The signature is not one by that key.
-    #[error("the signature is not by the DID document's key")]
+    #[error("the repo does not verify: the signature is not by the DID document's key")]
     Signature,
     /// The tree is damaged.
-    #[error("tree: {0}")]
+    #[error("the repo does not verify: tree: {0}")]
     Tree(#[from] TreeError),
     /// A repo path is no collection and record key.
-    #[error("`{0}` is not a collection and a record key")]
+    #[error("the repo does not verify: `{0}` is not a collection and a record key")]
     Path(String),
     /// A record is not the protocol's data.
-    #[error("record {path}: {source}")]
+    #[error("the repo does not verify: record {path}: {source}")]
     Record {
         /// Its repo path.
         path: String,
@@ -70,7 +71,7 @@ pub(crate) enum VerifyError {
         source: DataModelError,
     },
     /// A record's type is not its collection.
-    #[error("record {path} has the type `{found}`")]
+    #[error("the repo does not verify: record {path} has the type `{found}`")]
     RecordType {
         /// Its repo path.
         path: String,
@@ -78,6 +79,8 @@ pub(crate) enum VerifyError {
         found: String,
     },
 }
+
+impl Explain for VerifyError {}
 
 /// A repo that holds together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

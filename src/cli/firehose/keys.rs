@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 
 use super::super::error::CliError;
-use super::FirehoseError;
+use super::error::FirehoseError;
 use zap::crypto::VerifyingKey;
 use zap::event::Event;
 use zap::event::verify::{is_signed_by, signer};
