@@ -17,7 +17,6 @@
 
 mod base32;
 mod blob;
-mod cbor;
 mod decode;
 mod encode;
 mod json_read;
@@ -32,6 +31,8 @@ pub use ipld_core::{cid::Cid, ipld::Ipld};
 pub use json_read::{deserialize, from_json, record_from_json};
 pub use json_write::{cbor_to_json, serialize, to_json};
 pub use link::{CODEC_DAG_CBOR, CODEC_RAW, cid_of_block, parse_link};
+
+use repo_mst::CborError;
 
 /// Why a value is not of the data model. Messages name the rule, never the content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,7 +76,18 @@ pub enum DataModelError {
     Blob,
     /// Bytes that are not canonical DAG-CBOR.
     #[error("DAG-CBOR: {0}")]
-    Cbor(&'static str),
+    Cbor(CborError),
+}
+
+impl From<CborError> for DataModelError {
+    /// Rules that hold in both encodings have one name.
+    fn from(error: CborError) -> Self {
+        match error {
+            CborError::Float { .. } => Self::Float,
+            CborError::BadLink { .. } => Self::Link,
+            error => Self::Cbor(error),
+        }
+    }
 }
 
 #[cfg(test)]

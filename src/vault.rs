@@ -23,7 +23,6 @@
 //! whole record. Deleting a keyring row overwrites it in the database file (`secure_delete`); a copy of the *wrapped*
 //! key may stay in the write-ahead log until the host's next checkpoint.
 
-mod cbor;
 mod keyring;
 mod keys;
 mod padding;

@@ -18,13 +18,11 @@ pub fn header(roots: &[Cid]) -> Vec<u8> {
     let mut body = Vec::new();
     let mut writer = Writer(&mut body);
     writer.map(2);
-    writer.text("roots");
-    writer.array(roots.len());
+    writer.key("roots").array(roots.len());
     for root in roots {
-        writer.link_bytes(&root.to_bytes());
+        writer.cid(root);
     }
-    writer.text("version");
-    writer.uint(1);
+    writer.key("version").unsigned(1);
     let mut car = Vec::new();
     write_varint(&mut car, body.len());
     car.extend_from_slice(&body);

@@ -86,23 +86,14 @@ impl UnsignedCommit<'_> {
         let mut block = Vec::with_capacity(256);
         let mut writer = Writer(&mut block);
         writer.map(if sig.is_some() { 6 } else { 5 });
-        writer.text("did");
-        writer.text(self.did);
-        writer.text("rev");
-        writer.text(self.rev);
+        writer.key("did").text(self.did);
+        writer.key("rev").text(self.rev);
         if let Some(sig) = sig {
-            writer.text("sig");
-            writer.byte_string(sig);
+            writer.key("sig").bytes(sig);
         }
-        writer.text("data");
-        writer.link_bytes(&self.data.to_bytes());
-        writer.text("prev");
-        match self.prev {
-            Some(prev) => writer.link_bytes(&prev.to_bytes()),
-            None => writer.link_or_null(None),
-        }
-        writer.text("version");
-        writer.uint(VERSION);
+        writer.key("data").cid(&self.data);
+        writer.key("prev").nullable(self.prev.as_ref(), Writer::cid);
+        writer.key("version").unsigned(VERSION);
         block
     }
 }
@@ -132,19 +123,19 @@ impl Commit {
 
 fn decode(block: &[u8]) -> Result<Commit, CommitError> {
     let mut reader = Reader::new(block);
-    reader.map(6, "a map of six")?;
+    reader.map_of(6, "a map of six")?;
     reader.key("did")?;
     let did = reader.text()?;
     reader.key("rev")?;
     let rev = reader.text()?;
     reader.key("sig")?;
-    let sig = reader.byte_string()?;
+    let sig = reader.bytes()?;
     reader.key("data")?;
     let data = reader.link()?;
     reader.key("prev")?;
-    let prev = reader.link_or_null()?;
+    let prev = reader.nullable(Reader::link)?;
     reader.key("version")?;
-    let version = reader.uint()?;
+    let version = reader.unsigned()?;
     reader.end()?;
     let check = |ok, field| if ok { Ok(()) } else { Err(CommitError::Field { field }) };
     check(version == VERSION, "version")?;
@@ -209,10 +200,8 @@ mod tests {
         let mut old = Vec::new();
         let mut writer = Writer(&mut old);
         writer.map(2);
-        writer.text("did");
-        writer.text("did:plc:x");
-        writer.text("version");
-        writer.uint(2);
+        writer.key("did").text("did:plc:x");
+        writer.key("version").unsigned(2);
         assert_eq!(Commit::decode(&old), Err(CommitError::Version { version: 2 }));
     }
 

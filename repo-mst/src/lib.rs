@@ -13,13 +13,14 @@
 //! | [`key`] | repo paths and their heights |
 //! | [`commit`] | the signed root of a repo |
 //! | [`mod@car`] | blocks in a file or frame |
+//! | [`cbor`] | the writer and the strict reader of DAG-CBOR |
 //! | [`blocks`] | where nodes are read from |
 //!
 //! Specification: <https://atproto.com/specs/repository>, <https://atproto.com/specs/sync>.
 
 pub mod blocks;
 pub mod car;
-mod cbor;
+pub mod cbor;
 pub mod commit;
 mod cursor;
 pub mod diff;

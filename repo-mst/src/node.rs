@@ -147,18 +147,18 @@ impl<C: From<Link>> Node<C> {
             return Err(NodeError::TooLarge { bytes: block.len() });
         }
         let mut reader = Reader::new(block);
-        reader.map(2, "a map of two")?;
+        reader.map_of(2, "a map of two")?;
         reader.key("e")?;
         let count = reader.array()?;
         let room = reader.remaining() / ENTRY_BYTES_MIN;
-        let mut entries = Vec::with_capacity(usize::try_from(count).unwrap_or(room).min(room));
+        let mut entries = Vec::with_capacity(count.min(room));
         let mut key = String::new();
         for _ in 0..count {
             let entry = parse_entry(&mut reader, entries.len(), &mut key)?;
             entries.push(entry);
         }
         reader.key("l")?;
-        let left = reader.link_or_null()?.map(C::from);
+        let left = reader.nullable(Reader::link)?.map(C::from);
         reader.end()?;
         Ok(Node { left, entries })
     }
@@ -171,13 +171,13 @@ fn parse_entry<C: From<Link>>(
     key: &mut String,
 ) -> Result<NodeEntry<C>, NodeError> {
     let refuse = |source| NodeError::Key { entry, source };
-    reader.map(4, "a map of four")?;
+    reader.map_of(4, "a map of four")?;
     reader.key("k")?;
-    let rest = std::str::from_utf8(reader.byte_string()?).map_err(|_| refuse(KeyError::Character))?;
+    let rest = std::str::from_utf8(reader.bytes()?).map_err(|_| refuse(KeyError::Character))?;
     reader.key("p")?;
-    let shared = usize::try_from(reader.uint()?).map_err(|_| NodeError::Prefix { entry })?;
+    let shared = usize::try_from(reader.unsigned()?).map_err(|_| NodeError::Prefix { entry })?;
     reader.key("t")?;
-    let right = reader.link_or_null()?.map(C::from);
+    let right = reader.nullable(Reader::link)?.map(C::from);
     reader.key("v")?;
     let value = reader.link()?;
 
@@ -215,25 +215,19 @@ impl<C> Node<C> {
         };
         let mut writer = Writer(block);
         writer.map(2);
-        writer.text("e");
-        writer.array(self.entries.len());
+        writer.key("e").array(self.entries.len());
         let mut before: &[u8] = &[];
         for entry in &self.entries {
             let key = entry.key.as_bytes();
             let shared = common_prefix(before, key);
             writer.map(4);
-            writer.text("k");
-            writer.byte_string(key.get(shared..).unwrap_or_default());
-            writer.text("p");
-            writer.uint(shared as u64);
-            writer.text("t");
-            writer.link_or_null(subtree(&entry.right).as_ref());
-            writer.text("v");
-            writer.link(&entry.value);
+            writer.key("k").bytes(key.get(shared..).unwrap_or_default());
+            writer.key("p").unsigned(shared as u64);
+            writer.key("t").nullable(subtree(&entry.right).as_ref(), Writer::link);
+            writer.key("v").link(&entry.value);
             before = key;
         }
-        writer.text("l");
-        writer.link_or_null(subtree(&self.left).as_ref());
+        writer.key("l").nullable(subtree(&self.left).as_ref(), Writer::link);
         complete
     }
 }
@@ -277,21 +271,15 @@ mod tests {
         let mut block = Vec::new();
         let mut writer = Writer(&mut block);
         writer.map(2);
-        writer.text("e");
-        writer.array(entries.len());
+        writer.key("e").array(entries.len());
         for (rest, shared) in entries {
             writer.map(4);
-            writer.text("k");
-            writer.byte_string(rest.as_bytes());
-            writer.text("p");
-            writer.uint(*shared);
-            writer.text("t");
-            writer.link_or_null(None);
-            writer.text("v");
-            writer.link(&Link::to_block(b"v"));
+            writer.key("k").bytes(rest.as_bytes());
+            writer.key("p").unsigned(*shared);
+            writer.key("t").null();
+            writer.key("v").link(&Link::to_block(b"v"));
         }
-        writer.text("l");
-        writer.link_or_null(None);
+        writer.key("l").null();
         block
     }
 

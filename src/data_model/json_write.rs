@@ -4,12 +4,13 @@ use std::io::Write as _;
 
 use data_encoding::BASE64_NOPAD;
 use ipld_core::ipld::Ipld;
+use repo_mst::cbor::{Item, Reader};
 use serde::ser::{Error as _, Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 
 use super::{
     DataModelError,
-    cbor::{Item, Reader},
-    link::{append_link_text, link_to_bytes},
+    decode::integer,
+    link::{append_link_text, link_codec, link_to_bytes},
 };
 use crate::limits::DATA_DEPTH_MAX;
 
@@ -23,7 +24,7 @@ pub fn cbor_to_json(block: &[u8], out: &mut Vec<u8>) -> Result<(), DataModelErro
     out.reserve(block.len() + block.len() / 4);
     let mut reader = Reader::new(block);
     transcode(&mut reader, out, DATA_DEPTH_MAX)?;
-    reader.finish()
+    Ok(reader.end()?)
 }
 
 /// The JSON of a value.
@@ -87,11 +88,15 @@ fn transcode(reader: &mut Reader<'_>, out: &mut Vec<u8>, depth_left: usize) -> R
     match reader.item()? {
         Item::Null => out.extend_from_slice(b"null"),
         Item::Bool(bool) => append_bool(out, bool),
-        Item::Integer(integer) => append_integer(out, integer),
+        Item::Unsigned(argument) => append_integer(out, integer(argument)?),
+        Item::Negative(argument) => append_integer(out, !integer(argument)?),
         Item::Bytes(bytes) => append_bytes(out, bytes),
         Item::Text(text) => append_text(out, text),
-        Item::Link(cid) => append_link(out, cid),
-        Item::List(count) => {
+        Item::Link(cid) => {
+            link_codec(cid)?;
+            append_link(out, cid);
+        }
+        Item::Array(count) => {
             let depth_left = depth_left.checked_sub(1).ok_or(DataModelError::TooDeep)?;
             out.push(b'[');
             for n in 0..count {
@@ -109,7 +114,7 @@ fn transcode(reader: &mut Reader<'_>, out: &mut Vec<u8>, depth_left: usize) -> R
                 if n > 0 {
                     out.push(b',');
                 }
-                append_text(out, reader.key()?);
+                append_text(out, reader.text()?);
                 out.push(b':');
                 transcode(reader, out, depth_left)?;
             }

@@ -1,6 +1,6 @@
 //! The CIDs a record may link to: version 1, DAG-CBOR or raw, SHA-256. All of them are 36 bytes, 59 characters.
 
-use ipld_core::cid::{Cid, multihash::Multihash};
+use ipld_core::cid::{Cid, Version, multihash::Multihash};
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -54,11 +54,20 @@ pub(super) fn link_codec(bytes: &[u8]) -> Result<u64, DataModelError> {
     }
 }
 
+/// Checks that a CID is an allowed one.
+pub(super) fn check_link(cid: &Cid) -> Result<(), DataModelError> {
+    let hash = cid.hash();
+    let is_allowed = cid.version() == Version::V1
+        && matches!(cid.codec(), CODEC_DAG_CBOR | CODEC_RAW)
+        && hash.code() == u64::from(SHA2_256)
+        && hash.digest().len() == DIGEST_BYTES;
+    if is_allowed { Ok(()) } else { Err(DataModelError::Link) }
+}
+
 /// The bytes of an allowed CID.
 pub(super) fn link_to_bytes(cid: &Cid) -> Result<Vec<u8>, DataModelError> {
-    let bytes = cid.to_bytes();
-    link_codec(&bytes)?;
-    Ok(bytes)
+    check_link(cid)?;
+    Ok(cid.to_bytes())
 }
 
 /// Appends the text of a CID given in bytes.

@@ -1,6 +1,7 @@
 //! Reading frames, strictly: what is not canonical DAG-CBOR or misses a required field is refused.
 
-use cid::Cid;
+use repo_mst::CborError;
+use repo_mst::cbor::Reader;
 
 use super::{AccountEvent, Action, CommitEvent, IdentityEvent, RepoOp, SyncEvent};
 use crate::limits::CBOR_DEPTH_MAX;
@@ -9,18 +10,9 @@ use crate::limits::CBOR_DEPTH_MAX;
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The bytes end inside an item.
-    #[error("the frame ends early")]
-    Truncated,
-    /// Bytes follow the body.
-    #[error("bytes follow the body")]
-    Trailing,
-    /// Readable, but not the one encoding DAG-CBOR allows.
-    #[error("not canonical DAG-CBOR: {0}")]
-    NotCanonical(&'static str),
-    /// Nested deeper than any event is.
-    #[error("nested too deep")]
-    TooDeep,
+    /// Not two items of canonical DAG-CBOR and nothing more, or nested deeper than any event is.
+    #[error(transparent)]
+    Cbor(#[from] CborError),
     /// A field is of another type than the schema says.
     #[error("{field} is not {expected}")]
     Field {
@@ -102,12 +94,12 @@ impl<'a> Event<'a> {
     /// # Errors
     /// [`DecodeError`] for anything but two canonical items of the expected shape.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader { rest: bytes };
+        let mut reader = Reader::new(bytes);
         let (mut op, mut kind) = (None, None);
-        reader.map("header", |reader, key| {
+        fields(&mut reader, "header", |reader, key| {
             match key {
-                "op" => op = Some(reader.integer("op")?),
-                "t" => kind = Some(reader.text("t")?),
+                "op" => op = Some(field("op", reader.integer())?),
+                "t" => kind = Some(field("t", reader.text())?),
                 _ => reader.skip(CBOR_DEPTH_MAX)?,
             }
             Ok(())
@@ -128,7 +120,8 @@ impl<'a> Event<'a> {
             (1, None) => return Err(DecodeError::Missing("t")),
             _ => return Err(DecodeError::UnknownOp),
         };
-        if reader.rest.is_empty() { Ok(event) } else { Err(DecodeError::Trailing) }
+        reader.end()?;
+        Ok(event)
     }
 
     /// The event's number; `None` for those that have none.
@@ -147,20 +140,22 @@ fn commit<'a>(reader: &mut Reader<'a>) -> Result<Event<'a>, DecodeError> {
     let (mut seq, mut repo, mut time, mut rev, mut since) = (None, None, None, None, None);
     let (mut commit, mut prev_data, mut blocks, mut ops) = (None, None, None, None);
     let (mut rebase, mut too_big, mut blobs) = (None, None, None);
-    reader.map("body", |reader, key| {
+    fields(reader, "body", |reader, key| {
         match key {
-            "seq" => seq = Some(reader.integer("seq")?),
-            "repo" => repo = Some(reader.text("repo")?),
-            "time" => time = Some(reader.text("time")?),
-            "rev" => rev = Some(reader.text("rev")?),
-            "since" => since = Some(reader.nullable(|reader| reader.text("since"))?),
-            "commit" => commit = Some(reader.link("commit")?),
-            "prevData" => prev_data = reader.nullable(|reader| reader.link("prevData"))?,
-            "blocks" => blocks = Some(reader.bytes("blocks")?),
-            "ops" => ops = Some(reader.array("ops", op)?),
-            "rebase" => rebase = Some(reader.bool("rebase")?),
-            "tooBig" => too_big = Some(reader.bool("tooBig")?),
-            "blobs" => blobs = Some(reader.array("blobs", |reader| reader.link("blobs"))?.len()),
+            "seq" => seq = Some(field("seq", reader.integer())?),
+            "repo" => repo = Some(field("repo", reader.text())?),
+            "time" => time = Some(field("time", reader.text())?),
+            "rev" => rev = Some(field("rev", reader.text())?),
+            "since" => since = Some(field("since", reader.nullable(Reader::text))?),
+            "commit" => commit = Some(field("commit", reader.cid())?),
+            "prevData" => prev_data = field("prevData", reader.nullable(Reader::cid))?,
+            "blocks" => blocks = Some(field("blocks", reader.bytes())?),
+            "ops" => ops = Some(list(reader, "ops", op)?),
+            "rebase" => rebase = Some(field("rebase", reader.bool())?),
+            "tooBig" => too_big = Some(field("tooBig", reader.bool())?),
+            "blobs" => {
+                blobs = Some(list(reader, "blobs", |reader| field("blobs", reader.cid()).map(drop))?.len());
+            }
             _ => reader.skip(CBOR_DEPTH_MAX)?,
         }
         Ok(())
@@ -185,19 +180,19 @@ fn commit<'a>(reader: &mut Reader<'a>) -> Result<Event<'a>, DecodeError> {
 
 fn op<'a>(reader: &mut Reader<'a>) -> Result<RepoOp<'a>, DecodeError> {
     let (mut action, mut path, mut cid, mut prev) = (None, None, None, None);
-    reader.map("op", |reader, key| {
+    fields(reader, "op", |reader, key| {
         match key {
             "action" => {
-                action = Some(match reader.text("action")? {
+                action = Some(match field("action", reader.text())? {
                     "create" => Action::Create,
                     "update" => Action::Update,
                     "delete" => Action::Delete,
                     _ => return Err(DecodeError::Field { field: "action", expected: "a known action" }),
                 });
             }
-            "path" => path = Some(reader.text("path")?),
-            "cid" => cid = Some(reader.nullable(|reader| reader.link("cid"))?),
-            "prev" => prev = reader.nullable(|reader| reader.link("prev"))?,
+            "path" => path = Some(field("path", reader.text())?),
+            "cid" => cid = Some(field("cid", reader.nullable(Reader::cid))?),
+            "prev" => prev = field("prev", reader.nullable(Reader::cid))?,
             _ => reader.skip(CBOR_DEPTH_MAX)?,
         }
         Ok(())
@@ -212,13 +207,13 @@ fn op<'a>(reader: &mut Reader<'a>) -> Result<RepoOp<'a>, DecodeError> {
 
 fn sync<'a>(reader: &mut Reader<'a>) -> Result<Event<'a>, DecodeError> {
     let (mut seq, mut did, mut time, mut rev, mut blocks) = (None, None, None, None, None);
-    reader.map("body", |reader, key| {
+    fields(reader, "body", |reader, key| {
         match key {
-            "seq" => seq = Some(reader.integer("seq")?),
-            "did" => did = Some(reader.text("did")?),
-            "time" => time = Some(reader.text("time")?),
-            "rev" => rev = Some(reader.text("rev")?),
-            "blocks" => blocks = Some(reader.bytes("blocks")?),
+            "seq" => seq = Some(field("seq", reader.integer())?),
+            "did" => did = Some(field("did", reader.text())?),
+            "time" => time = Some(field("time", reader.text())?),
+            "rev" => rev = Some(field("rev", reader.text())?),
+            "blocks" => blocks = Some(field("blocks", reader.bytes())?),
             _ => reader.skip(CBOR_DEPTH_MAX)?,
         }
         Ok(())
@@ -236,12 +231,12 @@ fn sync<'a>(reader: &mut Reader<'a>) -> Result<Event<'a>, DecodeError> {
 
 fn identity<'a>(reader: &mut Reader<'a>) -> Result<Event<'a>, DecodeError> {
     let (mut seq, mut did, mut time, mut handle) = (None, None, None, None);
-    reader.map("body", |reader, key| {
+    fields(reader, "body", |reader, key| {
         match key {
-            "seq" => seq = Some(reader.integer("seq")?),
-            "did" => did = Some(reader.text("did")?),
-            "time" => time = Some(reader.text("time")?),
-            "handle" => handle = Some(reader.text("handle")?),
+            "seq" => seq = Some(field("seq", reader.integer())?),
+            "did" => did = Some(field("did", reader.text())?),
+            "time" => time = Some(field("time", reader.text())?),
+            "handle" => handle = Some(field("handle", reader.text())?),
             _ => reader.skip(CBOR_DEPTH_MAX)?,
         }
         Ok(())
@@ -258,13 +253,13 @@ fn identity<'a>(reader: &mut Reader<'a>) -> Result<Event<'a>, DecodeError> {
 
 fn account<'a>(reader: &mut Reader<'a>) -> Result<Event<'a>, DecodeError> {
     let (mut seq, mut did, mut time, mut active, mut status) = (None, None, None, None, None);
-    reader.map("body", |reader, key| {
+    fields(reader, "body", |reader, key| {
         match key {
-            "seq" => seq = Some(reader.integer("seq")?),
-            "did" => did = Some(reader.text("did")?),
-            "time" => time = Some(reader.text("time")?),
-            "active" => active = Some(reader.bool("active")?),
-            "status" => status = Some(reader.text("status")?),
+            "seq" => seq = Some(field("seq", reader.integer())?),
+            "did" => did = Some(field("did", reader.text())?),
+            "time" => time = Some(field("time", reader.text())?),
+            "active" => active = Some(field("active", reader.bool())?),
+            "status" => status = Some(field("status", reader.text())?),
             _ => reader.skip(CBOR_DEPTH_MAX)?,
         }
         Ok(())
@@ -280,162 +275,51 @@ fn account<'a>(reader: &mut Reader<'a>) -> Result<Event<'a>, DecodeError> {
     })
 }
 
-/// The body of `#info` and of an error frame: a name under `field`, and a message.
+/// The body of `#info` and of an error frame: a name under `name_key`, and a message.
 fn named<'a>(
     reader: &mut Reader<'a>,
-    field: &'static str,
+    name_key: &'static str,
 ) -> Result<(&'a str, Option<&'a str>), DecodeError> {
     let (mut name, mut message) = (None, None);
-    reader.map("body", |reader, key| {
+    fields(reader, "body", |reader, key| {
         match key {
-            "message" => message = Some(reader.text("message")?),
-            key if key == field => name = Some(reader.text(field)?),
+            "message" => message = Some(field("message", reader.text())?),
+            key if key == name_key => name = Some(field(name_key, reader.text())?),
             _ => reader.skip(CBOR_DEPTH_MAX)?,
         }
         Ok(())
     })?;
-    Ok((name.ok_or(DecodeError::Missing(field))?, message))
+    Ok((name.ok_or(DecodeError::Missing(name_key))?, message))
 }
 
-struct Reader<'a> {
-    rest: &'a [u8],
+/// The fields of a map: `read` reads the value of each key.
+fn fields<'a>(
+    reader: &mut Reader<'a>,
+    name: &'static str,
+    read: impl FnMut(&mut Reader<'a>, &'a str) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    let pairs = field(name, reader.map())?;
+    reader.pairs(pairs, read)
 }
 
-impl<'a> Reader<'a> {
-    fn take(&mut self, length: u64) -> Result<&'a [u8], DecodeError> {
-        let length = usize::try_from(length).map_err(|_| DecodeError::Truncated)?;
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or(DecodeError::Truncated)?;
-        self.rest = rest;
-        Ok(taken)
+/// The items of an array. Grown one by one: an operation takes far more memory than the bytes that claim it.
+fn list<'a, T>(
+    reader: &mut Reader<'a>,
+    name: &'static str,
+    mut read: impl FnMut(&mut Reader<'a>) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
+    let items = field(name, reader.array())?;
+    let mut list = Vec::new();
+    for _ in 0..items {
+        list.push(read(reader)?);
     }
+    Ok(list)
+}
 
-    /// A major type and its argument, in the shortest form.
-    fn head(&mut self) -> Result<(u8, u64), DecodeError> {
-        let (first, rest) = self.rest.split_first().ok_or(DecodeError::Truncated)?;
-        self.rest = rest;
-        let (major, short) = (first >> 5, first & 0x1f);
-        let (width, least) = match short {
-            0..=23 => return Ok((major, u64::from(short))),
-            24 => (1, 24),
-            25 => (2, 0x100),
-            26 => (4, 0x1_0000),
-            27 => (8, 0x1_0000_0000),
-            _ => return Err(DecodeError::NotCanonical("indefinite or reserved length")),
-        };
-        if major == 7 {
-            return Err(DecodeError::NotCanonical("a float or an unknown simple value"));
-        }
-        let value = self.take(width)?.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
-        if value < least {
-            return Err(DecodeError::NotCanonical("an integer not in its shortest form"));
-        }
-        Ok((major, value))
-    }
-
-    fn expect(&mut self, major: u8, field: &'static str, expected: &'static str) -> Result<u64, DecodeError> {
-        match self.head()? {
-            (found, value) if found == major => Ok(value),
-            _ => Err(DecodeError::Field { field, expected }),
-        }
-    }
-
-    fn integer(&mut self, field: &'static str) -> Result<i64, DecodeError> {
-        let wrong = DecodeError::Field { field, expected: "an integer" };
-        match self.head()? {
-            (0, value) => i64::try_from(value).map_err(|_| wrong),
-            (1, value) => i64::try_from(value).map(|value| -1 - value).map_err(|_| wrong),
-            _ => Err(wrong),
-        }
-    }
-
-    fn text(&mut self, field: &'static str) -> Result<&'a str, DecodeError> {
-        let length = self.expect(3, field, "text")?;
-        std::str::from_utf8(self.take(length)?)
-            .map_err(|_| DecodeError::Field { field, expected: "UTF-8 text" })
-    }
-
-    fn bytes(&mut self, field: &'static str) -> Result<&'a [u8], DecodeError> {
-        let length = self.expect(2, field, "bytes")?;
-        self.take(length)
-    }
-
-    fn bool(&mut self, field: &'static str) -> Result<bool, DecodeError> {
-        match self.head()? {
-            (7, 20) => Ok(false),
-            (7, 21) => Ok(true),
-            _ => Err(DecodeError::Field { field, expected: "a boolean" }),
-        }
-    }
-
-    fn link(&mut self, field: &'static str) -> Result<Cid, DecodeError> {
-        let wrong = DecodeError::Field { field, expected: "a link" };
-        if self.expect(6, field, "a link")? != 42 {
-            return Err(wrong);
-        }
-        match self.bytes(field)?.split_first() {
-            Some((0, cid)) => Cid::try_from(cid).map_err(|_| wrong),
-            _ => Err(wrong),
-        }
-    }
-
-    fn nullable<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
-    ) -> Result<Option<T>, DecodeError> {
-        match self.rest.split_first() {
-            Some((0xf6, rest)) => {
-                self.rest = rest;
-                Ok(None)
-            }
-            _ => read(self).map(Some),
-        }
-    }
-
-    fn array<T>(
-        &mut self,
-        field: &'static str,
-        mut read: impl FnMut(&mut Self) -> Result<T, DecodeError>,
-    ) -> Result<Vec<T>, DecodeError> {
-        let items = self.expect(4, field, "a list")?;
-        // Grown item by item: the count is a claim, the bytes are the bound.
-        let mut list = Vec::new();
-        for _ in 0..items {
-            list.push(read(self)?);
-        }
-        Ok(list)
-    }
-
-    fn map(
-        &mut self,
-        field: &'static str,
-        mut entry: impl FnMut(&mut Self, &'a str) -> Result<(), DecodeError>,
-    ) -> Result<(), DecodeError> {
-        let entries = self.expect(5, field, "a map")?;
-        let mut last: Option<&str> = None;
-        for _ in 0..entries {
-            let key = self.text("a key")?;
-            if last.is_some_and(|last| (last.len(), last) >= (key.len(), key)) {
-                return Err(DecodeError::NotCanonical("keys out of order"));
-            }
-            last = Some(key);
-            entry(self, key)?;
-        }
-        Ok(())
-    }
-
-    /// Passes over one value of an unknown field, still strictly.
-    fn skip(&mut self, depth: usize) -> Result<(), DecodeError> {
-        let depth = depth.checked_sub(1).ok_or(DecodeError::TooDeep)?;
-        let mut ahead = Reader { rest: self.rest };
-        match ahead.head()? {
-            (0 | 1, _) | (7, 20..=22) => *self = ahead,
-            (2, _) => drop(self.bytes("value")?),
-            (3, _) => drop(self.text("value")?),
-            (4, _) => drop(self.array("value", |reader| reader.skip(depth))?),
-            (5, _) => self.map("value", |reader, _| reader.skip(depth))?,
-            (6, _) => drop(self.link("value")?),
-            _ => return Err(DecodeError::NotCanonical("a float or an unknown simple value")),
-        }
-        Ok(())
-    }
+/// Names the field that holds a value of another type.
+fn field<T>(field: &'static str, read: Result<T, CborError>) -> Result<T, DecodeError> {
+    read.map_err(|error| match error {
+        CborError::Unexpected { expected, .. } => DecodeError::Field { field, expected },
+        error => DecodeError::Cbor(error),
+    })
 }

@@ -5,6 +5,7 @@ use ipld_core::ipld::Ipld;
 use proptest::prelude::*;
 
 use super::*;
+use repo_mst::CborError;
 
 const SEQ: i64 = 1_790_000_000_123_456;
 
@@ -150,17 +151,34 @@ fn what_is_not_canonical_is_refused() {
     }
     let mut trailing = good.clone();
     trailing.push(0xf6);
-    assert_eq!(Event::decode(&trailing), Err(DecodeError::Trailing));
+    assert_eq!(Event::decode(&trailing), Err(CborError::Trailing { at: good.len() }.into()));
     // {op: 1, t: …}: `op` before `t`.
     let unsorted = b"\xa2\x62op\x01\x61t\x65#info\xa1\x64name\x61x";
-    assert_eq!(Event::decode(unsorted), Err(DecodeError::NotCanonical("keys out of order")));
+    assert_eq!(Event::decode(unsorted), Err(CborError::KeyOrder { at: 5 }.into()));
     let float = b"\xa2\x61t\x62#x\x62op\x01\xa1\x61a\xfb\x00\x00\x00\x00\x00\x00\x00\x00";
-    assert!(matches!(Event::decode(float), Err(DecodeError::NotCanonical(_))));
+    assert_eq!(Event::decode(float), Err(CborError::Float { at: 12 }.into()));
     let mut deep = b"\xa2\x61t\x62#x\x62op\x01".to_vec();
     deep.extend([0x81; 100_000]);
-    assert_eq!(Event::decode(&deep), Err(DecodeError::TooDeep));
+    assert_eq!(
+        Event::decode(&deep),
+        Err(CborError::TooDeep { at: 9 + crate::limits::CBOR_DEPTH_MAX }.into())
+    );
     let huge = b"\xa2\x61t\x62#x\x62op\x01\x9b\xff\xff\xff\xff\xff\xff\xff\xff";
-    assert_eq!(Event::decode(huge), Err(DecodeError::Truncated));
+    assert_eq!(Event::decode(huge), Err(CborError::Truncated { at: 18 }.into()));
+}
+
+/// The parser of CIDs passes over what is behind one; a link with such bytes would be a second encoding.
+#[test]
+fn bytes_behind_the_cid_of_a_link_are_refused() {
+    let event = CommitEvent { ops: vec![], prev_data: None, ..commit() }.encode().with_seq(SEQ).to_vec();
+    let cid = cid(1).to_bytes();
+    let at = event.windows(cid.len()).position(|window| window == cid).unwrap();
+    // The link's byte string is `0x58, 37, 0, cid`.
+    let mut longer = event.clone();
+    longer[at - 2] += 1;
+    longer.insert(at + cid.len(), 0);
+    assert!(Event::decode(&event).is_ok());
+    assert_eq!(Event::decode(&longer), Err(CborError::BadLink { at: at - 5 }.into()));
 }
 
 proptest! {

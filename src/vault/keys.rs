@@ -4,10 +4,11 @@
 //! length nonces may be drawn at random without ever meeting. A wrapped secret is `nonce || ciphertext || tag`; its
 //! associated data names the purpose and the place, so that no wrapped key passes for another.
 
-use super::{Error, cbor};
+use super::Error;
 use chacha20poly1305::aead::AeadInOut as _;
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305};
 use hkdf::Hkdf;
+use repo_mst::cbor::Writer;
 use sha2::Sha256;
 use std::fmt;
 use zeroize::Zeroizing;
@@ -107,10 +108,11 @@ fn derive(key: &[u8; 32], label: &str) -> Zeroizing<[u8; 32]> {
 /// Associated data of a wrapped secret: what it is, whose or where, and a number that tells it from its like.
 pub(super) fn wrap_aad(purpose: &str, place: &str, number: i64) -> Vec<u8> {
     let mut aad = Vec::with_capacity(purpose.len() + place.len() + 16);
-    cbor::array(&mut aad, 3);
-    cbor::text(&mut aad, purpose);
-    cbor::text(&mut aad, place);
-    cbor::unsigned(&mut aad, number.unsigned_abs());
+    let mut writer = Writer(&mut aad);
+    writer.array(3);
+    writer.text(purpose);
+    writer.text(place);
+    writer.unsigned(number.unsigned_abs());
     aad
 }
 

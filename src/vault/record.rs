@@ -4,8 +4,9 @@
 //! to us; fields that a later version of the lexicon adds are ignored, as the protocol asks.
 
 use super::seal::{SUITE, Sealed};
-use super::{COLLECTION, Error, cbor};
+use super::{COLLECTION, Error};
 use cid::Cid;
+use repo_mst::cbor::Writer;
 use serde::Deserialize;
 
 /// What a sealed record holds besides suite, salt and commitment.
@@ -75,34 +76,25 @@ pub fn encode_record(record: &SealedRecord) -> Vec<u8> {
         Body::Inline(ciphertext) => ciphertext.len(),
         Body::Blob(_) => 0,
     };
-    let mut out = Vec::with_capacity(inline_len + 192);
-    cbor::map(&mut out, 5);
+    let mut block = Vec::with_capacity(inline_len + 192);
+    let mut writer = Writer(&mut block);
+    writer.map(5);
     // Shorter keys come first, then those that sort lower: blob, salt, $type, suite, commit, ciphertext.
     if let Body::Blob(blob) = &record.body {
-        cbor::text(&mut out, "blob");
-        cbor::map(&mut out, 4);
-        cbor::text(&mut out, "ref");
-        cbor::link(&mut out, &blob.cid);
-        cbor::text(&mut out, "size");
-        cbor::unsigned(&mut out, blob.size);
-        cbor::text(&mut out, "$type");
-        cbor::text(&mut out, "blob");
-        cbor::text(&mut out, "mimeType");
-        cbor::text(&mut out, "application/octet-stream");
+        writer.key("blob").map(4);
+        writer.key("ref").cid(&blob.cid);
+        writer.key("size").unsigned(blob.size);
+        writer.key("$type").text("blob");
+        writer.key("mimeType").text("application/octet-stream");
     }
-    cbor::text(&mut out, "salt");
-    cbor::bytes(&mut out, &record.salt);
-    cbor::text(&mut out, "$type");
-    cbor::text(&mut out, COLLECTION);
-    cbor::text(&mut out, "suite");
-    cbor::unsigned(&mut out, record.suite);
-    cbor::text(&mut out, "commit");
-    cbor::bytes(&mut out, &record.commit);
+    writer.key("salt").bytes(&record.salt);
+    writer.key("$type").text(COLLECTION);
+    writer.key("suite").unsigned(record.suite);
+    writer.key("commit").bytes(&record.commit);
     if let Body::Inline(ciphertext) = &record.body {
-        cbor::text(&mut out, "ciphertext");
-        cbor::bytes(&mut out, ciphertext);
+        writer.key("ciphertext").bytes(ciphertext);
     }
-    out
+    block
 }
 
 #[derive(Deserialize)]

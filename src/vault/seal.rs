@@ -12,12 +12,13 @@
 //! A data key seals one version of one record, with a fresh salt, so the derived key is used once and a zero nonce is
 //! safe. `commit` makes the AEAD committing: ChaCha20-Poly1305 alone lets one ciphertext open under two keys.
 
-use super::{Error, cbor, padding};
+use super::{Error, padding};
 use crate::crypto::{ct_eq, sha256};
 use crate::vault::DataKey;
 use chacha20poly1305::aead::AeadInOut as _;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _, Nonce};
 use hkdf::Hkdf;
+use repo_mst::cbor::Writer;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -47,12 +48,13 @@ pub struct Context<'a> {
 impl Context<'_> {
     pub(super) fn aad(&self) -> Vec<u8> {
         let mut aad = Vec::with_capacity(self.did.len() + self.collection.len() + self.rkey.len() + 20);
-        cbor::array(&mut aad, 5);
-        cbor::unsigned(&mut aad, SUITE);
-        cbor::text(&mut aad, self.did);
-        cbor::text(&mut aad, self.collection);
-        cbor::text(&mut aad, self.rkey);
-        cbor::unsigned(&mut aad, self.version);
+        let mut writer = Writer(&mut aad);
+        writer.array(5);
+        writer.unsigned(SUITE);
+        writer.text(self.did);
+        writer.text(self.collection);
+        writer.text(self.rkey);
+        writer.unsigned(self.version);
         aad
     }
 }

@@ -202,14 +202,14 @@ fn parse_header(header: &[u8]) -> Result<Vec<Cid>, CarError> {
 
 fn parse_header_fields(header: &[u8]) -> Result<(Vec<Cid>, u64), CborError> {
     let mut reader = Reader::new(header);
-    reader.map(2, "a map of two")?;
+    reader.map_of(2, "a map of two")?;
     reader.key("roots")?;
     let mut roots = Vec::new();
     for _ in 0..reader.array()? {
         roots.push(reader.link()?.cid());
     }
     reader.key("version")?;
-    let version = reader.uint()?;
+    let version = reader.unsigned()?;
     reader.end()?;
     Ok((roots, version))
 }
