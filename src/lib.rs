@@ -52,7 +52,7 @@
 //! 10. A bound is a constant with a reason, in [`limits`] or at its one user; storage limits are those of the
 //!     narrowest host.
 //!
-//! `tests/tidy.rs` checks what of this a test can see.
+//! `tests/tidy/` checks what of this a test can see; `tests/tidy/floors.rs` says which module may import which.
 
 pub mod account;
 pub mod actor;

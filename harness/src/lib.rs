@@ -16,4 +16,4 @@ pub use peer::{Conduct, Peer};
 pub use process::Process;
 pub use subscriber::Subscriber;
 pub use usage::Usage;
-pub use zap::{Account, Build, Host, Zap};
+pub use zap::{Account, Build, Host, Settings, Zap};

@@ -1,6 +1,7 @@
 //! The server: `zap serve`, with a PLC directory of its own in the same process, or the Worker in `workerd`, with a
 //! `zap serve` beside it that is its PLC directory.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -36,7 +37,11 @@ pub struct Zap {
     _directory: Option<Process>,
     /// Whether the PLC directory is another server's.
     is_guest: bool,
+    settings: Settings,
 }
+
+/// Settings of a `zap serve` that are not those of every test, by their flags' names.
+pub type Settings = BTreeMap<&'static str, String>;
 
 /// What the server runs on.
 #[derive(Clone, Debug)]
@@ -97,7 +102,16 @@ impl Zap {
     /// # Errors
     /// As there.
     pub async fn start_at(binary: &Path, root: &Path, host: Host, address: SocketAddr) -> Result<Self> {
-        Self::launch(binary, root, host, address, None).await
+        Self::launch(binary, root, host, address, None, Settings::new()).await
+    }
+
+    /// Starts `zap serve` as [`Zap::start`] does, with other settings: over data that is there already, say.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_set(binary: &Path, root: &Path, log_filter: &str, settings: Settings) -> Result<Self> {
+        let host = Host::Native(log_filter.to_owned());
+        Self::launch(binary, root, host, free_address()?, None, settings).await
     }
 
     /// Starts another network that registers its agents in this one's PLC directory.
@@ -113,7 +127,7 @@ impl Zap {
     /// # Errors
     /// When it does not come up.
     pub async fn start_with_plc(&self, root: &Path, host: Host, plc: SocketAddr) -> Result<Self> {
-        Self::launch(&self.binary, root, host, free_address()?, Some(plc)).await
+        Self::launch(&self.binary, root, host, free_address()?, Some(plc), Settings::new()).await
     }
 
     async fn launch(
@@ -122,6 +136,7 @@ impl Zap {
         host: Host,
         address: SocketAddr,
         plc: Option<SocketAddr>,
+        settings: Settings,
     ) -> Result<Self> {
         let is_guest = plc.is_some();
         let plc_address = plc.map_or_else(free_address, Ok)?;
@@ -132,18 +147,27 @@ impl Zap {
             Host::Worker(..) => {
                 let address = free_address()?;
                 let folder = root.join("directory");
-                let mut command = serve(binary, &folder, address, plc_address, false, "warn");
+                let mut command = serve(binary, &folder, address, plc_address, false, "warn", &settings);
                 let mut directory = Process::start(&mut command, &root.join("directory.log"))?;
                 directory.ready(address, "/xrpc/_health").await?;
                 Some(directory)
             }
         };
         let start = Instant::now();
-        let server =
-            Process::start(&mut command(&host, binary, &data, address, plc_address, is_guest), &log)?;
-        let (binary, _directory, started_in) = (binary.to_owned(), directory, Duration::ZERO);
-        let mut zap =
-            Self { address, plc_address, data, log, started_in, binary, host, server, _directory, is_guest };
+        let mut command = command(&host, binary, &data, address, plc_address, is_guest, &settings);
+        let mut zap = Self {
+            address,
+            plc_address,
+            data,
+            server: Process::start(&mut command, &log)?,
+            log,
+            started_in: Duration::ZERO,
+            host,
+            binary: binary.to_owned(),
+            _directory: directory,
+            is_guest,
+            settings,
+        };
         zap.ready().await?;
         zap.started_in = start.elapsed();
         Ok(zap)
@@ -179,8 +203,8 @@ impl Zap {
     /// # Errors
     /// When it does not come up.
     pub async fn restart(&mut self) -> Result<()> {
-        let Self { host, binary, data, address, plc_address, is_guest, .. } = &*self;
-        let mut command = command(host, binary, data, *address, *plc_address, *is_guest);
+        let Self { host, binary, data, address, plc_address, is_guest, settings, .. } = &*self;
+        let mut command = command(host, binary, data, *address, *plc_address, *is_guest, settings);
         self.server = Process::start(&mut command, &self.log)?;
         self.ready().await
     }
@@ -234,9 +258,10 @@ fn command(
     address: SocketAddr,
     plc: SocketAddr,
     is_guest: bool,
+    settings: &Settings,
 ) -> Command {
     match host {
-        Host::Native(log_filter) => serve(binary, data, address, plc, is_guest, log_filter),
+        Host::Native(log_filter) => serve(binary, data, address, plc, is_guest, log_filter, settings),
         Host::Worker(folder, build) => workerd(folder, *build, data, address, plc),
     }
 }
@@ -271,16 +296,25 @@ fn serve(
     plc: SocketAddr,
     is_guest: bool,
     log_filter: &str,
+    settings: &Settings,
 ) -> Command {
-    let mut command = Command::new(binary);
-    command.args(["serve", "--listen", &address.to_string()]);
-    command.args(["--public-url", &format!("http://localhost:{}", address.port())]);
+    let mut all = Settings::from([
+        ("listen", address.to_string()),
+        ("public-url", format!("http://localhost:{}", address.port())),
+        ("plc-url", format!("http://{plc}")),
+        ("handle-domain", ".test".to_owned()),
+        ("admin-token", ADMIN_TOKEN.to_owned()),
+        ("rate-limits", "off".to_owned()),
+        ("allow-loopback", "true".to_owned()),
+        ("log", log_filter.to_owned()),
+    ]);
     if !is_guest {
-        command.args(["--plc-listen", &plc.to_string()]);
+        all.insert("plc-listen", plc.to_string());
     }
-    command.args(["--plc-url", &format!("http://{plc}")]);
-    command.args(["--handle-domain", ".test", "--admin-token", ADMIN_TOKEN, "--rate-limits", "off"]);
-    command.args(["--allow-loopback", "--log", log_filter, "--data"]).arg(data);
+    all.extend(settings.clone());
+    let mut command = Command::new(binary);
+    command.arg("serve").args(all.iter().map(|(name, value)| format!("--{name}={value}")));
+    command.arg("--data").arg(data);
     command
 }
 

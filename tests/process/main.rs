@@ -14,6 +14,7 @@ mod deletion;
 mod firehose;
 mod interop;
 mod large_repo;
+mod old_data;
 mod peers;
 mod strangers;
 mod transfer;

@@ -11,6 +11,7 @@ mod table;
 mod target;
 mod writes;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -38,8 +39,17 @@ pub(crate) struct Options {
     /// Do not measure ours.
     #[arg(long)]
     without_zap: bool,
-    /// Scenarios to run, all when none is given. `flat` and `agents` are never run on the reference: it would take
-    /// hours.
+    /// Measure ours and this binary of zap by turns, and compare the medians of all rounds.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["reference", "url", "worker", "without_zap"])]
+    against: Option<PathBuf>,
+    /// How often each of the two is measured with `--against`, every time on a fresh data folder.
+    #[arg(long, requires = "against", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Measure this binary as ours instead of building one.
+    #[arg(long, value_name = "PATH")]
+    ours: Option<PathBuf>,
+    /// Scenarios to run, all when none is given; with `--against`, `create` to `backfill`. `flat` and `agents` are
+    /// never run on the reference: it would take hours.
     #[arg(value_enum)]
     scenarios: Vec<Scenario>,
     /// Seconds each timed scenario lasts.
@@ -92,6 +102,12 @@ struct Bench<'a> {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut table = Table::default();
+    if let Some(other) = &options.against {
+        let ours = options.ours.clone().map_or_else(target::build_zap, Ok)?;
+        runtime.block_on(compare([("against", other), ("zap", &ours)], options, &mut table))?;
+        println!("{}", table.comparison());
+        return Ok(());
+    }
     runtime.block_on(async {
         if options.reference {
             measure(Target::reference().await?, options, &mut table).await?;
@@ -102,11 +118,26 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         if let (Some(address), Some(pid)) = (&options.url, options.pid) {
             measure(Target::running(address, pid)?, options, &mut table).await?;
         } else if !options.without_zap {
-            measure(Target::zap().await?, options, &mut table).await?;
+            let binary = options.ours.clone().map_or_else(target::build_zap, Ok)?;
+            measure(Target::zap("zap", &binary).await?, options, &mut table).await?;
         }
         anyhow::Ok(())
     })?;
     println!("{table}");
+    Ok(())
+}
+
+/// Both by turns, so that what the machine does meanwhile meets both; who is first changes, as the second finds warm
+/// caches.
+async fn compare(both: [(&'static str, &PathBuf); 2], options: &Options, table: &mut Table) -> Result<()> {
+    let mut turn = both;
+    for round in 1..=options.rounds {
+        eprintln!("== round {round} of {}", options.rounds);
+        for (name, binary) in turn {
+            measure(Target::zap(name, binary).await?, options, table).await?;
+        }
+        turn.reverse();
+    }
     Ok(())
 }
 
@@ -122,7 +153,9 @@ async fn measure(target: Target, options: &Options, table: &mut Table) -> Result
         bench.accounts.push(zap::create_account(&mut client, &handle).await?);
     }
     for scenario in Scenario::value_variants() {
-        let asked = options.scenarios.is_empty() || options.scenarios.contains(scenario);
+        let is_default = options.against.is_none() || !matches!(scenario, Scenario::Flat | Scenario::Agents);
+        let asked =
+            if options.scenarios.is_empty() { is_default } else { options.scenarios.contains(scenario) };
         let asked = asked && (*scenario != Scenario::Insert || bench.target.name == "worker");
         if asked && (bench.target.is_ours || !matches!(scenario, Scenario::Flat | Scenario::Agents)) {
             bench.scenario(*scenario).await?;

@@ -19,27 +19,22 @@ pub(crate) struct Target {
 
 #[allow(dead_code, reason = "held so that the processes live as long as the target")]
 enum Server {
-    Zap(Zap),
+    Zap(Box<Zap>),
     Reference([Process; 2]),
     Running,
 }
 
 impl Target {
-    /// Ours, built with the release profile, on a fresh data folder.
-    pub(crate) async fn zap() -> Result<Self> {
-        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-        let built = Command::new(cargo)
-            .args(["build", "--release", "--package", "zap"])
-            .current_dir(root())
-            .status()?;
-        ensure!(built.success(), "the release build failed");
-        let zap = Zap::start(
-            &target_folder()?.join("release/zap"),
-            &fresh_folder("zap")?,
-            Host::Native("warn".to_owned()),
-        )
-        .await?;
-        Ok(Self { name: "zap", address: zap.address, is_ours: true, id: zap.id(), _server: Server::Zap(zap) })
+    /// A binary of ours on a fresh data folder.
+    pub(crate) async fn zap(name: &'static str, binary: &Path) -> Result<Self> {
+        let zap = Zap::start(binary, &fresh_folder(name)?, Host::Native("warn".to_owned())).await?;
+        Ok(Self {
+            name,
+            address: zap.address,
+            is_ours: true,
+            id: zap.id(),
+            _server: Server::Zap(Box::new(zap)),
+        })
     }
 
     /// `@atproto/pds` from npm, on a fresh data folder.
@@ -87,7 +82,7 @@ impl Target {
             address: zap.address,
             is_ours: false,
             id: zap.id(),
-            _server: Server::Zap(zap),
+            _server: Server::Zap(Box::new(zap)),
         })
     }
 
@@ -106,6 +101,15 @@ impl Target {
     pub(crate) fn usage(&self) -> Result<Usage> {
         Usage::of(self.id)
     }
+}
+
+/// Builds ours with the release profile; where it is.
+pub(crate) fn build_zap() -> Result<PathBuf> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let built =
+        Command::new(cargo).args(["build", "--release", "--package", "zap"]).current_dir(root()).status()?;
+    ensure!(built.success(), "the release build failed");
+    Ok(target_folder()?.join("release/zap"))
 }
 
 fn root() -> PathBuf {

@@ -2,22 +2,25 @@
 //! size of files, the order of migrations, the reasons of dependencies.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod floors;
+mod mentions;
+mod migrations;
+mod source;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use source::{code, files, names, nothing, read, room, root, sources};
 use zap::auth::Access;
 
 /// Longest source file, generated ones aside.
 const LINES_MAX: usize = 500;
 
-/// Folders that are nobody's source.
-const IGNORED: &[&str] = &["target", "node_modules", "corpus", "artifacts", ".git", "data"];
-
-/// Modules that touch the world.
+/// Rooms that touch the world.
 const HOST: &[&str] = &["native", "worker", "cli", "main", "config"];
 
-/// Modules that wait for cells and other servers, through `dyn Host`: async, but without IO of their own.
+/// Rooms that wait for cells and other servers, through `dyn Host`: async, but without IO of their own.
 const EDGE: &[&str] = &["host", "xrpc"];
 
 /// What only the host does: IO, the clock, randomness.
@@ -41,9 +44,8 @@ const WORLD: &[&str] = &[
 #[test]
 fn only_the_host_knows_what_it_is_compiled_for() {
     let mut found = Vec::new();
-    for file in sources("src")
-        .into_iter()
-        .filter(|file| !["native", "worker", "lib"].contains(&module(file).as_str()))
+    for file in
+        sources("src").into_iter().filter(|file| !["native", "worker", "lib"].contains(&room(file).as_str()))
     {
         for (number, line) in code(&file) {
             if line.contains("target_arch") || line.contains("target_family") {
@@ -58,12 +60,12 @@ fn only_the_host_knows_what_it_is_compiled_for() {
 fn only_the_host_touches_the_world() {
     let mut found = Vec::new();
     for file in sources("src") {
-        let module = module(&file);
-        if HOST.contains(&module.as_str()) {
+        let room = room(&file);
+        if HOST.contains(&room.as_str()) {
             continue;
         }
         let waits: &[&str] =
-            if EDGE.contains(&module.as_str()) { &[] } else { &["async fn", "async move", ".await"] };
+            if EDGE.contains(&room.as_str()) { &[] } else { &["async fn", "async move", ".await"] };
         for (number, line) in code(&file) {
             for word in WORLD.iter().chain(waits).filter(|word| names(&line, word)) {
                 found.push(format!("{}:{number} has {word}", file.display()));
@@ -210,25 +212,6 @@ fn no_file_knows_the_machine_it_was_written_on() {
 }
 
 #[test]
-fn migrations_are_numbered_without_gaps() {
-    let mut found = Vec::new();
-    for folder in fs::read_dir(root().join("migrations")).unwrap() {
-        let folder = folder.unwrap().path();
-        let mut names: Vec<_> = fs::read_dir(&folder)
-            .unwrap()
-            .map(|file| file.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        for (index, name) in names.iter().enumerate() {
-            if !name.starts_with(&format!("{:04}_", index + 1)) || !name.ends_with(".sql") {
-                found.push(format!("{}: {name} is not number {:04}", folder.display(), index + 1));
-            }
-        }
-    }
-    nothing(&found);
-}
-
-#[test]
 fn generated_code_is_current() {
     assert_eq!(codegen::stale(root()).unwrap(), <[PathBuf; 0]>::default(), "run `cargo run -p codegen`");
 }
@@ -257,75 +240,6 @@ fn every_dependency_has_a_reason() {
     nothing(&found);
 }
 
-fn nothing(found: &[String]) {
-    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn read(file: &Path) -> String {
-    fs::read_to_string(root().join(file)).unwrap()
-}
-
-/// All files under `folder`, their paths relative to the root.
-fn files(folder: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![root().join(folder)];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap();
-            if path.is_symlink() || IGNORED.contains(&name) || name.starts_with("target-") {
-                continue;
-            }
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                found.push(path.strip_prefix(root()).unwrap().to_path_buf());
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
-/// All Rust files under `folder`.
-fn sources(folder: &str) -> Vec<PathBuf> {
-    files(folder)
-        .into_iter()
-        .filter(|file| file.extension().is_some_and(|extension| extension == "rs"))
-        .collect()
-}
-
-/// The module at the top of the crate that a file belongs to: `vault` of `src/vault/seal.rs` and of `src/vault.rs`.
-fn module(file: &Path) -> String {
-    let name = file.components().nth(1).unwrap().as_os_str().to_str().unwrap();
-    name.trim_end_matches(".rs").to_owned()
-}
-
-/// The numbered lines of a file that are code and no test.
-fn code(file: &Path) -> Vec<(usize, String)> {
-    if file.ends_with("tests.rs") || file.components().any(|part| part.as_os_str() == "tests") {
-        return Vec::new();
-    }
-    let text = read(file);
-    let until_tests = text.lines().enumerate().take_while(|(_, line)| !line.starts_with("#[cfg(test)]"));
-    until_tests
-        .map(|(index, line)| (index + 1, line.split("//").next().unwrap_or_default().to_owned()))
-        .filter(|(_, line)| !line.trim().is_empty())
-        .collect()
-}
-
-/// Whether the line holds the word, and not as the tail of a longer one.
-fn names(line: &str, word: &str) -> bool {
-    line.match_indices(word).any(|(at, _)| {
-        let before = line[..at].chars().next_back();
-        word.starts_with('.') || !before.is_some_and(|char| char.is_alphanumeric() || char == '_')
-    })
-}
-
 fn is_generated(text: &str) -> bool {
     text.lines()
         .take(5)
@@ -333,11 +247,13 @@ fn is_generated(text: &str) -> bool {
 }
 
 #[test]
-fn words_are_found_as_words() {
-    assert!(names("let now = Instant::now();", "Instant::now"));
-    assert!(names("use rand::Rng;", "rand::"));
-    assert!(!names("use operand::Rng;", "rand::"));
-    assert!(names("call().await", ".await"));
-    assert_eq!(module(Path::new("src/vault/seal.rs")), "vault");
-    assert_eq!(module(Path::new("src/vault.rs")), "vault");
+fn the_rules_name_rooms_that_are_there() {
+    let there = floors::rooms();
+    let ghosts: Vec<_> = HOST
+        .iter()
+        .chain(EDGE)
+        .filter(|room| !there.contains(**room))
+        .map(|room| format!("no {room}"))
+        .collect();
+    nothing(&ghosts);
 }
