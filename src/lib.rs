@@ -1,31 +1,36 @@
 //! An agent network on the AT Protocol: every agent an account, every memory a sealed record of its own repo.
 //!
-//! One sentence to find everything from: a request comes in at [`xrpc`], is parsed once into [`syntax`] and
-//! [`data_model`] values, and becomes a typed command to a cell ([`mod@seam`]); the cell ([`account`], [`directory`],
-//! [`sequencer`]) answers it in one transaction on its own database ([`store`]); the [`mod@host`] moves commands to
-//! cells and their outboxes to the world.
+//! One sentence to find everything from: a request comes in at a door ([`xrpc`]), is parsed once into [`syntax`] and
+//! [`data_model`] values, and becomes a typed command to a cell ([`mod@seam`]), directly or in a flow of [`app`]; the cell
+//! ([`account`], [`directory`], [`sequencer`]) answers it in one transaction on its own database ([`store`]); the host
+//! (`native/`, `worker/`) moves commands to cells and their outboxes to the world.
 //!
 //! # Map
 //!
+//! From the top floor down; a room imports from the floors below it and from no other (`tests/tidy/floors.rs` is the exact
+//! table). There is no circle between rooms.
+//!
 //! | where | what |
 //! |---|---|
-//! | [`xrpc`] | the edge: routes, credentials, methods by group, errors in their flat form |
-//! | [`account`] | the cell of one account: repo, keys, memories, blobs, events on their way out |
-//! | [`directory`] | the cell of the network: accounts, handles, credentials, invites, the agents' registry |
-//! | [`sequencer`] | the cell behind `subscribeRepos`: the event log |
-//! | [`event`] | frames of `subscribeRepos`, written and read; the strict verifier of a stream |
-//! | [`repo`] | commits, planned and then applied; reading, proofs, export. The tree itself is the crate `repo-mst` |
-//! | [`vault`] [`memory`] | sealed records and their keys; remembering, finding, forgetting |
-//! | [`identity`] [`plc`] | did:plc, did:web, handles, documents; a PLC directory to embed |
-//! | [`actor`] | the words for an account that all share: kind, status, what a token opens |
-//! | [`auth`] [`crypto`] | who a caller is and what for; signatures, tokens, password hashes |
-//! | [`archive`] | an agent on its way to another host, or kept as a copy: its manifest and what is sealed in it |
-//! | [`lexicon`] | the `agent.*` contract as types and the validator of all records (generated from `lexicons/`) |
-//! | [`syntax`] [`data_model`] [`limits`] | the protocol's strings, its values, and every bound with its reason |
-//! | [`mod@seam`] [`store`] [`mod@env`] | what goes between edge and cell, cell and database, world and cell |
-//! | [`mod@host`] [`outbound`] | the port: what the edge asks of a host; where outbound calls may go |
+//! | `main.rs`, `cli/` | the `zap` command, which belongs to the binary alone |
 //! | `native/`, `worker/` | the hosts, the only modules that do IO: the server on one machine, the one on Cloudflare |
-//! | [`config`], `main.rs`, `cli/` | settings in three equal forms; the `zap` command, which belongs to the binary alone |
+//! | [`xrpc`] | the door: routes, credentials, methods by group, errors in their flat form |
+//! | [`app`] | what the network does over several cells: signup, handles, deletion, moving, notices; how such a change survives its caller |
+//! | [`auth`] [`config`] | who a caller is and what for; settings in three equal forms |
+//! | [`mod@host`] [`outbound`] | the port: what is asked of a host; where outbound calls may go |
+//! | [`account`] | the cell of one account: opens what its domains share, hands each command to its domain |
+//! | [`directory`] | the cell of the network: accounts, handles, credentials, invites, the agents' registry, changes under way |
+//! | [`sequencer`] [`plc`] | the cell behind `subscribeRepos`: the event log; a PLC directory to embed |
+//! | [`memory`] [`moving`] | domains of an account: remembering, finding, forgetting; leaving as an archive and arriving |
+//! | [`repo`] | commits, planned and then applied; reading, proofs, export. The tree itself is the crate `repo-mst` |
+//! | [`blobs`] [`outbox`] [`work`] | which blobs are kept; the only way out of a cell; what a domain is given to answer with |
+//! | [`vault`] [`archive`] [`mod@env`] | sealed records and their keys; an agent as one file; what comes into a cell |
+//! | [`event`] | frames of `subscribeRepos`, written and read; the strict verifier of a stream |
+//! | [`identity`] [`crypto`] | did:plc, did:web, handles, documents; signatures, tokens, password hashes |
+//! | [`lexicon`] | the `agent.*` contract as types and the validator of all records (generated from `lexicons/`) |
+//! | [`actor`] | the words for an account that all share: kind, status, what a token opens |
+//! | [`syntax`] [`data_model`] [`limits`] | the protocol's strings, its values, and every bound with its reason |
+//! | [`mod@seam`] [`store`] | what goes between caller and cell, cell and database |
 //! | `testing` | only with the feature of that name: a cell driven step by step, for comparing hosts |
 //!
 //! Beside `src/`: `repo-mst/` (tree, commits, CAR), `codegen/` (`lexicons/` into `src/lexicon/generated/` and
@@ -39,7 +44,8 @@
 //!
 //! # Invariants
 //!
-//! 1. Nothing below `native/` and `worker/` (and `cli/`) does IO, reads the clock or draws randomness; below `xrpc/` nothing is async.
+//! 1. Nothing below `native/` and `worker/` (and `cli/`) does IO, reads the clock or draws randomness; below `app/` nothing
+//!    is async.
 //! 2. Plan, then apply: a failed plan touches nothing, and memory never runs ahead of the disk.
 //! 3. One transaction a command: repo, index and outbox rows together, synced before the caller is answered.
 //! 4. The outbox is the only way out of a cell. Drains repeat without harm, so repo and firehose agree after a crash.

@@ -21,7 +21,7 @@ const LINES_MAX: usize = 500;
 const HOST: &[&str] = &["native", "worker", "cli", "main", "config"];
 
 /// Rooms that wait for cells and other servers, through `dyn Host`: async, but without IO of their own.
-const EDGE: &[&str] = &["host", "xrpc"];
+const EDGE: &[&str] = &["app", "host", "xrpc"];
 
 /// What only the host does: IO, the clock, randomness.
 const WORLD: &[&str] = &[

@@ -21,6 +21,10 @@ const RELEASED: &[(&str, &str)] = &[
         "migrations/directory/0001_init.sql",
         "cb7936a7340f1bc55267014c3a8cd5f9e4aff683442309fd85cf1ebd026bdabf",
     ),
+    (
+        "migrations/directory/0002_flow.sql",
+        "c37ca4a271df88c5f076950cd2def1786e28131a7aa9f780092ea1002fd973f9",
+    ),
     ("migrations/plc/0001_init.sql", "34e67790f0ff42f070c2f03273fa55bbcf6da9c574827d1db4fe65a5ce748e77"),
     (
         "migrations/sequencer/0001_init.sql",
