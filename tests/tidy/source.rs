@@ -133,9 +133,11 @@ fn raw_string(rest: &[char]) -> Option<usize> {
 
 /// Whether the letter at `at` is inside a word; `b` and `c` before a raw string are no word.
 fn goes_on_word(chars: &[char], at: usize) -> bool {
-    let before = |back: usize| at.checked_sub(back).map(|index| chars[index]);
-    before(1).is_some_and(is_word)
-        && !(matches!(before(1), Some('b' | 'c')) && !before(2).is_some_and(is_word))
+    match chars[..at] {
+        [.., before, 'b' | 'c'] => is_word(before),
+        [.., before] => is_word(before),
+        [] => false,
+    }
 }
 
 pub(crate) fn is_word(char: char) -> bool {
