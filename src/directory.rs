@@ -14,6 +14,7 @@
 
 mod account;
 mod app_password;
+mod credentials;
 mod flow;
 mod handle_rules;
 mod import;
@@ -29,13 +30,11 @@ mod status;
 #[cfg(test)]
 mod testing;
 
-pub use account::{
-    Account, AccountPage, Credentials, GetAccount, GetCounts, GetCredentials, GetStatus, ListAccounts,
-    NetworkCounts, Who,
-};
+pub use account::{Account, AccountPage, GetAccount, GetCounts, GetStatus, ListAccounts, NetworkCounts, Who};
 pub use app_password::{
     AppPassword, AppPasswordKind, CreateAppPassword, CreatedAppPassword, ListAppPasswords, RevokeAppPassword,
 };
+pub use credentials::{Credentials, GetCredentials};
 pub use flow::{BeginFlow, EndFlow, Flow, ListFlows};
 pub use handle_rules::Placement;
 pub use import::ImportAccount;
@@ -229,7 +228,9 @@ impl Directory {
             Change::RotateSession(ask) => Reply::RotateSession(session::rotate(sql, env, &ask.id)?),
             Change::CloseSession(ask) => Reply::CloseSession(session::close(sql, &ask.id)?),
             Change::CreateAppPassword(ask) => Reply::CreateAppPassword(app_password::create(sql, env, &ask)?),
-            Change::RevokeAppPassword(ask) => Reply::RevokeAppPassword(app_password::revoke(sql, &ask)?),
+            Change::RevokeAppPassword(ask) => {
+                Reply::RevokeAppPassword(credentials::revoke_app_password(sql, &ask.did, &ask.name)?)
+            }
 
             Change::IssueAgentToken(ask) => {
                 Reply::IssueAgentToken(registry::issue_token(sql, env, &ask.did)?)
@@ -259,7 +260,7 @@ impl Directory {
 fn read(sql: &dyn Sql, env: &Env<'_>, query: Query) -> Result<Reply, Error> {
     Ok(match query {
         Query::GetAccount(ask) => Reply::GetAccount(account::get(sql, &ask.who)?),
-        Query::GetCredentials(ask) => Reply::GetCredentials(account::credentials(sql, &ask)?),
+        Query::GetCredentials(ask) => Reply::GetCredentials(credentials::get(sql, &ask)?),
         Query::GetStatus(ask) => Reply::GetStatus(account::status(sql, &ask.did)?),
         Query::ListAccounts(ask) => Reply::ListAccounts(account::list(sql, &ask)?),
         Query::GetCounts(_) => Reply::GetCounts(account::counts(sql)?),

@@ -19,6 +19,10 @@ pub const COMMIT_OPS_MAX: usize = 200;
 /// Sealed records changed by one commit: each is an operation of it, and a key that is destroyed.
 pub const SEALED_CHANGES_MAX: usize = 100;
 
+/// Bytes of events that an object on Cloudflare holds in memory between a commit and the sequencer: an isolate has many
+/// accounts, and a batch on its way is copied some times.
+pub const OUTBOX_HELD_BYTES_MAX: usize = 256 * 1024;
+
 /// Bytes of the CAR slice of one `#commit`: consumers drop more.
 pub const COMMIT_BLOCKS_BYTES_MAX: usize = 2_000_000;
 

@@ -6,6 +6,7 @@
 //! Ids rise strictly, also after a restore from a backup: the next is `max(last + 1, now)`.
 
 mod command;
+pub mod drain;
 
 pub use command::{Change, Command, OutboxRow, PendingOutbox, Query, Reply};
 

@@ -2,7 +2,8 @@
 //!
 //! | module | |
 //! |---|---|
-//! | [`front`] | the Worker: requests into the router |
+//! | [`front`] [`http`] | the Worker: requests into the router, answers out of it |
+//! | [`app`] | what the router runs on, and the way to where changes are carried out |
 //! | [`host`] | what the router reaches as [`Host`](crate::host::Host) |
 //! | [`account`] [`directory`] [`sequencer`] | the three kinds of objects |
 //! | [`object`] | what they share: the seam as DAG-CBOR, alarms |
@@ -16,11 +17,13 @@
 //! This is the only module that may hold glue to JavaScript.
 
 pub mod account;
+mod app;
 mod blobs;
 mod console;
 pub mod directory;
 pub mod front;
 mod host;
+mod http;
 mod object;
 mod outbound;
 pub mod sequencer;

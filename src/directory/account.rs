@@ -2,11 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::app_password::{self, AppPassword};
-use super::{Error, registry};
+use super::Error;
 use crate::actor::{AccountSummary, Kind, Status};
 use crate::directory::limits::ACCOUNT_PAGE_MAX;
-use crate::seam::Hidden;
 use crate::store::{INTEGER_LIMIT, Row, Sql, SqlError, Value, query_all, query_first};
 use crate::syntax::{Did, Handle};
 
@@ -77,28 +75,6 @@ impl Who {
 pub struct GetAccount {
     /// Which.
     pub who: Who,
-}
-
-/// Asks for what a sign-in is checked against.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct GetCredentials {
-    /// Who wants to sign in.
-    pub who: Who,
-    /// SHA-256 of the password given, which may be an app password or the agent's token.
-    pub digest: [u8; 32],
-}
-
-/// The answer to [`GetCredentials`].
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Credentials {
-    /// The account named.
-    pub account: Account,
-    /// Argon2id string of the account's own password, for the host to check.
-    pub password_hash: Option<Hidden<String>>,
-    /// The app password that has the digest given.
-    pub app_password: Option<AppPassword>,
-    /// Whether the digest is that of one of the agent's tokens.
-    pub is_agent_token: bool,
 }
 
 /// Asks for the status of a DID that has, or had, an account here.
@@ -186,22 +162,6 @@ pub(super) fn get(sql: &dyn Sql, who: &Who) -> Result<Option<Account>, Error> {
 /// The account of `did`, which must be there.
 pub(super) fn require(sql: &dyn Sql, did: &Did) -> Result<Account, Error> {
     get(sql, &Who::Did(did.clone()))?.ok_or(Error::AccountNotFound)
-}
-
-pub(super) fn credentials(sql: &dyn Sql, ask: &GetCredentials) -> Result<Option<Credentials>, Error> {
-    let Some(account) = get(sql, &ask.who)? else {
-        return Ok(None);
-    };
-    let password_hash = query_first(
-        sql,
-        "SELECT password_hash FROM account WHERE did = ?",
-        &[account.did.as_str().into()],
-        |row| Ok(row.optional_text(0)?.map(|hash| Hidden::new(hash.to_owned()))),
-    )?
-    .flatten();
-    let app_password = app_password::find(sql, &account.did, &ask.digest)?;
-    let is_agent_token = registry::find_token(sql, &ask.digest)?.as_ref() == Some(&account.did);
-    Ok(Some(Credentials { account, password_hash, app_password, is_agent_token }))
 }
 
 pub(super) fn status(sql: &dyn Sql, did: &Did) -> Result<Option<Status>, Error> {

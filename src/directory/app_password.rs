@@ -5,7 +5,7 @@
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, account, session};
+use super::{Error, account};
 use crate::crypto::sha256;
 use crate::directory::limits::{APP_PASSWORD_NAME_BYTES_MAX, APP_PASSWORDS_MAX};
 use crate::env::Env;
@@ -132,12 +132,13 @@ pub(super) fn list(sql: &dyn Sql, did: &Did) -> Result<Vec<AppPassword>, Error> 
     )?)
 }
 
-pub(super) fn revoke(sql: &dyn Sql, ask: &RevokeAppPassword) -> Result<(), Error> {
-    sql.execute(
-        "DELETE FROM app_password WHERE did = ? AND name = ?",
-        &[ask.did.as_str().into(), ask.name.as_str().into()],
-    )?;
-    session::close_of_app_password(sql, &ask.did, &ask.name)
+pub(super) fn remove(sql: &dyn Sql, did: &Did, name: &str) -> Result<(), Error> {
+    let named = [did.as_str().into(), name.into()];
+    Ok(sql.execute("DELETE FROM app_password WHERE did = ? AND name = ?", &named)?)
+}
+
+pub(super) fn remove_all(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
+    Ok(sql.execute("DELETE FROM app_password WHERE did = ?", &[did.as_str().into()])?)
 }
 
 /// The account's app password with this digest.

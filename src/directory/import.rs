@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::{self, Account};
 use super::signup::check_lengths;
-use super::{Error, handle_rules, registry, session};
+use super::{Error, credentials, handle_rules};
 use crate::actor::{Kind, Status};
 use crate::env::Env;
 use crate::store::{Sql, Value};
@@ -38,15 +38,8 @@ pub(super) fn import(sql: &dyn Sql, env: &Env<'_>, ask: &ImportAccount) -> Resul
         Some(_) => return Err(Error::DidNotAvailable),
     }
     let did = Value::Text(ask.did.as_str());
-    session::close_all(sql, &ask.did)?;
-    registry::revoke_tokens(sql, &ask.did)?;
-    for statement in [
-        "DELETE FROM app_password WHERE did = ?",
-        "DELETE FROM mail_code WHERE did = ?",
-        "DELETE FROM account WHERE did = ?",
-    ] {
-        sql.execute(statement, &[did])?;
-    }
+    credentials::revoke_all(sql, &ask.did)?;
+    sql.execute("DELETE FROM account WHERE did = ?", &[did])?;
     sql.execute(
         "INSERT INTO account (did, handle, kind, status, deactivated_us, display_name, model, config, created_us)
          VALUES (?, ?, ?, 'deactivated', ?, ?, ?, ?, ?)",

@@ -6,7 +6,7 @@ use super::account::{self, Account};
 use super::handle_rules::{self, Placement};
 use super::mail_code::{self, MailPurpose};
 use super::outbox::{self, Notice};
-use super::{Error, registry, session};
+use super::{Error, credentials, session};
 use crate::actor::Status;
 use crate::env::Env;
 use crate::seam::Hidden;
@@ -155,10 +155,7 @@ pub(super) fn delete(sql: &dyn Sql, env: &Env<'_>, ask: &DeleteAccount) -> Resul
         mail_code::take(sql, env, &ask.did, MailPurpose::DeleteAccount, code.expose())?;
     }
     let did = [Value::Text(ask.did.as_str())];
-    session::close_all(sql, &ask.did)?;
-    registry::revoke_tokens(sql, &ask.did)?;
-    mail_code::remove_all(sql, &ask.did)?;
-    sql.execute("DELETE FROM app_password WHERE did = ?", &did)?;
+    credentials::revoke_all(sql, &ask.did)?;
     sql.execute(
         "UPDATE account SET status = 'deleted', handle = NULL, email = NULL, email_confirmed_us = NULL,
              password_hash = NULL, deactivated_us = NULL, delete_after_us = NULL, display_name = NULL, model = NULL,

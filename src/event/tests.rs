@@ -156,7 +156,7 @@ fn what_is_not_canonical_is_refused() {
     let unsorted = b"\xa2\x62op\x01\x61t\x65#info\xa1\x64name\x61x";
     assert_eq!(Event::decode(unsorted), Err(CborError::KeyOrder { at: 5 }.into()));
     let float = b"\xa2\x61t\x62#x\x62op\x01\xa1\x61a\xfb\x00\x00\x00\x00\x00\x00\x00\x00";
-    assert_eq!(Event::decode(float), Err(CborError::Float { at: 12 }.into()));
+    assert_eq!(Event::decode(float), Err(CborError::Float { at: 13 }.into()));
     let mut deep = b"\xa2\x61t\x62#x\x62op\x01".to_vec();
     deep.extend([0x81; 100_000]);
     assert_eq!(

@@ -25,8 +25,9 @@ use super::sql::{Database, Durability};
 use crate::account::{Account, Change, Error, Reply};
 use crate::env::{Env, Network};
 use crate::host::{Answered, Failed};
-use crate::limits::{MAILBOX_BATCH_MAX, OUTBOX_BATCH_MAX, SHARD_AGENTS_OPEN_MAX};
-use crate::outbox::{OutboxRow, PendingOutbox, pending};
+use crate::limits::{MAILBOX_BATCH_MAX, OUTBOX_BATCH_BYTES_MAX, SHARD_AGENTS_OPEN_MAX};
+use crate::outbox::drain::Drain;
+use crate::outbox::{PendingOutbox, pending};
 use crate::seam::{Access, Named as _};
 use crate::sequencer::OutboxEvent;
 use crate::store::Sql;
@@ -116,12 +117,32 @@ impl ShardHandle {
 struct Open {
     database: Database,
     cell: Account,
+    /// What of the outbox goes to the sequencer next.
+    drain: Drain,
     /// Where the sequencer notes how far the outbox is safe.
     synced: Arc<AtomicI64>,
     used: u64,
 }
 
 impl Open {
+    /// Hands everything in the outbox to the sequencer, which keeps it until it is safe; only a stop loses it, and then the
+    /// next start drains again.
+    fn drain(&mut self, did: &Did, sequencer: &SequencerHandle) -> Result<(), Error> {
+        while let Some(rows) = self.drain.next(&self.database, now_us())? {
+            let outgoing = rows.into_iter().map(|row| Outgoing {
+                event: OutboxEvent { did: did.clone(), outbox_id: row.id, kind: row.kind, frame: row.frame },
+                synced: Arc::clone(&self.synced),
+            });
+            if sequencer.send(outgoing.collect()).is_err() {
+                self.drain.failed(now_us(), 0);
+                tracing::warn!(%did, "the sequencer has stopped; events stay in the outbox for the next start");
+                return Ok(());
+            }
+            self.drain.arrived();
+        }
+        Ok(())
+    }
+
     /// Waits until the sequencer has all events safely; an error when that takes too long.
     fn await_sequencer(&self) -> Result<(), Error> {
         let start = Instant::now();
@@ -260,7 +281,8 @@ impl Shard {
             return Err(error);
         }
         let effects = open.cell.take_effects();
-        send(did, &shared.sequencer, effects.events, &open.synced);
+        open.drain.hold(effects.events);
+        open.drain(did, &shared.sequencer)?;
         if effects.shredded && !open.database.checkpoint().unwrap_or(false) {
             self.uncut.insert(did.clone());
         }
@@ -296,15 +318,15 @@ impl Shard {
         let mut rng = system_random();
         let mut env = Env { now_us: now_us(), rng: &mut rng, network: &shared.network };
         let cell = Account::load(&database, &mut env)?;
-        let synced = Arc::new(AtomicI64::new(0));
-        let mut after = 0;
-        loop {
-            let rows = pending(&database, &PendingOutbox { after, limit: OUTBOX_BATCH_MAX })?;
-            let Some(last) = rows.last() else { break };
-            after = last.id;
-            send(did, &shared.sequencer, rows, &synced);
-        }
-        Ok(Open { database, cell, synced, used: self.turn })
+        let mut open = Open {
+            database,
+            cell,
+            drain: Drain::new(OUTBOX_BATCH_BYTES_MAX),
+            synced: Arc::default(),
+            used: self.turn,
+        };
+        open.drain(did, &shared.sequencer)?;
+        Ok(open)
     }
 
     fn destroy(&mut self, did: &Did) -> Result<(), Error> {
@@ -316,18 +338,5 @@ impl Shard {
         }
         self.open.remove(did);
         Ok(self.shared.files.remove_account(did)?)
-    }
-}
-
-fn send(did: &Did, sequencer: &SequencerHandle, rows: Vec<OutboxRow>, synced: &Arc<AtomicI64>) {
-    if rows.is_empty() {
-        return;
-    }
-    let outgoing = rows.into_iter().map(|row| Outgoing {
-        event: OutboxEvent { did: did.clone(), outbox_id: row.id, kind: row.kind, frame: row.frame },
-        synced: Arc::clone(synced),
-    });
-    if sequencer.send(outgoing.collect()).is_err() {
-        tracing::warn!(%did, "the sequencer has stopped; events stay in the outbox for the next start");
     }
 }

@@ -22,8 +22,9 @@ use super::{blobs, now_us, system_random};
 use crate::account::{self, Account, Command, Error, Reply};
 use crate::blobs::ExpireBlobs;
 use crate::host::HostError;
-use crate::limits::{BLOB_UNREFERENCED_SECONDS, OUTBOX_BATCH_MAX};
-use crate::outbox::{OutboxRow, PendingOutbox};
+use crate::limits::{BLOB_UNREFERENCED_SECONDS, OUTBOX_HELD_BYTES_MAX};
+use crate::outbox::OutboxRow;
+use crate::outbox::drain::Drain;
 use crate::repo::export::{Export, Replaced};
 use crate::seam::{Access, Named as _, Request as _};
 use crate::sequencer::{self, Append, OutboxEvent};
@@ -35,8 +36,6 @@ use crate::{blobs as blobs_cell, outbox};
 const OUTBOX_ALARM_US: i64 = 10_000_000;
 /// At least this long between two drains: a busy agent's events go out together, one alone goes out at once.
 const DRAIN_PAUSE_US: i64 = 50_000;
-/// Bytes of events held in memory: an isolate has many agents, and a batch on its way is copied some times.
-const HELD_BYTES_MAX: usize = 256 * 1024;
 /// The longest the sequencer may take.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Blobs let go in one transaction, and from the bucket in one request.
@@ -67,35 +66,12 @@ struct Inner {
     did: RefCell<Option<Did>>,
     /// Held by the one drain that runs.
     turn: Mutex<()>,
-    drained_us: Cell<i64>,
-    /// Until then only the alarm drains: a sequencer that failed is not asked again by every command.
-    resting_us: Cell<i64>,
-    unsent: RefCell<Unsent>,
-    /// The newest outbox id that the sequencer has.
-    sent: Cell<i64>,
+    /// What of the outbox goes to the sequencer next.
+    drain: RefCell<Drain>,
 }
 
 /// An export, or why it can't be finished.
 type Running = Result<Export, Error>;
-
-/// The events that the sequencer does not have, so that a drain need not read back what was just written.
-enum Unsent {
-    /// Only the database knows: after an earlier life of the object, or when they became too many to hold.
-    Stored,
-    /// These, oldest first; not over [`HELD_BYTES_MAX`] bytes and one batch.
-    Held(Vec<OutboxRow>),
-}
-
-impl Unsent {
-    fn hold(&mut self, new: Vec<OutboxRow>) {
-        let Unsent::Held(rows) = self else { return };
-        rows.extend(new);
-        let bytes: usize = rows.iter().map(|row| row.frame.bytes().len()).sum();
-        if rows.len() > OUTBOX_BATCH_MAX as usize || bytes > HELD_BYTES_MAX {
-            *self = Unsent::Stored;
-        }
-    }
-}
 
 impl DurableObject for AgentObject {
     fn new(state: State, env: Env) -> Self {
@@ -112,10 +88,7 @@ impl DurableObject for AgentObject {
                 is_there: Cell::new(false),
                 did: RefCell::default(),
                 turn: Mutex::new(()),
-                drained_us: Cell::new(0),
-                resting_us: Cell::new(0),
-                unsent: RefCell::new(Unsent::Stored),
-                sent: Cell::new(0),
+                drain: RefCell::new(Drain::new(OUTBOX_HELD_BYTES_MAX)),
             }),
         }
     }
@@ -128,11 +101,11 @@ impl DurableObject for AgentObject {
                 self.inner.drain_aside();
                 object::answer(&answer)
             }
-            EXPORT => {
+            object::EXPORT => {
                 let since: Option<Tid> = object::read_command(&mut request).await?;
                 self.inner.export(since)
             }
-            DESTROY => {
+            object::DESTROY => {
                 self.inner.destroy().await?;
                 Response::empty()
             }
@@ -146,8 +119,8 @@ impl DurableObject for AgentObject {
         if !inner.exists()? {
             return Response::empty();
         }
-        inner.drain().await;
-        if inner.has_unsent() {
+        inner.drain_all().await;
+        if inner.drain.borrow().has_unsent() {
             // Another drain runs, or this one failed: either may be lost with this life of the object.
             inner.alarm.ring_in(&inner.state, OUTBOX_ALARM_US);
         }
@@ -156,11 +129,6 @@ impl DurableObject for AgentObject {
         Response::empty()
     }
 }
-
-/// The path that answers the repo as a CAR.
-pub(super) const EXPORT: &str = "/export";
-/// The path that removes everything.
-pub(super) const DESTROY: &str = "/destroy";
 
 impl Inner {
     /// Whether there is a database: naming an object makes none.
@@ -202,7 +170,7 @@ impl Inner {
         let answer = cell.handle(&self.sql, &mut env, command);
         let effects = cell.take_effects();
         if !effects.events.is_empty() {
-            self.unsent.borrow_mut().hold(effects.events);
+            self.drain.borrow_mut().hold(effects.events);
             self.alarm.ring_in(&self.state, OUTBOX_ALARM_US);
         }
         if let Some(wake_us) = effects.wake_us {
@@ -256,35 +224,33 @@ impl Inner {
         Response::from_stream(chunks)
     }
 
-    /// Drains beside the answer that is on its way, if there is something to send and no drain that will see it.
+    /// Drains beside the answer that is on its way, if there is something to send and no drain that will see it. After a
+    /// failure only the alarm drains for a while: a sequencer that failed is not asked again by every command.
     fn drain_aside(self: &Rc<Self>) {
-        if !self.has_unsent() || now_us() < self.resting_us.get() || self.turn.try_lock().is_none() {
+        let is_idle = {
+            let drain = self.drain.borrow();
+            !drain.has_unsent() || drain.is_resting(now_us())
+        };
+        if is_idle || self.turn.try_lock().is_none() {
             return;
         }
         let object = Rc::clone(self);
-        self.state.wait_until(async move { object.drain().await });
-    }
-
-    /// Whether there may be events that the sequencer does not have.
-    fn has_unsent(&self) -> bool {
-        !matches!(&*self.unsent.borrow(), Unsent::Held(rows) if rows.is_empty())
+        self.state.wait_until(async move { object.drain_all().await });
     }
 
     /// Brings the outbox to the sequencer, in order. One at a time; who comes while one runs is served by it.
-    async fn drain(&self) {
+    async fn drain_all(&self) {
         let Some(_turn) = self.turn.try_lock() else { return };
-        while self.has_unsent() {
-            let pause_us = (self.drained_us.get() + DRAIN_PAUSE_US - now_us()).clamp(0, DRAIN_PAUSE_US);
+        while self.drain.borrow().has_unsent() {
+            let pause_us = self.drain.borrow().pause_us(now_us(), DRAIN_PAUSE_US);
             if pause_us > 0 {
                 Delay::from(Duration::from_micros(pause_us.unsigned_abs())).await;
             }
-            self.drained_us.set(now_us());
-            match self.send_pending().await {
+            match self.send_next().await {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => {
                     tracing::warn!(%error, "events wait in the outbox for the next try");
-                    self.resting_us.set(now_us() + OUTBOX_ALARM_US);
                     self.alarm.ring_in(&self.state, OUTBOX_ALARM_US);
                     return;
                 }
@@ -293,9 +259,35 @@ impl Inner {
     }
 
     /// Sends one batch; whether there was one.
-    async fn send_pending(&self) -> Result<bool, HostError> {
-        let Some((did, rows)) = self.pending().map_err(super::storage)? else { return Ok(false) };
-        let last = rows.last().map_or(0, |row| row.id);
+    async fn send_next(&self) -> Result<bool, HostError> {
+        let Some((did, rows)) = self.next_batch().map_err(super::storage)? else { return Ok(false) };
+        let sent = self.send(did, rows).await;
+        let mut drain = self.drain.borrow_mut();
+        match sent {
+            Ok(()) => {
+                let arrived = drain.arrived();
+                if let Some(cell) = self.cell.borrow_mut().as_mut() {
+                    cell.outbox_synced(arrived);
+                }
+                Ok(true)
+            }
+            Err(error) => {
+                drain.failed(now_us(), OUTBOX_ALARM_US);
+                Err(error)
+            }
+        }
+    }
+
+    fn next_batch(&self) -> Result<Option<(Did, Vec<OutboxRow>)>, Error> {
+        if !self.exists()? {
+            return Ok(None);
+        }
+        let Some(did) = self.did()? else { return Ok(None) };
+        let rows = self.drain.borrow_mut().next(&self.sql, now_us())?;
+        Ok(rows.map(|rows| (did, rows)))
+    }
+
+    async fn send(&self, did: Did, rows: Vec<OutboxRow>) -> Result<(), HostError> {
         let events = rows.into_iter().map(|row| OutboxEvent {
             did: did.clone(),
             outbox_id: row.id,
@@ -303,50 +295,20 @@ impl Inner {
             frame: row.frame,
         });
         let append = Append { events: events.collect() }.into_command();
-        let sequencer = object::stub(&Settings::sequencer(&self.env)?, super::sequencer::NAME)?;
+        let sequencer = object::stub(&Settings::sequencer(&self.env)?, object::SEQUENCER)?;
         let asked = object::ask::<_, sequencer::Reply, sequencer::Error>(&sequencer, &append);
         let timeout = Delay::from(SEND_TIMEOUT);
         pin_mut!(asked, timeout);
         match select(asked, timeout).await {
-            Either::Left((answer, _)) => answer.map_err(super::storage)?,
+            Either::Left((answer, _)) => answer.map(|_| ()).map_err(super::storage),
             // Sent again later; the sequencer knows what it has.
-            Either::Right(_) => return Err(HostError::Storage("the sequencer does not answer".to_owned())),
-        };
-        self.sent.set(last);
-        if let Unsent::Held(rows) = &mut *self.unsent.borrow_mut() {
-            rows.retain(|row| row.id > last);
+            Either::Right(_) => Err(HostError::Storage("the sequencer does not answer".to_owned())),
         }
-        if let Some(cell) = self.cell.borrow_mut().as_mut() {
-            cell.outbox_synced(last);
-        }
-        Ok(true)
-    }
-
-    /// The next batch. An outbox that turns out to be empty has all its events held from here on.
-    fn pending(&self) -> Result<Option<(Did, Vec<OutboxRow>)>, Error> {
-        let mut unsent = self.unsent.borrow_mut();
-        let rows = match &*unsent {
-            Unsent::Held(rows) => rows.clone(),
-            Unsent::Stored => self.stored()?,
-        };
-        if rows.is_empty() {
-            *unsent = Unsent::Held(Vec::new());
-            return Ok(None);
-        }
-        Ok(self.did()?.map(|did| (did, rows)))
-    }
-
-    fn stored(&self) -> Result<Vec<OutboxRow>, Error> {
-        if !self.exists()? {
-            return Ok(Vec::new());
-        }
-        let ask = PendingOutbox { after: self.sent.get(), limit: OUTBOX_BATCH_MAX };
-        Ok(outbox::pending(&self.sql, &ask)?)
     }
 
     /// Removes the outbox rows that are safe.
     fn tidy(&self) {
-        let sent = self.sent.get();
+        let sent = self.drain.borrow().last_arrived();
         if sent == 0 {
             return;
         }
@@ -390,11 +352,11 @@ impl Inner {
         // A drain that runs is waited for, and the rest sent without pauses.
         let _turn = self.turn.lock().await;
         let failed = |error: HostError| worker::Error::RustError(error.to_string());
-        while self.send_pending().await.map_err(failed)? {}
+        while self.send_next().await.map_err(failed)? {}
         *self.cell.borrow_mut() = None;
         self.state.storage().delete_alarm().await?;
         self.state.storage().delete_all().await?;
-        self.sent.set(0);
+        *self.drain.borrow_mut() = Drain::new(OUTBOX_HELD_BYTES_MAX);
         self.is_there.set(false);
         *self.did.borrow_mut() = None;
         self.alarm.rang();

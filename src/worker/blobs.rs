@@ -10,8 +10,6 @@ use repo_mst::CODEC_RAW;
 use sha2::{Digest, Sha256};
 use worker::{Bucket, Env};
 
-use super::front;
-
 use crate::host::{ByteStream, Download, HostError, PutBlobError, StoredBlob};
 use crate::limits::BLOB_HEAD_BYTES;
 use crate::syntax::Did;
@@ -61,7 +59,7 @@ pub(super) async fn get(env: &Env, did: &Did, cid: &Cid) -> Result<Option<(u64, 
     let Some(object) = found else { return Ok(None) };
     let bytes = object.size();
     let Some(body) = object.body() else { return Ok(None) };
-    Ok(Some((bytes, front::download(body.response_body().map_err(super::storage)?))))
+    Ok(Some((bytes, super::http::download(body.response_body().map_err(super::storage)?))))
 }
 
 /// Deletes these, in one request.

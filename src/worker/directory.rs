@@ -11,7 +11,6 @@ use futures::channel::oneshot;
 use worker::wasm_bindgen_futures::spawn_local;
 use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
-use super::front;
 use super::object::{self, Alarm};
 use super::settings::Settings;
 use super::sql::ObjectSql;
@@ -21,12 +20,6 @@ use crate::directory::{self, Command, Directory, Flow, Reply, has_work};
 use crate::store::SqlError;
 use crate::syntax::Did;
 
-/// The name of the one object.
-pub(super) const NAME: &str = "directory";
-/// The path that has notices carried.
-pub(super) const CARRY: &str = "/carry";
-/// The path that runs a change to its end.
-pub(super) const RUN: &str = "/run";
 /// What a handler or a crash left is gone on with then.
 const CARRY_ALARM_US: i64 = 30_000_000;
 
@@ -45,7 +38,7 @@ pub struct DirectoryObject {
 impl DurableObject for DirectoryObject {
     fn new(state: State, env: Env) -> Self {
         let settings = Settings::of(&env);
-        let app = front::app(&env, &settings, Flows::here(Box::new(spawn_local)))
+        let app = super::app::app(&env, &settings, Flows::here(Box::new(spawn_local)))
             .map_err(|error| error.to_string());
         let sql = ObjectSql::new(&state.storage());
         Self { state, settings, sql, alarm: Alarm::new(), cell: RefCell::new(None), app }
@@ -57,8 +50,8 @@ impl DurableObject for DirectoryObject {
                 let command = object::read_command(&mut request).await?;
                 object::answer(&self.handle(command))
             }
-            CARRY => object::answer(&self.carry().await),
-            RUN => {
+            object::CARRY => object::answer(&self.carry().await),
+            object::RUN => {
                 let (did, flow) = object::read_command(&mut request).await?;
                 object::answer(&self.run(did, flow).await)
             }

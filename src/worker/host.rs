@@ -13,10 +13,7 @@ use worker::{Env, ObjectNamespace};
 
 use super::outbound::Outbound;
 use super::settings::Settings;
-use super::{
-    account as account_object, blobs, directory as directory_object, front, object,
-    sequencer as sequencer_object,
-};
+use super::{blobs, object};
 use crate::config::Config;
 use crate::host::{
     Answered, ByteStream, Download, Failed, Host, HostError, PutBlobError, StoredBlob, SubscribeError,
@@ -87,14 +84,14 @@ impl Host for WorkerHost {
         &self,
         command: directory::Command,
     ) -> BoxFuture<'_, Answered<directory::Reply, directory::Error>> {
-        self.ask(&self.directory, directory_object::NAME.to_owned(), command)
+        self.ask(&self.directory, object::DIRECTORY.to_owned(), command)
     }
 
     fn sequencer(
         &self,
         command: sequencer::Command,
     ) -> BoxFuture<'_, Answered<sequencer::Reply, sequencer::Error>> {
-        self.ask(&self.sequencer, sequencer_object::NAME.to_owned(), command)
+        self.ask(&self.sequencer, object::SEQUENCER.to_owned(), command)
     }
 
     fn subscribe_repos(
@@ -108,9 +105,9 @@ impl Host for WorkerHost {
                 return Err(SubscribeError::NotWebSocket);
             }
             let failed = |error: HostError| SubscribeError::from(unreachable(error));
-            let stub = object::stub(&self.sequencer, sequencer_object::NAME).map_err(failed)?;
+            let stub = object::stub(&self.sequencer, object::SEQUENCER).map_err(failed)?;
             let cursor = cursor.map(|cursor| cursor.to_string()).unwrap_or_default();
-            let path = format!("{}?cursor={cursor}", sequencer_object::SUBSCRIBE);
+            let path = format!("{}?cursor={cursor}", object::SUBSCRIBE);
             let response = object::upgrade(&stub, &path).await.map_err(failed)?;
             let status = response.status_code();
             match response.websocket() {
@@ -130,7 +127,7 @@ impl Host for WorkerHost {
     fn destroy_account(&self, did: Did) -> BoxFuture<'_, Result<(), HostError>> {
         let destroyed = async move {
             let stub = object::stub(&self.agents, did.as_str())?;
-            object::call(&stub, account_object::DESTROY, &[]).await?;
+            object::call(&stub, object::DESTROY, &[]).await?;
             blobs::delete_all(&self.env, &did).await
         };
         SendFuture::new(destroyed).boxed()
@@ -143,8 +140,8 @@ impl Host for WorkerHost {
             // Told apart from other failures by asking first: the stream has no room for a typed error.
             crate::host::account(self, &did, GetHead {}).await?;
             let stub = object::stub(&self.agents, did.as_str()).map_err(unreachable)?;
-            let response = object::call(&stub, account_object::EXPORT, &body).await.map_err(unreachable)?;
-            Ok(front::download(response.body().clone()))
+            let response = object::call(&stub, object::EXPORT, &body).await.map_err(unreachable)?;
+            Ok(super::http::download(response.body().clone()))
         };
         SendFuture::new(exported).boxed()
     }

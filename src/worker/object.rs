@@ -15,8 +15,23 @@ use crate::host::{Answered, Failed, HostError};
 /// The host part of URLs between Worker and objects: nobody resolves it.
 const ORIGIN: &str = "https://cell";
 
-/// The path of commands.
+/// The name of the one directory.
+pub(super) const DIRECTORY: &str = "directory";
+/// The name of the one sequencer.
+pub(super) const SEQUENCER: &str = "sequencer";
+
+/// The path of commands, at every object.
 pub(super) const COMMAND: &str = "/command";
+/// The path that answers an account's repo as a CAR.
+pub(super) const EXPORT: &str = "/export";
+/// The path that removes everything of an account.
+pub(super) const DESTROY: &str = "/destroy";
+/// The path that has the directory's notices carried.
+pub(super) const CARRY: &str = "/carry";
+/// The path that has the directory's object run a change to its end.
+pub(super) const RUN: &str = "/run";
+/// The path at the sequencer that takes a subscriber.
+pub(super) const SUBSCRIBE: &str = "/subscribe";
 
 /// The object that stands for `name`.
 pub(super) fn stub(namespace: &ObjectNamespace, name: &str) -> Result<Stub, HostError> {

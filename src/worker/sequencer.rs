@@ -39,10 +39,6 @@ use crate::sequencer::{
 };
 use crate::store::SqlError;
 
-/// The name of the one object.
-pub(super) const NAME: &str = "sequencer";
-/// The path that takes a subscriber.
-pub(super) const SUBSCRIBE: &str = "/subscribe";
 /// At least this long between two appends.
 const PAUSE_US: i64 = 20_000;
 /// How often old events are looked for while there are any.
@@ -124,7 +120,7 @@ impl DurableObject for SequencerObject {
                 }
                 Command::Query(query) => object::answer(&self.inner.handle(Command::Query(query))),
             },
-            SUBSCRIBE => {
+            object::SUBSCRIBE => {
                 let url = request.url()?;
                 let cursor = url.query_pairs().find(|(name, _)| name == "cursor");
                 self.inner.subscribe(cursor.and_then(|(_, value)| value.parse().ok()))

@@ -1,8 +1,8 @@
 //! All paths of the server: `/xrpc/…` to the dispatcher, and the few fixed pages beside it.
 //!
-//! Any web page may call: CORS opens every path to every origin, which is safe because nothing here is done by
-//! cookies, only by an `Authorization` header that a foreign page does not have. What is not found is said in the flat
-//! JSON of all errors.
+//! Any web page may call methods and read who is who: CORS opens those paths to every origin, which is safe because
+//! nothing there is done by cookies, only by an `Authorization` header that a foreign page does not have. Pages for people
+//! are not among them: those will have cookies. What is not found is said in the flat JSON of all errors.
 
 mod cors;
 mod pages;
@@ -21,21 +21,24 @@ use super::{App, XrpcError, aliases, endpoints};
 /// The server's router, the same on every host.
 pub fn router(app: Arc<App>) -> Router {
     let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&app), endpoints()));
-    let pages = Router::new()
-        .route("/", get(pages::home))
-        .route("/robots.txt", get(pages::robots))
+    let known = Router::new()
         .route("/xrpc/_health", get(pages::health))
         .route("/.well-known/did.json", get(pages::did_document))
         .route("/.well-known/atproto-did", get(pages::did_of_host))
-        .with_state(app);
-    Router::new()
+        .with_state(Arc::clone(&app));
+    let open = Router::new()
         .route("/xrpc/{nsid}", any(method))
         .with_state(Arc::clone(&dispatcher))
-        .merge(pages)
+        .merge(known)
         .merge(aliases(dispatcher))
-        .fallback(async || not_found())
         .method_not_allowed_fallback(async || method_not_allowed())
-        .layer(axum::middleware::from_fn(cors::open))
+        .layer(axum::middleware::from_fn(cors::open));
+    let pages = Router::new()
+        .route("/", get(pages::home))
+        .route("/robots.txt", get(pages::robots))
+        .method_not_allowed_fallback(async || method_not_allowed())
+        .with_state(app);
+    open.merge(pages).fallback(async || not_found())
 }
 
 async fn method(State(dispatcher): State<Arc<Dispatcher>>, request: Request) -> Response {

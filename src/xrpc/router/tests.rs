@@ -49,11 +49,17 @@ async fn a_handles_host_names_its_did() {
 }
 
 #[tokio::test]
-async fn every_answer_may_be_read_by_any_page() {
+async fn methods_may_be_called_by_any_page_and_pages_may_not() {
     let world = World::new();
-    for path in ["/", "/nowhere", "/xrpc/_health", "/xrpc/com.example.unknown", "/agents", "/xrpc/no%ff"] {
+    for path in
+        ["/xrpc/_health", "/xrpc/com.example.unknown", "/agents", "/xrpc/no%ff", "/.well-known/did.json"]
+    {
         let (parts, _) = get(&world, path).await;
         assert_eq!(parts.headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*", "{path}");
+    }
+    for path in ["/", "/nowhere", "/robots.txt"] {
+        let (parts, _) = get(&world, path).await;
+        assert!(!parts.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN), "{path}");
     }
     let preflight = Request::options("/xrpc/com.atproto.repo.createRecord")
         .header(header::ORIGIN, "https://app.example.com")
