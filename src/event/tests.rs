@@ -161,7 +161,7 @@ fn what_is_not_canonical_is_refused() {
     deep.extend([0x81; 100_000]);
     assert_eq!(
         Event::decode(&deep),
-        Err(CborError::TooDeep { at: 9 + crate::limits::CBOR_DEPTH_MAX }.into())
+        Err(CborError::TooDeep { at: 10 + crate::limits::CBOR_DEPTH_MAX }.into())
     );
     let huge = b"\xa2\x61t\x62#x\x62op\x01\x9b\xff\xff\xff\xff\xff\xff\xff\xff";
     assert_eq!(Event::decode(huge), Err(CborError::Truncated { at: 18 }.into()));
