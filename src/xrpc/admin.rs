@@ -10,7 +10,8 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use http::Uri;
 use serde::Deserialize;
 
-use super::endpoint::{Dispatcher, Empty, Json};
+use super::endpoint::{Answer, Dispatcher, Empty};
+use super::error::{Because as _, Refusal};
 use super::server::check_recovery_key;
 use super::signup::NewAccount;
 use super::{App, Context, Endpoint, XrpcError, plc};
@@ -22,16 +23,20 @@ use crate::directory::{
     StatusChange, Who,
 };
 use crate::lexicon::agent::admin::defs::{AgentView, AgentViewCustody, AgentViewStatus};
+use crate::lexicon::agent::admin::{CreateAgent, DeleteAgent, GetAgent, ListAgents};
 use crate::lexicon::agent::admin::{create_agent, delete_agent, get_agent, list_agents};
+use crate::lexicon::{Method as _, NamedError};
 use crate::syntax::{AtIdentifier, Datetime, Did, Handle, format_datetime_ms};
+
+const NO_SUCH_AGENT: &str = "There is no such agent on this network";
 
 /// The methods of this group.
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
-        Endpoint::procedure(create_agent::NSID, Access::Admin, create),
-        Endpoint::query(list_agents::NSID, Access::Admin, list),
-        Endpoint::query(get_agent::NSID, Access::Admin, show),
-        Endpoint::procedure(delete_agent::NSID, Access::Admin, delete),
+        Endpoint::of::<CreateAgent>(Access::Admin, create),
+        Endpoint::of::<ListAgents>(Access::Admin, list),
+        Endpoint::of::<GetAgent>(Access::Admin, show),
+        Endpoint::of::<DeleteAgent>(Access::Admin, delete),
         Endpoint::procedure("com.atproto.admin.deleteAccount", Access::Admin, delete_account),
     ]
 }
@@ -46,11 +51,11 @@ pub fn aliases(dispatcher: Arc<Dispatcher>) -> Router {
 }
 
 async fn create_alias(State(dispatcher): State<Arc<Dispatcher>>, request: Request) -> Response {
-    dispatcher.dispatch(create_agent::NSID, request).await
+    dispatcher.dispatch(CreateAgent::NSID, request).await
 }
 
 async fn list_alias(State(dispatcher): State<Arc<Dispatcher>>, request: Request) -> Response {
-    dispatcher.dispatch(list_agents::NSID, request).await
+    dispatcher.dispatch(ListAgents::NSID, request).await
 }
 
 /// A name without a dot is one under the first of the service's domains.
@@ -61,23 +66,21 @@ async fn show_alias(
 ) -> Response {
     let agent = if name.contains(['.', ':']) { name } else { dispatcher.full_handle(&name) };
     // DIDs and handles have no characters that a query would need escaped, but for the percent sign of a did:web.
-    let Ok(uri) = format!("/xrpc/{}?agent={}", get_agent::NSID, agent.replace('%', "%25")).parse::<Uri>()
+    let Ok(uri) = format!("/xrpc/{}?agent={}", GetAgent::NSID, agent.replace('%', "%25")).parse::<Uri>()
     else {
-        return agent_not_found().into_response();
+        return get_agent::ErrorName::AgentNotFound.because(NO_SUCH_AGENT).into_error().into_response();
     };
     *request.uri_mut() = uri;
-    dispatcher.dispatch(get_agent::NSID, request).await
+    dispatcher.dispatch(GetAgent::NSID, request).await
 }
 
-async fn create(
-    context: Context,
-    input: create_agent::Input,
-) -> Result<Json<create_agent::Output>, XrpcError> {
+async fn create(context: Context, input: create_agent::Input) -> Answer<CreateAgent> {
+    use create_agent::ErrorName;
     let is_named = input.handle.is_none();
     let handle = match input.handle {
         Some(handle) => handle,
         None => Handle::try_from(full_handle(&context, &input.name.to_ascii_lowercase()))
-            .map_err(|error| XrpcError::named("InvalidName", error.to_string()))?,
+            .map_err(|error| ErrorName::InvalidName.because(error.to_string()))?,
     };
     let recovery_key = input.recovery_key.map(Did::into_string).map(check_recovery_key).transpose()?;
     let config = match input.config {
@@ -98,52 +101,49 @@ async fn create(
         config,
     };
     let account = context.sign_up(new).await.map_err(|error| match error.name.as_ref() {
-        "InvalidHandle" if is_named => XrpcError::named("InvalidName", error.message),
-        _ => error,
+        "InvalidHandle" if is_named => ErrorName::InvalidName.because(error.message),
+        _ => error.into(),
     })?;
     let token = context.directory(IssueAgentToken { did: account.did.clone() }).await?;
-    Ok(Json(create_agent::Output {
+    Ok(create_agent::Output {
         did: account.did,
         handle: account.handle,
-        token: token.expose().clone(),
+        token,
         recovery_key: recovery_key.and_then(|key| Did::try_from(key).ok()),
-    }))
+    })
 }
 
-async fn list(context: Context, params: list_agents::Params) -> Result<Json<list_agents::Output>, XrpcError> {
+async fn list(context: Context, params: list_agents::Params) -> Answer<ListAgents> {
     const CELLS_AT_ONCE: usize = 8;
-    let limit = usize::try_from(params.limit.clamp(1, 100)).unwrap_or(50);
+    let limit = usize::try_from(params.limit).map_err(XrpcError::internal)?;
     let page =
         context.directory(ListAccounts { kind: Some(Kind::Agent), cursor: params.cursor, limit }).await?;
     let app: &App = &context;
-    let agents = stream::iter(page.accounts)
+    let agents: Vec<AgentView> = stream::iter(page.accounts)
         .map(|account| view(app, account))
         .buffered(CELLS_AT_ONCE)
         .try_collect()
         .await?;
-    Ok(Json(list_agents::Output { agents, cursor: page.cursor }))
+    Ok(list_agents::Output { agents, cursor: page.cursor })
 }
 
-async fn show(context: Context, params: get_agent::Params) -> Result<Json<get_agent::Output>, XrpcError> {
-    let account = find(&context, params.agent).await?;
-    Ok(Json(view(&context, account).await?))
+async fn show(context: Context, params: get_agent::Params) -> Answer<GetAgent> {
+    let account = find(&context, params.agent, get_agent::ErrorName::AgentNotFound).await?;
+    Ok(view(&context, account).await?)
 }
 
 /// Put to rest, its DID ended, then everything of it destroyed. Each step may be repeated, and the account is there
 /// to repeat it with until the last.
-async fn delete(
-    context: Context,
-    input: delete_agent::Input,
-) -> Result<Json<delete_agent::Output>, XrpcError> {
-    let account = find(&context, input.agent).await?;
+async fn delete(context: Context, input: delete_agent::Input) -> Answer<DeleteAgent> {
+    let account = find(&context, input.agent, delete_agent::ErrorName::AgentNotFound).await?;
     let did = account.did;
     if let Ok(Some(move_key)) = context.host_account(&did, GetMoveKey {}).await
         && plc::has_rotation_key(&context, &did, &move_key).await?
     {
-        return Err(XrpcError::invalid(
+        return Err(Refusal::General(XrpcError::invalid(
             "the agent was exported to move and is not anywhere else yet: its archive would be worth nothing. Import \
              it first, or end the move with com.atproto.server.activateAccount",
-        ));
+        )));
     }
     context.directory(RevokeAgentTokens { did: did.clone() }).await?;
     if !account.status.is_moderated() {
@@ -158,7 +158,7 @@ async fn delete(
     context.directory(DeleteAccount { did: did.clone(), code: None }).await?;
     context.host.forget_cached(&did, Some(&account.handle));
     context.carry_notices_of(&did).await?;
-    Ok(Json(delete_agent::Output { did }))
+    Ok(delete_agent::Output { did })
 }
 
 #[derive(Debug, Deserialize)]
@@ -173,17 +173,18 @@ async fn delete_account(context: Context, input: DeleteAccountInput) -> Result<E
     Ok(Empty)
 }
 
-pub(super) async fn find(app: &App, agent: AtIdentifier) -> Result<Account, XrpcError> {
+/// Finds an agent, or refuses with what the method calls that.
+pub(super) async fn find<E: NamedError>(
+    app: &App,
+    agent: AtIdentifier,
+    not_found: E,
+) -> Result<Account, Refusal<E>> {
     let who = match agent {
         AtIdentifier::Did(did) => Who::Did(did),
         AtIdentifier::Handle(handle) => Who::Handle(handle),
     };
     let account = app.directory(GetAccount { who }).await?;
-    account.filter(|account| account.kind == Kind::Agent).ok_or_else(agent_not_found)
-}
-
-fn agent_not_found() -> XrpcError {
-    XrpcError::named("AgentNotFound", "There is no such agent on this network")
+    account.filter(|account| account.kind == Kind::Agent).ok_or_else(|| not_found.because(NO_SUCH_AGENT))
 }
 
 async fn view(app: &App, account: Account) -> Result<AgentView, XrpcError> {

@@ -10,14 +10,11 @@
 //! Every step may be repeated, and until the document is changed the old host can take the agent back: by importing the
 //! archive, or by activating the account.
 
-use axum::extract::Request;
-use axum::response::Response;
-use http::Method;
-use serde::Deserialize;
 use serde_bytes::ByteBuf;
 
 use super::admin::find;
-use super::endpoint::{IntoOutput as _, Json, parse_params, read_body};
+use super::endpoint::{Answer, Upload, read_body};
+use super::error::{Because as _, Refusal};
 use super::plc::{self, Standing};
 use super::repo::{MIME_BYTES_MAX, MIME_UNKNOWN, is_mime, store};
 use super::{App, Context, Endpoint, XrpcError};
@@ -42,31 +39,23 @@ const MANIFEST_BODY_BYTES_MAX: usize = MANIFEST_BYTES_MAX / 3 * 4 + JSON_BODY_BY
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let up_to = MANIFEST_BODY_BYTES_MAX;
     vec![
-        Endpoint::procedure(export_agent::NSID, Access::Admin, export),
-        Endpoint::procedure_up_to(import_agent::NSID, Access::Admin, up_to, import),
-        Endpoint::raw(import_records::NSID, Method::POST, Access::Admin, records),
-        Endpoint::raw(import_blob::NSID, Method::POST, Access::Admin, blob),
-        Endpoint::procedure(finish_import::NSID, Access::Admin, finish),
+        Endpoint::of::<export_agent::ExportAgent>(Access::Admin, export),
+        Endpoint::of_up_to::<import_agent::ImportAgent>(Access::Admin, up_to, import),
+        Endpoint::upload::<import_records::ImportRecords>(Access::Admin, records),
+        Endpoint::upload::<import_blob::ImportBlob>(Access::Admin, blob),
+        Endpoint::of::<finish_import::FinishImport>(Access::Admin, finish),
     ]
 }
 
-/// [`export_agent::Input`], the passphrase hidden.
-#[derive(Debug, Deserialize)]
-struct ExportInput {
-    agent: AtIdentifier,
-    passphrase: Hidden<String>,
-    #[serde(default, rename = "move")]
-    moving: bool,
-}
-
-async fn export(context: Context, input: ExportInput) -> Result<Json<export_agent::Output>, XrpcError> {
-    let account = find(&context, input.agent).await?;
+async fn export(context: Context, input: export_agent::Input) -> Answer<export_agent::ExportAgent> {
+    use export_agent::ErrorName;
+    let account = find(&context, input.agent, ErrorName::AgentNotFound).await?;
     let kdf = Kdf::new(context.random());
     let key = derive(&context, kdf.clone(), input.passphrase).await?;
     let did = account.did;
-    if input.moving {
+    if input.r#move {
         if did.method() != "plc" {
-            return Err(XrpcError::named("NotMovable", "only a did:plc is moved from here"));
+            return Err(ErrorName::NotMovable.because("only a did:plc is moved from here"));
         }
         plc::require_ours(&context, &did).await?;
         if account.status != Status::Deactivated {
@@ -85,7 +74,7 @@ async fn export(context: Context, input: ExportInput) -> Result<Json<export_agen
         config: account.config,
         kdf,
         key,
-        moving: input.moving,
+        moving: input.r#move,
     };
     let sealed = context.account(&did, seal).await?;
     if let Some(move_key) = &sealed.move_key {
@@ -93,23 +82,17 @@ async fn export(context: Context, input: ExportInput) -> Result<Json<export_agen
         // Whoever woke the agent in between meant to keep it.
         if context.account(&did, GetMoveKey {}).await?.as_ref() != Some(move_key) {
             plc::expel(&context, &did, move_key).await?;
-            return Err(XrpcError::named("NotMovable", "the agent was activated while it was exported"));
+            return Err(ErrorName::NotMovable.because("the agent was activated while it was exported"));
         }
     }
-    Ok(Json(export_agent::Output { manifest: Bytes(sealed.manifest.into_vec()) }))
+    Ok(export_agent::Output { manifest: Bytes(sealed.manifest.into_vec()) })
 }
 
-/// [`import_agent::Input`], the passphrase hidden.
-#[derive(Debug, Deserialize)]
-struct ImportInput {
-    manifest: Bytes,
-    passphrase: Hidden<String>,
-}
-
-async fn import(context: Context, input: ImportInput) -> Result<Json<import_agent::Output>, XrpcError> {
+async fn import(context: Context, input: import_agent::Input) -> Answer<import_agent::ImportAgent> {
+    use import_agent::ErrorName;
     let manifest = Manifest::decode(&input.manifest.0)?;
     if manifest.kind != Kind::Agent {
-        return Err(XrpcError::named("InvalidArchive", "the archive is not of an agent"));
+        return Err(ErrorName::InvalidArchive.because("the archive is not of an agent"));
     }
     let key = derive(&context, manifest.kdf.clone(), input.passphrase).await?;
     // Before anything is destroyed for it: it opens, and it may live here.
@@ -126,10 +109,9 @@ async fn import(context: Context, input: ImportInput) -> Result<Json<import_agen
     };
     match crate::host::directory(&context.host, account).await {
         Err(directory::Error::DidNotAvailable) => {
-            return Err(XrpcError::named(
-                "AccountExists",
-                "the DID has an account here that is not deactivated",
-            ));
+            return Err(
+                ErrorName::AccountExists.because("the DID has an account here that is not deactivated")
+            );
         }
         imported => imported?,
     };
@@ -144,34 +126,43 @@ async fn import(context: Context, input: ImportInput) -> Result<Json<import_agen
     }
     context.host.destroy_account(did.clone()).await?;
     context.account(&did, BeginImport { manifest: ByteBuf::from(input.manifest.0), key }).await?;
-    Ok(Json(import_agent::Output { did }))
+    Ok(import_agent::Output { did })
 }
 
 /// The public halves of the signing key and of the move key.
-fn did_keys(manifest: &Manifest, key: &Hidden<[u8; 32]>) -> Result<(String, Option<String>), XrpcError> {
+fn did_keys(
+    manifest: &Manifest,
+    key: &Hidden<[u8; 32]>,
+) -> Result<(String, Option<String>), Refusal<import_agent::ErrorName>> {
     let secrets = manifest.open(key)?;
     let did_key = |secret: &archive::Secret| match SigningKey::from_bytes(secret.expose()) {
         Ok(key) => Ok(key.did_key()),
-        Err(error) => Err(XrpcError::named("InvalidArchive", error.to_string())),
+        Err(error) => Err(import_agent::ErrorName::InvalidArchive.because(error.to_string())),
     };
     Ok((did_key(&secrets.signing_key)?, secrets.move_key.as_ref().map(did_key).transpose()?))
 }
 
-async fn records(context: Context, request: Request) -> Result<Response, XrpcError> {
-    let params: import_records::Params = parse_params(request.uri().query().unwrap_or_default())?;
+async fn records(
+    context: Context,
+    Upload { params, request }: Upload<import_records::Params>,
+) -> Answer<import_records::ImportRecords> {
     let body = read_body(request, IMPORT_BODY_BYTES_MAX).await?;
-    let records = serde_ipld_dagcbor::from_slice(&body)
-        .map_err(|error| XrpcError::named("InvalidArchive", format!("not a list of records: {error}")))?;
+    let records = serde_ipld_dagcbor::from_slice(&body).map_err(|error| {
+        import_records::ErrorName::InvalidArchive.because(format!("not a list of records: {error}"))
+    })?;
     let imported = context.account(&params.did, ImportRecords { records }).await?;
     let imported = i64::try_from(imported).map_err(XrpcError::internal)?;
-    Json(import_records::Output { imported }).into_output()
+    Ok(import_records::Output { imported })
 }
 
-async fn blob(context: Context, request: Request) -> Result<Response, XrpcError> {
-    let params: import_blob::Params = parse_params(request.uri().query().unwrap_or_default())?;
-    let account = find(&context, AtIdentifier::Did(params.did)).await?;
+async fn blob(
+    context: Context,
+    Upload { params, request }: Upload<import_blob::Params>,
+) -> Answer<import_blob::ImportBlob> {
+    use import_blob::ErrorName;
+    let account = find(&context, AtIdentifier::Did(params.did), ErrorName::AgentNotFound).await?;
     if account.status != Status::Deactivated {
-        return Err(XrpcError::named("AccountExists", "the account is not deactivated"));
+        return Err(ErrorName::AccountExists.because("the account is not deactivated"));
     }
     let mime = params.mime.filter(|mime| mime.len() <= MIME_BYTES_MAX && is_mime(mime));
     let mime = mime.unwrap_or_else(|| MIME_UNKNOWN.to_owned());
@@ -180,14 +171,12 @@ async fn blob(context: Context, request: Request) -> Result<Response, XrpcError>
     context.account(&account.did, add).await?;
     let cid = CidText::try_from(stored.cid).map_err(XrpcError::internal)?;
     let size = i64::try_from(stored.bytes).map_err(XrpcError::internal)?;
-    Json(import_blob::Output { cid, size }).into_output()
+    Ok(import_blob::Output { cid, size })
 }
 
-async fn finish(
-    context: Context,
-    input: finish_import::Input,
-) -> Result<Json<finish_import::Output>, XrpcError> {
-    let account = find(&context, AtIdentifier::Did(input.did)).await?;
+async fn finish(context: Context, input: finish_import::Input) -> Answer<finish_import::FinishImport> {
+    let not_found = finish_import::ErrorName::AgentNotFound;
+    let account = find(&context, AtIdentifier::Did(input.did), not_found).await?;
     let did = account.did;
     let commit = ByteBuf::from(input.commit.0);
     let signing_key = context.account(&did, FinishImport { commit }).await?.signing_key;
@@ -204,7 +193,7 @@ async fn finish(
     context.host.forget_cached(&did, Some(&account.handle));
     context.carry_notices_of(&did).await?;
     let token = context.directory(IssueAgentToken { did: did.clone() }).await?;
-    Ok(Json(finish_import::Output { did, token: token.expose().clone() }))
+    Ok(finish_import::Output { did, token })
 }
 
 /// Ends a move that did not come about: an archive that was made for it moves nothing any more. Nothing happens when
