@@ -2,6 +2,7 @@
 //!
 //! - [`schema`], [`mod@catalog`]: lexicon documents as a model, and many of them by name.
 //! - [`validate`], [`params`]: values and query strings against them.
+//! - [`method`], [`body`]: what a generated method says of itself; the bodies of requests.
 //! - [`data`]: values of the data model inside Rust types, in JSON and in DAG-CBOR.
 //! - [`agent`]: Rust types of the agent.* lexicons, written by `codegen`; see `docs/lexicons.md` for the contract.
 //! - `known`: the records of others that are checked as the reference server checks them.
@@ -10,11 +11,13 @@
 //! that reads foreign documents; generated types carry no constraints, only shapes. So a value is validated first and
 //! then read into its type.
 
+pub mod body;
 pub mod catalog;
 pub mod data;
 mod generated;
 mod known;
 mod macros;
+pub mod method;
 pub mod params;
 pub mod schema;
 pub mod validate;
@@ -26,6 +29,7 @@ use ipld_core::ipld::Ipld;
 pub use catalog::Catalog;
 pub use data::{BlobRef, Bytes, CidLink, Data, DataError, Named};
 pub use generated::agent;
+pub use method::{Method, MethodKind, NamedError};
 pub use validate::{BodyOf, ValidationError};
 
 use crate::syntax::{Nsid, RecordKey};

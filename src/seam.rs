@@ -341,7 +341,7 @@ macro_rules! cell {
 #[cfg(test)]
 #[allow(unreachable_pub, reason = "the macro writes the enums of a public module")]
 mod tests {
-    use super::{Access, HiddenBytes, Named as _, Request};
+    use super::{Access, Hidden, HiddenBytes, Named as _, Request};
 
     mod sums {
         #[derive(serde::Serialize, serde::Deserialize)]
@@ -423,4 +423,12 @@ mod tests {
         let read: HiddenBytes = serde_ipld_dagcbor::from_slice(&bytes).unwrap();
         assert_eq!(read.expose(), b"plain");
     }
+
+    // What holds a secret cannot be printed: neither it, nor what carries it.
+    static_assertions::assert_not_impl_any!(Hidden<String>: std::fmt::Debug, std::fmt::Display);
+    static_assertions::assert_not_impl_any!(HiddenBytes: std::fmt::Debug, std::fmt::Display);
+    static_assertions::assert_not_impl_any!(crate::account::Command: std::fmt::Debug);
+    static_assertions::assert_not_impl_any!(crate::account::Reply: std::fmt::Debug);
+    static_assertions::assert_not_impl_any!(crate::directory::Command: std::fmt::Debug);
+    static_assertions::assert_not_impl_any!(crate::directory::Reply: std::fmt::Debug);
 }

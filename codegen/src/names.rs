@@ -50,11 +50,15 @@ pub(crate) fn camel_is(name: &str) -> bool {
     camel == name
 }
 
+/// Types that generated code uses.
+const TAKEN: &str =
+    "BlobRef Box Bytes CidLink Data Hidden Method MethodKind Named NoErrors Option Result String Vec";
+
 /// A type's name. One that would hide a name that generated code uses is refused.
 pub(crate) fn type_name(name: &str) -> Result<String> {
     let name = pascal(name);
-    let taken = ["BlobRef", "Box", "Bytes", "CidLink", "Data", "Named", "Option", "Result", "String", "Vec"];
-    ensure!(!taken.contains(&name.as_str()), "a definition can't be called {name}");
+    let mut taken = TAKEN.split(' ');
+    ensure!(taken.all(|taken| taken != name), "a definition can't be called {name}");
     Ok(name)
 }
 

@@ -97,10 +97,8 @@ macro_rules! error_names {
             $($(#[$variant_meta])* $variant,)+
         }
 
-        impl $name {
-            /// The `error` member of the error body.
-            #[must_use]
-            pub fn as_str(self) -> &'static str {
+        impl $crate::lexicon::method::NamedError for $name {
+            fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => stringify!($variant),)+
                 }

@@ -165,12 +165,12 @@ fn the_wrong_type_is_not_read() {
 #[test]
 fn parameters_and_input_have_their_defaults() {
     let pairs = [("q", "tea"), ("tags", "a"), ("tags", "b"), ("minScore", "10")];
-    let params = catalog().read_params(memory::recall::NSID, pairs).unwrap();
+    let params = catalog().read_params(memory::Recall::NSID, pairs).unwrap();
     let params: memory::recall::Params = data::from_ipld(params).unwrap();
     assert_eq!((params.limit, params.tags.len(), params.min_score), (10, 2, Some(10)));
     let input = json!({"memory": {"$type": "agent.memory.note"}});
     let body = crate::data_model::from_json(input.to_string().as_bytes()).unwrap();
-    catalog().validate_body(memory::remember::NSID, BodyOf::Input, &body).unwrap();
+    catalog().validate_body(memory::Remember::NSID, BodyOf::Input, &body).unwrap();
     let input: memory::remember::Input = data::from_ipld(body).unwrap();
     assert!(input.dedupe);
     assert_eq!(input.privacy, memory::remember::Privacy::Private);

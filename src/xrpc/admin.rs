@@ -10,14 +10,17 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use http::Uri;
 use serde::Deserialize;
 
-use super::endpoint::{Dispatcher, Empty, Json};
+use super::endpoint::{Answer, Dispatcher, Empty};
+use super::error::Because as _;
 use super::{App, Context, Endpoint, XrpcError};
 use crate::account;
 use crate::actor::Kind;
 use crate::app::{self, NewAccount, check_recovery_key};
 use crate::auth::Access;
 use crate::directory::{self, Account, ListAccounts};
+use crate::lexicon::Method as _;
 use crate::lexicon::agent::admin::defs::{AgentView, AgentViewCustody, AgentViewStatus};
+use crate::lexicon::agent::admin::{CreateAgent, DeleteAgent, GetAgent, ListAgents};
 use crate::lexicon::agent::admin::{create_agent, delete_agent, get_agent, list_agents};
 use crate::repo::{Counts, RepoCounts};
 use crate::syntax::{Datetime, Did, Handle, format_datetime_ms};
@@ -25,10 +28,10 @@ use crate::syntax::{Datetime, Did, Handle, format_datetime_ms};
 /// The methods of this group.
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
-        Endpoint::procedure(create_agent::NSID, Access::Admin, create),
-        Endpoint::query(list_agents::NSID, Access::Admin, list),
-        Endpoint::query(get_agent::NSID, Access::Admin, show),
-        Endpoint::procedure(delete_agent::NSID, Access::Admin, delete),
+        Endpoint::of::<CreateAgent>(Access::Admin, create),
+        Endpoint::of::<ListAgents>(Access::Admin, list),
+        Endpoint::of::<GetAgent>(Access::Admin, show),
+        Endpoint::of::<DeleteAgent>(Access::Admin, delete),
         Endpoint::procedure("com.atproto.admin.deleteAccount", Access::Admin, delete_account),
     ]
 }
@@ -43,11 +46,11 @@ pub fn aliases(dispatcher: Arc<Dispatcher>) -> Router {
 }
 
 async fn create_alias(State(dispatcher): State<Arc<Dispatcher>>, request: Request) -> Response {
-    dispatcher.dispatch(create_agent::NSID, request).await
+    dispatcher.dispatch(CreateAgent::NSID, request).await
 }
 
 async fn list_alias(State(dispatcher): State<Arc<Dispatcher>>, request: Request) -> Response {
-    dispatcher.dispatch(list_agents::NSID, request).await
+    dispatcher.dispatch(ListAgents::NSID, request).await
 }
 
 /// A name without a dot is one under the first of the service's domains.
@@ -58,23 +61,21 @@ async fn show_alias(
 ) -> Response {
     let agent = if name.contains(['.', ':']) { name } else { dispatcher.full_handle(&name) };
     // DIDs and handles have no characters that a query would need escaped, but for the percent sign of a did:web.
-    let Ok(uri) = format!("/xrpc/{}?agent={}", get_agent::NSID, agent.replace('%', "%25")).parse::<Uri>()
+    let Ok(uri) = format!("/xrpc/{}?agent={}", GetAgent::NSID, agent.replace('%', "%25")).parse::<Uri>()
     else {
         return XrpcError::from(app::Error::AgentNotFound).into_response();
     };
     *request.uri_mut() = uri;
-    dispatcher.dispatch(get_agent::NSID, request).await
+    dispatcher.dispatch(GetAgent::NSID, request).await
 }
 
-async fn create(
-    context: Context,
-    input: create_agent::Input,
-) -> Result<Json<create_agent::Output>, XrpcError> {
+async fn create(context: Context, input: create_agent::Input) -> Answer<CreateAgent> {
+    use create_agent::ErrorName;
     let is_named = input.handle.is_none();
     let handle = match input.handle {
         Some(handle) => handle,
         None => Handle::try_from(full_handle(&context, &input.name.to_ascii_lowercase()))
-            .map_err(|error| XrpcError::named("InvalidName", error.to_string()))?,
+            .map_err(|error| ErrorName::InvalidName.because(error.to_string()))?,
     };
     let recovery_key = input.recovery_key.map(Did::into_string).map(check_recovery_key).transpose()?;
     let config = match input.config {
@@ -96,43 +97,40 @@ async fn create(
     };
     let (account, token) = context.app.create_agent(new).await.map_err(|error| match error {
         app::Error::Directory(directory::Error::InvalidHandle(why)) if is_named => {
-            XrpcError::named("InvalidName", why)
+            ErrorName::InvalidName.because(why)
         }
         error => error.into(),
     })?;
-    Ok(Json(create_agent::Output {
+    Ok(create_agent::Output {
         did: account.did,
         handle: account.handle,
-        token: token.expose().clone(),
+        token,
         recovery_key: recovery_key.and_then(|key| Did::try_from(key).ok()),
-    }))
+    })
 }
 
-async fn list(context: Context, params: list_agents::Params) -> Result<Json<list_agents::Output>, XrpcError> {
+async fn list(context: Context, params: list_agents::Params) -> Answer<ListAgents> {
     const CELLS_AT_ONCE: usize = 8;
-    let limit = usize::try_from(params.limit.clamp(1, 100)).unwrap_or(50);
+    let limit = usize::try_from(params.limit).map_err(XrpcError::internal)?;
     let page =
         context.directory(ListAccounts { kind: Some(Kind::Agent), cursor: params.cursor, limit }).await?;
     let app: &App = &context;
-    let agents = stream::iter(page.accounts)
+    let agents: Vec<AgentView> = stream::iter(page.accounts)
         .map(|account| view(app, account))
         .buffered(CELLS_AT_ONCE)
         .try_collect()
         .await?;
-    Ok(Json(list_agents::Output { agents, cursor: page.cursor }))
+    Ok(list_agents::Output { agents, cursor: page.cursor })
 }
 
-async fn show(context: Context, params: get_agent::Params) -> Result<Json<get_agent::Output>, XrpcError> {
+async fn show(context: Context, params: get_agent::Params) -> Answer<GetAgent> {
     let account = context.agent(params.agent).await?;
-    Ok(Json(view(&context, account).await?))
+    Ok(view(&context, account).await?)
 }
 
-async fn delete(
-    context: Context,
-    input: delete_agent::Input,
-) -> Result<Json<delete_agent::Output>, XrpcError> {
+async fn delete(context: Context, input: delete_agent::Input) -> Answer<DeleteAgent> {
     let did = context.app.delete_agent(input.agent).await?;
-    Ok(Json(delete_agent::Output { did }))
+    Ok(delete_agent::Output { did })
 }
 
 #[derive(Debug, Deserialize)]

@@ -2,6 +2,10 @@
 //!
 //! The dispatcher finds the endpoint by its NSID, checks verb and credentials, bounds and reads the body, and only
 //! then calls the handler. A handler is a plain async function over parsed input; adapters make it an [`Endpoint`].
+//!
+//! A method of ours has a lexicon, and [`Endpoint::of`] takes all it needs from that: name, verb, encoding, types and
+//! limits. Its input is validated as it came and only then read into its type, so a handler never sees what the lexicon
+//! refuses. Methods of others are declared by hand.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,8 +19,12 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::error::Refusal;
 use super::{App, XrpcError};
 use crate::auth::{Access, Caller};
+use crate::data_model::{self, Ipld};
+use crate::lexicon::data::from_ipld;
+use crate::lexicon::{self, MethodKind, catalog};
 use crate::limits::JSON_BODY_BYTES_MAX;
 
 /// What a handler knows besides its input.
@@ -40,6 +48,35 @@ impl std::ops::Deref for Context {
 
 type Handler = Arc<dyn Fn(Context, Request) -> BoxFuture<'static, Result<Response, XrpcError>> + Send + Sync>;
 
+/// What a handler of the method `M` answers.
+pub type Answer<M> = Result<<M as lexicon::Method>::Output, Refusal<<M as lexicon::Method>::Error>>;
+
+/// A handler of the method `M`: an async function over the context and its input `I`.
+pub trait Handles<M: lexicon::Method, I>: Send + Sync + 'static {
+    /// Answers one call.
+    fn call(&self, context: Context, input: I) -> impl Future<Output = Answer<M>> + Send;
+}
+
+impl<M, I, H, F> Handles<M, I> for H
+where
+    M: lexicon::Method,
+    H: Fn(Context, I) -> F + Send + Sync + 'static,
+    F: Future<Output = Answer<M>> + Send + 'static,
+{
+    fn call(&self, context: Context, input: I) -> impl Future<Output = Answer<M>> + Send {
+        self(context, input)
+    }
+}
+
+/// What is uploaded to a method whose body is bytes.
+#[derive(Debug)]
+pub struct Upload<P> {
+    /// The query string's parameters.
+    pub params: P,
+    /// The request, its body unread.
+    pub request: Request,
+}
+
 /// One XRPC method.
 #[derive(Clone)]
 pub struct Endpoint {
@@ -53,6 +90,47 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// A query or procedure that has a lexicon. A JSON body has at most [`JSON_BODY_BYTES_MAX`] bytes.
+    pub fn of<M: lexicon::Method>(access: Access, handler: impl Handles<M, M::Input>) -> Self {
+        Self::of_up_to::<M>(access, JSON_BODY_BYTES_MAX, handler)
+    }
+
+    /// The same with a JSON body of at most `bytes_max` bytes.
+    pub fn of_up_to<M: lexicon::Method>(
+        access: Access,
+        bytes_max: usize,
+        handler: impl Handles<M, M::Input>,
+    ) -> Self {
+        const { assert!(!matches!(M::KIND, MethodKind::Upload { .. }), "see Endpoint::upload") };
+        let handler = Arc::new(handler);
+        Self::raw(M::NSID, verb(M::KIND), access, move |context, request: Request| {
+            let handler = Arc::clone(&handler);
+            async move {
+                let input = match M::KIND {
+                    MethodKind::Procedure => valid_body(M::NSID, request, bytes_max).await?,
+                    MethodKind::Query | MethodKind::Upload { .. } => valid_params(M::NSID, &request)?,
+                };
+                answer_of::<M>(handler.call(context, typed(M::NSID, input)?).await)
+            }
+        })
+    }
+
+    /// A procedure that has a lexicon and whose body is bytes.
+    pub fn upload<M: lexicon::Method>(access: Access, handler: impl Handles<M, Upload<M::Input>>) -> Self {
+        const { assert!(matches!(M::KIND, MethodKind::Upload { .. }), "see Endpoint::of") };
+        let handler = Arc::new(handler);
+        Self::raw(M::NSID, verb(M::KIND), access, move |context, request: Request| {
+            let handler = Arc::clone(&handler);
+            async move {
+                if let MethodKind::Upload { encoding } = M::KIND {
+                    require_encoding(request.headers(), encoding)?;
+                }
+                let params = typed(M::NSID, valid_params(M::NSID, &request)?)?;
+                answer_of::<M>(handler.call(context, Upload { params, request }).await)
+            }
+        })
+    }
+
     /// A query: parameters in, JSON out.
     pub fn query<P, O, F>(
         nsid: &'static str,
@@ -278,16 +356,56 @@ pub async fn read_body(request: Request, bytes_max: usize) -> Result<Bytes, Xrpc
 }
 
 async fn read_json_body(request: Request, bytes_max: usize) -> Result<Bytes, XrpcError> {
-    let is_json =
-        request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(
-            |value| value.split(';').next().is_some_and(|mime| mime.trim() == "application/json"),
-        );
+    let is_json = require_encoding(request.headers(), "application/json");
     let body = read_body(request, bytes_max).await?;
     if body.is_empty() {
         return Ok(Bytes::from_static(b"{}"));
     }
-    if !is_json {
-        return Err(XrpcError::invalid("Wrong request encoding (Content-Type): use application/json"));
+    is_json.map(|()| body)
+}
+
+fn require_encoding(headers: &HeaderMap, encoding: &str) -> Result<(), XrpcError> {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let given = given.and_then(|value| value.split(';').next()).map(str::trim);
+    if encoding == "*/*" || given == Some(encoding) {
+        Ok(())
+    } else {
+        Err(XrpcError::invalid(format!("Wrong request encoding (Content-Type): use {encoding}")))
     }
-    Ok(body)
+}
+
+/// The HTTP method of a kind.
+fn verb(kind: MethodKind) -> Method {
+    match kind {
+        MethodKind::Query => Method::GET,
+        MethodKind::Procedure | MethodKind::Upload { .. } => Method::POST,
+    }
+}
+
+/// The query string of a request, as its lexicon takes it.
+fn valid_params(nsid: &str, request: &Request) -> Result<Ipld, XrpcError> {
+    let pairs: Vec<(String, String)> = parse_params(request.uri().query().unwrap_or_default())?;
+    let pairs = pairs.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    catalog().read_params(nsid, pairs).map_err(|error| XrpcError::invalid(error.to_string()))
+}
+
+/// The JSON body of a request (an absent one counts as `{}`), as its lexicon takes it.
+async fn valid_body(nsid: &str, request: Request, bytes_max: usize) -> Result<Ipld, XrpcError> {
+    let body = read_json_body(request, bytes_max).await?;
+    let input = data_model::from_json(&body)
+        .map_err(|error| XrpcError::invalid(format!("Invalid input: {error}")))?;
+    catalog().read_body(nsid, input).map_err(|error| XrpcError::invalid(error.to_string()))
+}
+
+/// Reads a value that its lexicon takes. The reason why that fails is not shown: it would repeat the value, which may
+/// be a secret.
+fn typed<T: DeserializeOwned>(nsid: &str, value: Ipld) -> Result<T, XrpcError> {
+    from_ipld(value).map_err(|_| {
+        tracing::warn!(nsid, "a valid input is not of its type");
+        XrpcError::invalid(format!("Invalid input: not of the shape that {nsid} takes"))
+    })
+}
+
+fn answer_of<M: lexicon::Method>(answer: Answer<M>) -> Result<Response, XrpcError> {
+    Json(answer.map_err(Refusal::into_error)?).into_output()
 }

@@ -12,6 +12,7 @@ use http::{HeaderValue, StatusCode, header};
 use crate::actor::Status;
 use crate::host::HostError;
 use crate::identity::IdentityError;
+use crate::lexicon::NamedError;
 use crate::store::SqlError;
 use crate::{account, app, auth, blobs, directory, memory, moving, repo};
 
@@ -85,6 +86,52 @@ impl std::fmt::Display for XrpcError {
         write!(f, "{}: {}", self.name, self.message)
     }
 }
+
+/// Why a handler of a method that has a lexicon refuses: by a name of that lexicon, or by one that every method has.
+///
+/// A handler names an error with [`Because::because`], so it names none that its lexicon does not have. What becomes an
+/// [`XrpcError`] passes through `?`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal<E> {
+    /// An error that the method's lexicon names; status 400.
+    Named {
+        /// Its name.
+        name: E,
+        /// What happened and what to do, for a person.
+        message: Cow<'static, str>,
+    },
+    /// An error of what the method is made with.
+    General(XrpcError),
+}
+
+impl<E, T> From<T> for Refusal<E>
+where
+    XrpcError: From<T>,
+{
+    fn from(error: T) -> Self {
+        Self::General(error.into())
+    }
+}
+
+impl<E: NamedError> Refusal<E> {
+    /// The error as a client sees it.
+    pub fn into_error(self) -> XrpcError {
+        match self {
+            Self::Named { name, message } => XrpcError::named(name.as_str(), message),
+            Self::General(error) => error,
+        }
+    }
+}
+
+/// Refuses by a name of the method's lexicon: `ErrorName::MemoryNotFound.because("it was forgotten")`.
+pub trait Because: NamedError {
+    /// The refusal with its reason, for a person.
+    fn because(self, message: impl Into<Cow<'static, str>>) -> Refusal<Self> {
+        Refusal::Named { name: self, message: message.into() }
+    }
+}
+
+impl<E: NamedError> Because for E {}
 
 impl From<auth::Error> for XrpcError {
     fn from(error: auth::Error) -> Self {

@@ -1,21 +1,20 @@
 //! agent.memory.*: what an agent keeps to itself, opened for its owner alone.
 //!
-//! Plaintext is here only between the request and the cell: it is checked by its lexicon, brought to its one
+//! Plaintext is here only between the request and the cell: it is checked by its own lexicon, brought to its one
 //! encoding, and handed on to be sealed. Nothing of it is logged or named in an error. Memories that are shared or
 //! public are refused by name as long as they cannot be kept as asked.
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
-use super::endpoint::Json;
+use super::endpoint::Answer;
+use super::error::{Because as _, Refusal};
 use super::{Context, Endpoint, XrpcError};
 use crate::auth::Access;
 use crate::data_model::{Cid, DataModelError, Ipld, decode_record, encode_record};
 use crate::lexicon::agent::memory::defs::{MemoryView, MemoryViewPrivacy};
 use crate::lexicon::agent::memory::{defs, forget, get, list, recall, remember};
-use crate::lexicon::data::{to_ipld, type_of};
-use crate::lexicon::{BodyOf, Data, catalog};
+use crate::lexicon::data::type_of;
+use crate::lexicon::{Data, catalog};
 use crate::limits::FORGET_COMMITS_MAX;
 use crate::memory::{self, Filter, Forget, GetMemory, ListMemories, Opened, Recall, Recalled, Remember};
 use crate::seam::Hidden;
@@ -24,37 +23,38 @@ use crate::syntax::{
 };
 use crate::vault;
 
+const ONLY_PRIVATE: &str = "only private memories are kept by this version: leave privacy and shareWith out";
+
 /// The methods of this group.
 pub(super) fn endpoints() -> Vec<Endpoint> {
     use crate::limits::RECORDS_BODY_BYTES_MAX;
     vec![
-        Endpoint::procedure_up_to(remember::NSID, Access::Vault, RECORDS_BODY_BYTES_MAX, remember_one),
-        Endpoint::query(get::NSID, Access::Vault, get_one),
-        Endpoint::query(list::NSID, Access::Vault, list_page),
-        Endpoint::query(recall::NSID, Access::Vault, recall_best),
-        Endpoint::procedure(forget::NSID, Access::Vault, forget_some),
+        Endpoint::of_up_to::<remember::Remember>(Access::Vault, RECORDS_BODY_BYTES_MAX, remember_one),
+        Endpoint::of::<get::Get>(Access::Vault, get_one),
+        Endpoint::of::<list::List>(Access::Vault, list_page),
+        Endpoint::of::<recall::Recall>(Access::Vault, recall_best),
+        Endpoint::of::<forget::Forget>(Access::Vault, forget_some),
     ]
 }
 
-async fn remember_one(context: Context, input: remember::Input) -> Result<Json<remember::Output>, XrpcError> {
-    check_body(remember::NSID, &input)?;
+async fn remember_one(context: Context, input: remember::Input) -> Answer<remember::Remember> {
     if input.privacy != remember::Privacy::Private || !input.share_with.is_empty() {
-        return Err(unsupported_privacy());
+        return Err(remember::ErrorName::UnsupportedPrivacy.because(ONLY_PRIVATE));
     }
     let did = context.caller.did()?.clone();
     let Data(memory) = input.memory;
     let memory = prepare(memory, context.host.now_us())?;
     let kept = context.account(&did, Remember { memory: memory.into(), dedupe: input.dedupe }).await?;
-    Ok(Json(remember::Output {
+    Ok(remember::Output {
         uri: uri(&did, &kept.rkey)?,
         cid: cid(&kept.cid)?,
         status: remember::Status::from(kept.kept.as_str().to_owned()),
-    }))
+    })
 }
 
 /// Checks a memory and brings it to its one encoding. One of a type that is not known here is the agent's own matter.
-fn prepare(memory: Ipld, now_us: i64) -> Result<Vec<u8>, XrpcError> {
-    let invalid = |message: String| XrpcError::named("InvalidMemory", message);
+fn prepare(memory: Ipld, now_us: i64) -> Result<Vec<u8>, Refusal<remember::ErrorName>> {
+    let invalid = |message: String| remember::ErrorName::InvalidMemory.because(message);
     let Ipld::Map(mut fields) = memory else { return Err(invalid("a memory is an object".to_owned())) };
     // Known types ask for the time; whoever leaves it out means now.
     fields.entry("createdAt".to_owned()).or_insert_with(|| Ipld::String(format_datetime_ms(now_us)));
@@ -66,23 +66,22 @@ fn prepare(memory: Ipld, now_us: i64) -> Result<Vec<u8>, XrpcError> {
         validate_nsid(name).map_err(|error| invalid(format!("$type: {error}")))?;
     }
     encode_record(&memory).map_err(|error| match error {
-        DataModelError::TooLarge { .. } => XrpcError::named("MemoryTooLarge", error.to_string()),
+        DataModelError::TooLarge { .. } => remember::ErrorName::MemoryTooLarge.because(error.to_string()),
         error => invalid(error.to_string()),
     })
 }
 
-async fn get_one(context: Context, params: get::Params) -> Result<Json<get::Output>, XrpcError> {
+async fn get_one(context: Context, params: get::Params) -> Answer<get::Get> {
     let rkey = own_memory(&context, &params.uri)?;
-    let rkey = rkey.ok_or_else(|| XrpcError::from(memory::Error::NotFound))?;
+    let rkey = rkey.ok_or(memory::Error::NotFound)?;
     let did = context.caller.did()?;
     let memory = context.account(did, GetMemory { rkey }).await?;
-    Ok(Json(view(did, &memory)?))
+    Ok(view(did, &memory)?)
 }
 
-async fn list_page(context: Context, params: list::Params) -> Result<Json<list::Output>, XrpcError> {
-    check_params(list::NSID, &params)?;
+async fn list_page(context: Context, params: list::Params) -> Answer<list::List> {
     if params.privacy.is_some_and(|privacy| privacy != list::Privacy::Private) {
-        return Err(unsupported_privacy());
+        return Err(list::ErrorName::UnsupportedPrivacy.because(ONLY_PRIVATE));
     }
     let did = context.caller.did()?;
     let filter = Filter {
@@ -94,12 +93,11 @@ async fn list_page(context: Context, params: list::Params) -> Result<Json<list::
     };
     let limit = u32::try_from(params.limit).map_err(XrpcError::internal)?;
     let page = context.account(did, ListMemories { filter, cursor: params.cursor, limit }).await?;
-    let memories = page.memories.iter().map(|memory| view(did, memory)).collect::<Result<_, _>>()?;
-    Ok(Json(list::Output { cursor: page.cursor, memories }))
+    let memories = page.memories.iter().map(|memory| view(did, memory)).collect::<Result<_, XrpcError>>()?;
+    Ok(list::Output { cursor: page.cursor, memories })
 }
 
-async fn recall_best(context: Context, params: recall::Params) -> Result<Json<recall::Output>, XrpcError> {
-    check_params(recall::NSID, &params)?;
+async fn recall_best(context: Context, params: recall::Params) -> Answer<recall::Recall> {
     let did = context.caller.did()?;
     let filter = Filter {
         types: params.types,
@@ -112,20 +110,20 @@ async fn recall_best(context: Context, params: recall::Params) -> Result<Json<re
     let min_score = u32::try_from(params.min_score.unwrap_or(0)).map_err(XrpcError::internal)?;
     let hits =
         context.account(did, Recall { query: Hidden::new(params.q), filter, limit, min_score }).await?;
-    let results = hits.into_iter().map(|hit| hit_view(did, &hit)).collect::<Result<_, _>>()?;
-    Ok(Json(recall::Output { results }))
+    let results = hits.into_iter().map(|hit| hit_view(did, &hit)).collect::<Result<_, XrpcError>>()?;
+    Ok(recall::Output { results })
 }
 
-async fn forget_some(context: Context, input: forget::Input) -> Result<Json<forget::Output>, XrpcError> {
-    check_body(forget::NSID, &input)?;
-    let invalid = |message| XrpcError::named("InvalidFilter", message);
+async fn forget_some(context: Context, input: forget::Input) -> Answer<forget::Forget> {
+    let invalid = |message: &'static str| forget::ErrorName::InvalidFilter.because(message);
     let dry_run = input.dry_run;
     let command = match (input.uris.as_slice(), input.filter) {
         ([], Some(filter)) => Forget { rkeys: Vec::new(), filter: Some(read_filter(filter)?), dry_run },
         ([], None) => return Err(invalid("give the memories' uris, or a filter")),
         (_, Some(_)) => return Err(invalid("give uris or a filter, not both")),
         (uris, None) => {
-            let rkeys = uris.iter().map(|uri| own_memory(&context, uri)).collect::<Result<Vec<_>, _>>()?;
+            let rkeys =
+                uris.iter().map(|uri| own_memory(&context, uri)).collect::<Result<Vec<_>, XrpcError>>()?;
             Forget { rkeys: rkeys.into_iter().flatten().collect(), filter: None, dry_run }
         }
     };
@@ -141,7 +139,7 @@ async fn forget_some(context: Context, input: forget::Input) -> Result<Json<forg
             break;
         }
     }
-    Ok(Json(output))
+    Ok(output)
 }
 
 fn read_filter(filter: defs::Filter) -> Result<Filter, XrpcError> {
@@ -152,13 +150,6 @@ fn read_filter(filter: defs::Filter) -> Result<Filter, XrpcError> {
         until_us: time(filter.until.as_ref())?,
         as_of_us: None,
     })
-}
-
-fn unsupported_privacy() -> XrpcError {
-    XrpcError::named(
-        "UnsupportedPrivacy",
-        "only private memories are kept by this version: leave privacy and shareWith out",
-    )
 }
 
 /// The record key of a memory of the caller's; `None` for an address in its repo that can be no memory.
@@ -226,18 +217,6 @@ fn time(datetime: Option<&Datetime>) -> Result<Option<i64>, XrpcError> {
     datetime.map(read).transpose().map_err(|error| XrpcError::invalid(error.to_string()))
 }
 
-/// The types hold the shapes of the lexicon; its limits are checked here.
-fn check_params(nsid: &str, params: &impl Serialize) -> Result<(), XrpcError> {
-    let params = to_ipld(params).map_err(XrpcError::internal)?;
-    catalog().validate_params(nsid, &params).map_err(|error| XrpcError::invalid(error.to_string()))
-}
-
-fn check_body(nsid: &str, input: &impl Serialize) -> Result<(), XrpcError> {
-    let input = to_ipld(input).map_err(XrpcError::internal)?;
-    let checked = catalog().validate_body(nsid, BodyOf::Input, &input);
-    checked.map_err(|error| XrpcError::invalid(error.to_string()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,7 +231,7 @@ mod tests {
 
     #[test]
     fn what_is_no_memory_is_refused_by_name() {
-        let name = |memory: Ipld| prepare(memory, 0).map_err(|error| error.name.into_owned());
+        let name = |memory: Ipld| prepare(memory, 0).map_err(|error| error.into_error().name.into_owned());
         for bad in [
             ipld!([]),
             ipld!({"summary": "no type"}),

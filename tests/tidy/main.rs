@@ -157,25 +157,6 @@ fn every_method_asks_for_the_right_credentials() {
 }
 
 #[test]
-fn methods_of_ours_are_called_as_their_lexicons_say() {
-    let mut found = Vec::new();
-    for endpoint in zap::xrpc::endpoints().iter().filter(|endpoint| endpoint.nsid.starts_with("agent.")) {
-        let path = root().join("lexicons").join(endpoint.nsid.replace('.', "/")).with_extension("json");
-        let Ok(text) = fs::read_to_string(&path) else {
-            found.push(format!("{} has no lexicon", endpoint.nsid));
-            continue;
-        };
-        let lexicon: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let kind = lexicon["defs"]["main"]["type"].as_str().unwrap();
-        let method = if kind == "procedure" { "POST" } else { "GET" };
-        if endpoint.method != method {
-            found.push(format!("{} is a {kind} and called with {}", endpoint.nsid, endpoint.method));
-        }
-    }
-    nothing(&found);
-}
-
-#[test]
 fn files_are_short_and_say_what_they_are() {
     let mut found = Vec::new();
     for file in sources("") {

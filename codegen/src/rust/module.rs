@@ -2,12 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::HEADER;
 use crate::names::{camel_is, field, pascal, snake, split, type_name};
-use crate::schema::{Document, ErrorName, Format, Method, Object, Schema, Text, absolute};
+use crate::schema::{Body, Document, ErrorName, Format, Method, Object, Schema, Text, absolute};
 use crate::text::description;
+
+/// Properties that hold a secret, by their document: wiped when dropped, and never shown. The language has no word
+/// for them.
+pub(super) const SECRETS: &[(&str, &str)] = &[
+    ("agent.admin.createAgent", "token"),
+    ("agent.admin.exportAgent", "passphrase"),
+    ("agent.admin.finishImport", "token"),
+    ("agent.admin.importAgent", "passphrase"),
+];
 
 /// The code of a document, its imports first.
 pub(super) fn code(id: &str, document: &Document, documents: &BTreeMap<String, Document>) -> Result<String> {
@@ -52,7 +61,8 @@ impl Module<'_> {
                 self.object(&type_name, doc, object, Absent::None)?;
                 self.named(name, &type_name);
             }
-            Schema::Query(method) | Schema::Procedure(method) => self.method(doc, method)?,
+            Schema::Query(method) => self.method(&type_name, doc, method, false)?,
+            Schema::Procedure(method) => self.method(&type_name, doc, method, true)?,
             Schema::Subscription(stream) => {
                 self.nsid(doc);
                 self.params(stream.parameters.as_deref())?;
@@ -96,26 +106,61 @@ impl Module<'_> {
         self.line("", &format!("impl Named for {type_name} {{ const TYPE: &'static str = {target:?}; }}"));
     }
 
-    fn method(&mut self, doc: &str, method: &Method) -> Result<()> {
-        self.nsid(doc);
-        self.params(method.parameters.as_deref())?;
-        let bodies = [("Input", "request", &method.input), ("Output", "answer", &method.output)];
-        for (name, of, body) in bodies {
-            let Some(schema) = body.as_ref().and_then(|body| body.schema.as_deref()) else { continue };
-            let doc = format!("The body of the {of}.");
-            match schema {
-                Schema::Object(object) => {
-                    let absent = if name == "Input" { Absent::Default } else { Absent::None };
-                    self.object(name, &doc, object, absent)?;
-                }
-                other => {
-                    let alias = self.value(name, "", other)?;
-                    self.line(&comment("///", &doc), &format!("pub type {name} = {alias};"));
-                }
+    /// The method itself, then what goes in and comes out of it.
+    fn method(&mut self, type_name: &str, doc: &str, method: &Method, is_procedure: bool) -> Result<()> {
+        self.import("crate::lexicon::method", "Method");
+        self.import("crate::lexicon::method", "MethodKind");
+        let (kind, input) = match (is_procedure, &method.input) {
+            (false, None) => ("MethodKind::Query".to_owned(), "Params"),
+            (true, None | Some(Body { schema: Some(_), .. })) if method.parameters.is_none() => {
+                ("MethodKind::Procedure".to_owned(), "Input")
             }
+            (true, Some(Body { schema: None, encoding })) => {
+                (format!("MethodKind::Upload {{ encoding: {encoding:?} }}"), "Params")
+            }
+            _ => bail!("a method takes parameters or a JSON body, and bytes with parameters at most"),
+        };
+        let error = if method.errors.is_empty() {
+            self.import("crate::lexicon::method", "NoErrors");
+            "NoErrors"
+        } else {
+            "ErrorName"
+        };
+        let code = format!("#[derive(Clone, Copy, Debug)]\npub struct {type_name};");
+        self.line(&comment("///", doc), &code);
+        let code = format!(
+            "impl Method for {type_name} {{\n    const NSID: &'static str = {:?};\n    const KIND: MethodKind = {kind};\n    \
+             type Input = {input};\n    type Output = Output;\n    type Error = {error};\n}}",
+            self.id
+        );
+        self.line("", &code);
+        if input == "Params" {
+            self.params(Some(method.parameters.as_deref().unwrap_or(&Schema::Params(Object::default()))))?;
+        } else {
+            let body = method.input.as_ref().and_then(|body| body.schema.as_deref());
+            self.body(input, "request", body.unwrap_or(&Schema::Object(Object::default())))?;
+        }
+        match method.output.as_ref().and_then(|body| body.schema.as_deref()) {
+            Some(schema) => self.body("Output", "answer", schema)?,
+            None => bail!("every method so far answers with JSON"),
         }
         self.errors(&method.errors);
         Ok(())
+    }
+
+    fn body(&mut self, name: &str, of: &str, schema: &Schema) -> Result<()> {
+        let doc = format!("The body of the {of}.");
+        match schema {
+            Schema::Object(object) => {
+                let absent = if name == "Input" { Absent::Default } else { Absent::None };
+                self.object(name, &doc, object, absent)
+            }
+            other => {
+                let alias = self.value(name, "", other)?;
+                self.line(&comment("///", &doc), &format!("pub type {name} = {alias};"));
+                Ok(())
+            }
+        }
     }
 
     fn params(&mut self, schema: Option<&Schema>) -> Result<()> {
@@ -148,7 +193,12 @@ impl Module<'_> {
         let mut fields = String::new();
         let mut defaults = String::new();
         for (property, schema) in &object.properties.0 {
-            let value = self.value(name, property, schema).with_context(|| property.clone())?;
+            let mut value = self.value(name, property, schema).with_context(|| property.clone())?;
+            if SECRETS.contains(&(self.id, property)) {
+                ensure!(value == "String", "{property}: only a text can be hidden");
+                self.import("crate::seam", "Hidden");
+                value = "Hidden<String>".to_owned();
+            }
             let doc =
                 description(schema).map_or_else(|| format!("The property `{property}`."), str::to_owned);
             fields += &comment("    ///", &doc);
@@ -177,7 +227,12 @@ impl Module<'_> {
                 )
             };
         }
-        let derive = "#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]\n#[serde(rename_all = \"camelCase\")]\n";
+        // What holds a secret cannot be printed.
+        let secret = object.properties.0.iter().any(|(property, _)| SECRETS.contains(&(self.id, property)));
+        let debug = if secret { "" } else { "Debug, " };
+        let derive = format!(
+            "#[derive(Clone, {debug}PartialEq, Serialize, Deserialize)]\n#[serde(rename_all = \"camelCase\")]\n"
+        );
         self.line(&comment("///", doc), &format!("{derive}pub struct {name} {{\n{fields}}}"));
         self.body += &defaults;
         Ok(())

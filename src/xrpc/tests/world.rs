@@ -14,6 +14,7 @@ use http::{Method, StatusCode, header};
 use rand_core::{TryCryptoRng, TryRng};
 use serde_json::Value;
 
+use super::lexicons;
 use crate::account::{self, Account};
 use crate::app::{Accounts, App, Flows, Identities};
 use crate::auth::Authority;
@@ -124,10 +125,12 @@ impl World {
     pub(in crate::xrpc) async fn bytes(&self, path: &str, authorization: &str, body: Vec<u8>) -> Answer {
         let (nsid, _) = path.split_once('?').unwrap_or((path, ""));
         let request = http::Request::post(format!("/xrpc/{path}"));
+        let request = request.header(header::CONTENT_TYPE, "application/vnd.ipld.dag-cbor");
         self.send(nsid, request, authorization, Body::from(body)).await
     }
 
-    async fn send(
+    /// Sends a request; what a method of ours answers is held against its lexicon.
+    pub(in crate::xrpc) async fn send(
         &self,
         nsid: &str,
         mut request: http::request::Builder,
@@ -138,7 +141,11 @@ impl World {
             request = request.header(header::AUTHORIZATION, authorization);
         }
         let response = self.dispatcher.dispatch(nsid, request.body(body).unwrap()).await;
-        answer(response).await
+        let answer = answer(response).await;
+        if nsid.starts_with("agent.") {
+            lexicons::check_answer(nsid, &answer);
+        }
+        answer
     }
 
     /// Signs a person up and gives the answer.

@@ -4,12 +4,23 @@
 
 use crate::lexicon::data::Data;
 use crate::lexicon::macros::error_names;
+use crate::lexicon::method::{Method, MethodKind};
+use crate::seam::Hidden;
 use crate::syntax::{Did, Handle};
 use serde::{Deserialize, Serialize};
 
 /// Create an agent: an account with a DID, a handle, a repo, keys and a token of its own. Needs the
 /// network's admin token.
-pub const NSID: &str = "agent.admin.createAgent";
+#[derive(Clone, Copy, Debug)]
+pub struct CreateAgent;
+
+impl Method for CreateAgent {
+    const NSID: &'static str = "agent.admin.createAgent";
+    const KIND: MethodKind = MethodKind::Procedure;
+    type Input = Input;
+    type Output = Output;
+    type Error = ErrorName;
+}
 
 /// The body of the request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,7 +46,7 @@ pub struct Input {
 }
 
 /// The body of the answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Output {
     /// The agent's DID.
@@ -43,7 +54,7 @@ pub struct Output {
     /// Its handle.
     pub handle: Handle,
     /// An access token of the agent's account. It is shown this once.
-    pub token: String,
+    pub token: Hidden<String>,
     /// The recovery key that is in the DID document, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_key: Option<Did>,

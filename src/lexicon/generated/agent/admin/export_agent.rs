@@ -4,6 +4,8 @@
 
 use crate::lexicon::data::Bytes;
 use crate::lexicon::macros::error_names;
+use crate::lexicon::method::{Method, MethodKind};
+use crate::seam::Hidden;
 use crate::syntax::AtIdentifier;
 use serde::{Deserialize, Serialize};
 
@@ -11,16 +13,26 @@ use serde::{Deserialize, Serialize};
 /// passphrase. The repo and the blobs are read with com.atproto.sync.*. To move, the agent is deactivated
 /// and the DID document lets the archive's holder change the server. May be asked again. Needs the
 /// network's admin token.
-pub const NSID: &str = "agent.admin.exportAgent";
+#[derive(Clone, Copy, Debug)]
+pub struct ExportAgent;
+
+impl Method for ExportAgent {
+    const NSID: &'static str = "agent.admin.exportAgent";
+    const KIND: MethodKind = MethodKind::Procedure;
+    type Input = Input;
+    type Output = Output;
+    type Error = ErrorName;
+}
 
 /// The body of the request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Input {
     /// The agent's DID or handle.
     pub agent: AtIdentifier,
-    /// Whoever has the archive and this has the agent.
-    pub passphrase: String,
+    /// Whoever has the archive and this has the agent. 8 to 512 bytes: the method has an error of its own
+    /// for other lengths.
+    pub passphrase: Hidden<String>,
     /// Whether the agent leaves this network; a copy is made otherwise.
     #[serde(default = "default_input_move")]
     pub r#move: bool,

@@ -4,12 +4,23 @@
 
 use crate::lexicon::data::Bytes;
 use crate::lexicon::macros::error_names;
+use crate::lexicon::method::{Method, MethodKind};
+use crate::seam::Hidden;
 use crate::syntax::Did;
 use serde::{Deserialize, Serialize};
 
 /// Hold the repo against its commit, make the DID document name this server, and activate the agent: from
 /// here on it lives here. May be asked again. Needs the network's admin token.
-pub const NSID: &str = "agent.admin.finishImport";
+#[derive(Clone, Copy, Debug)]
+pub struct FinishImport;
+
+impl Method for FinishImport {
+    const NSID: &'static str = "agent.admin.finishImport";
+    const KIND: MethodKind = MethodKind::Procedure;
+    type Input = Input;
+    type Output = Output;
+    type Error = ErrorName;
+}
 
 /// The body of the request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,13 +33,13 @@ pub struct Input {
 }
 
 /// The body of the answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Output {
     /// The agent's DID.
     pub did: Did,
     /// An access token of the agent's account. It is shown this once.
-    pub token: String,
+    pub token: Hidden<String>,
 }
 
 error_names! {

@@ -4,22 +4,34 @@
 
 use crate::lexicon::data::Bytes;
 use crate::lexicon::macros::error_names;
+use crate::lexicon::method::{Method, MethodKind};
+use crate::seam::Hidden;
 use crate::syntax::Did;
 use serde::{Deserialize, Serialize};
 
 /// Begin to take an agent in from an archive: the account is reserved, deactivated, and its keys are kept.
 /// A deactivated account of the same DID is replaced, with all it has; nothing is announced. May be asked
 /// again, to begin anew. Needs the network's admin token.
-pub const NSID: &str = "agent.admin.importAgent";
+#[derive(Clone, Copy, Debug)]
+pub struct ImportAgent;
+
+impl Method for ImportAgent {
+    const NSID: &'static str = "agent.admin.importAgent";
+    const KIND: MethodKind = MethodKind::Procedure;
+    type Input = Input;
+    type Output = Output;
+    type Error = ErrorName;
+}
 
 /// The body of the request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Input {
     /// The archive's first block.
     pub manifest: Bytes,
-    /// What the archive was sealed under.
-    pub passphrase: String,
+    /// What the archive was sealed under. 8 to 512 bytes: the method has an error of its own for other
+    /// lengths.
+    pub passphrase: Hidden<String>,
 }
 
 /// The body of the answer.

@@ -4,6 +4,7 @@
 
 use crate::lexicon::data::{Data, Named};
 use crate::lexicon::macros::error_names;
+use crate::lexicon::method::{Method, MethodKind};
 use crate::syntax::{AtUri, CidText, Datetime, Nsid};
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +30,16 @@ impl Named for Hit {
 }
 
 /// Search memories by meaning and words, best first.
-pub const NSID: &str = "agent.memory.recall";
+#[derive(Clone, Copy, Debug)]
+pub struct Recall;
+
+impl Method for Recall {
+    const NSID: &'static str = "agent.memory.recall";
+    const KIND: MethodKind = MethodKind::Query;
+    type Input = Params;
+    type Output = Output;
+    type Error = ErrorName;
+}
 
 /// The parameters of the query string.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

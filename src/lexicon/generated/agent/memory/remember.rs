@@ -4,11 +4,21 @@
 
 use crate::lexicon::data::Data;
 use crate::lexicon::macros::{error_names, known_values};
+use crate::lexicon::method::{Method, MethodKind};
 use crate::syntax::{AtUri, CidText, Did};
 use serde::{Deserialize, Serialize};
 
 /// Keep a memory. It is sealed unless it is meant to be public.
-pub const NSID: &str = "agent.memory.remember";
+#[derive(Clone, Copy, Debug)]
+pub struct Remember;
+
+impl Method for Remember {
+    const NSID: &'static str = "agent.memory.remember";
+    const KIND: MethodKind = MethodKind::Procedure;
+    type Input = Input;
+    type Output = Output;
+    type Error = ErrorName;
+}
 
 known_values! {
     /// Who can read it: the agent, those it is shared with, anyone.
