@@ -36,10 +36,10 @@ use crate::{account, auth, directory};
 
 pub use accounts::Accounts;
 pub use error::Error;
+pub use flows::Carried;
 pub use flows::Flows;
 pub use identities::Identities;
 pub use moving::NewExport;
-pub use notices::Carried;
 pub use signup::{NewAccount, check_recovery_key};
 
 /// The network, as every door reaches it.

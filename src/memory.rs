@@ -40,7 +40,8 @@ use serde::{Deserialize, Serialize};
 use crate::limits::SEALED_CHANGES_MAX;
 use crate::repo;
 use crate::store::SqlError;
-use crate::vault::{self, Keyring};
+use crate::syntax::RecordKey;
+use crate::vault::{self, COLLECTION, Keyring};
 
 /// Different words of a query that are looked up, the first ones: one bit each while ranking.
 pub const QUERY_WORDS_MAX: usize = 64;
@@ -50,6 +51,16 @@ pub const RECALL_RESULTS_MAX: usize = 100;
 
 /// Memories forgotten by one command.
 pub const FORGET_MAX: usize = SEALED_CHANGES_MAX;
+
+/// Where the sealed record of a key stands in the repo.
+fn record_path(rkey: &str) -> String {
+    format!("{COLLECTION}/{rkey}")
+}
+
+/// A key of our own making, as its type.
+fn record_key(text: &str) -> Result<RecordKey, Error> {
+    RecordKey::try_from(text).map_err(|error| Error::Internal(error.to_string()))
+}
 
 /// Why a memory could not be kept or found. Serialisable: it crosses the seam.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]

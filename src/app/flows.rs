@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
-use super::notices::Carried;
 use super::{App, Error};
 use crate::directory::{BeginFlow, EndFlow, Flow, ListFlows, limits::FLOWS_MAX};
 use crate::syntax::Did;
@@ -32,6 +32,15 @@ pub trait Elsewhere: Send + Sync {
 
     /// Has notices carried, as [`App::carry_here`].
     fn carry(&self) -> BoxFuture<'static, Result<Carried, Error>>;
+}
+
+/// What became of the notices that were to be carried.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Carried {
+    /// Whose notices arrived.
+    pub brought: Vec<Did>,
+    /// Whose did not, and why: theirs stay, those of others do not wait for them.
+    pub failed: Vec<(Did, Error)>,
 }
 
 /// Who carries out changes.

@@ -5,9 +5,7 @@
 //! in the wrong order is not: one carrier at a time, in order, in the one place where changes are carried out
 //! ([`super::flows`]).
 
-use serde::{Deserialize, Serialize};
-
-use super::flows::Flows;
+use super::flows::{Carried, Flows};
 use super::{App, Error};
 use crate::account::{self, EmitIdentity, SetStatus};
 use crate::actor::Status;
@@ -16,15 +14,6 @@ use crate::store::SqlError;
 use crate::syntax::Did;
 
 const BATCH: usize = 100;
-
-/// What became of the notices.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Carried {
-    /// Whose notices arrived.
-    pub brought: Vec<Did>,
-    /// Whose did not, and why: theirs stay, those of others do not wait for them.
-    pub failed: Vec<(Did, Error)>,
-}
 
 impl App {
     /// Carries what is in the directory's outbox; an error when a notice of `did` did not arrive. It stays there, and is

@@ -3,9 +3,11 @@
 use serde_bytes::ByteBuf;
 
 use super::plan::{Forgetting, Planned, Remembering};
-use super::{Change, Error, Forget, Forgotten, Kept, Memory, Recall, Remember, Remembered, Reply};
+use super::{
+    Change, Error, Forget, Forgotten, Kept, Memory, Recall, Remember, Remembered, Reply, record_key,
+};
 use crate::repo::{Repo, Swap, Write, WriteAction, require_active};
-use crate::syntax::{Nsid, RecordKey, SyntaxError};
+use crate::syntax::{Nsid, RecordKey};
 use crate::vault::COLLECTION;
 use crate::work::Work;
 
@@ -106,15 +108,6 @@ impl Memory {
 }
 
 fn sealed(action: WriteAction, rkey: RecordKey, record: Option<ByteBuf>) -> Result<Write, Error> {
-    let collection = Nsid::try_from(COLLECTION).map_err(|error| internal(&error))?;
+    let collection = Nsid::try_from(COLLECTION).map_err(|error| Error::Internal(error.to_string()))?;
     Ok(Write { action, collection, rkey: Some(rkey), record, blobs: Vec::new(), swap_record: Swap::Any })
-}
-
-/// A key of our own making, as its type.
-pub(super) fn record_key(text: &str) -> Result<RecordKey, Error> {
-    RecordKey::try_from(text).map_err(|error| internal(&error))
-}
-
-fn internal(error: &SyntaxError) -> Error {
-    Error::Internal(error.to_string())
 }

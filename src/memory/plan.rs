@@ -1,8 +1,7 @@
 //! What keeping and forgetting will do, before it is done.
 
 use super::FORGET_MAX;
-use super::read::record_path;
-use super::{Entry, Error, Filter, Kept, Memory};
+use super::{Entry, Error, Filter, Kept, Memory, record_path};
 use crate::data_model::{Ipld, decode_record, encode};
 use crate::store::{Sql, Value, query_first};
 use crate::syntax::{RecordKey, format_datetime_us};

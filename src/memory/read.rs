@@ -1,12 +1,13 @@
 //! Opening memories: one, a page, those that fit a query; and restoring the index from all of them.
 
 use super::RECALL_RESULTS_MAX;
-use super::change::record_key;
-use super::{Entry, Error, Filter, Index, Memory, MemoryPage, Opened, Recalled, Restored};
+use super::{
+    Entry, Error, Filter, Index, Memory, MemoryPage, Opened, Recalled, Restored, record_key, record_path,
+};
 use crate::data_model::Cid;
 use crate::seam::Hidden;
 use crate::store::{INTEGER_LIMIT, Sql, SqlError, Value, query_first};
-use crate::vault::{self, COLLECTION, KeyringRow};
+use crate::vault::{self, KeyringRow};
 
 impl Memory {
     /// Opens one memory; `None` when there is none, or it was forgotten. Needs no index.
@@ -126,10 +127,6 @@ impl Memory {
 
 /// The key is there, but the record it opens is not.
 const MISSING: vault::Error = vault::Error::Malformed("the record is missing");
-
-pub(super) fn record_path(rkey: &str) -> String {
-    format!("{COLLECTION}/{rkey}")
-}
 
 fn read_cursor(cursor: &str) -> Result<(i64, &str), Error> {
     let (created_us, rkey) = cursor.split_once(':').ok_or(Error::Cursor)?;

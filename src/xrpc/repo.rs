@@ -8,14 +8,11 @@ mod write;
 
 pub(super) use blob::{MIME_BYTES_MAX, MIME_UNKNOWN, is_mime, store};
 
-use serde::Serialize;
-
 use super::{App, Context, Endpoint, XrpcError};
 use crate::actor::AccountSummary;
 use crate::auth::Access;
 use crate::limits::RECORDS_BODY_BYTES_MAX;
-use crate::repo::CommitMeta;
-use crate::syntax::{AtIdentifier, Did, Nsid, Tid};
+use crate::syntax::{AtIdentifier, Did, Nsid};
 
 /// The methods of this group.
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -32,19 +29,6 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::raw("com.atproto.repo.uploadBlob", http::Method::POST, Account, blob::upload),
         Endpoint::query("com.atproto.repo.listMissingBlobs", Account, blob::list_missing),
     ]
-}
-
-/// A commit's name in an answer.
-#[derive(Debug, Serialize)]
-pub(super) struct CommitView {
-    cid: String,
-    rev: Tid,
-}
-
-impl From<CommitMeta> for CommitView {
-    fn from(commit: CommitMeta) -> Self {
-        Self { cid: commit.cid.to_string(), rev: commit.rev }
-    }
 }
 
 /// The caller's DID, if `repo` is its own.

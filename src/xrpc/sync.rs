@@ -4,10 +4,13 @@ mod blob;
 mod list;
 mod repo;
 
+use serde::Serialize;
+
 use super::{Context, Endpoint, XrpcError};
 use crate::actor::{AccountSummary, Status};
 use crate::auth::{Access, Caller};
-use crate::syntax::AtIdentifier;
+use crate::repo::CommitMeta;
+use crate::syntax::{AtIdentifier, Tid};
 
 /// The methods of this group.
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -24,6 +27,19 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::query("com.atproto.sync.getBlob", Optional, blob::get),
         Endpoint::query("com.atproto.sync.listBlobs", Optional, blob::list),
     ]
+}
+
+/// A commit's name in an answer.
+#[derive(Debug, Serialize)]
+pub(super) struct CommitView {
+    cid: String,
+    rev: Tid,
+}
+
+impl From<CommitMeta> for CommitView {
+    fn from(commit: CommitMeta) -> Self {
+        Self { cid: commit.cid.to_string(), rev: commit.rev }
+    }
 }
 
 /// The account of a repo that the caller may read: an active one, and any for its owner and the operator.

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{CommitView, check_collection, own_repo};
+use super::{check_collection, own_repo};
 use crate::blobs::BlobClaim;
 use crate::data_model::{Cid, Ipld, blob_refs, encode_record};
 use crate::lexicon::{Data, ValidationStatus, check_write};
@@ -13,6 +13,7 @@ use crate::limits::COMMIT_OPS_MAX;
 use crate::repo::{ApplyWrites, Swap, Write, WriteAction};
 use crate::syntax::{AtIdentifier, AtUri, CidText, Did, Nsid, RecordKey, Tid};
 use crate::xrpc::endpoint::Json;
+use crate::xrpc::sync::CommitView;
 use crate::xrpc::{Context, XrpcError};
 
 #[derive(Debug, Deserialize)]

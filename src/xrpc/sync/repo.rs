@@ -5,14 +5,13 @@ use axum::response::Response;
 use http::{HeaderValue, header};
 use serde::{Deserialize, Serialize};
 
-use super::{available, repo_not_found};
+use super::{CommitView, available, repo_not_found};
 use crate::actor::Status;
 use crate::data_model::Cid;
 use crate::limits::GET_BLOCKS_MAX;
 use crate::repo::{CommitMeta, GetBlocks, GetHead, GetRecordProof};
 use crate::syntax::{AtIdentifier, CidText, Did, Nsid, RecordKey, Tid};
 use crate::xrpc::endpoint::Json;
-use crate::xrpc::repo::CommitView;
 use crate::xrpc::{Context, XrpcError};
 use crate::{account, app};
 
