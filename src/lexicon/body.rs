@@ -40,11 +40,12 @@ impl Catalog {
             (Schema::Array(array), Ipld::List(items)) => {
                 items.iter_mut().for_each(|item| self.drop_nulls(&array.items, item));
             }
-            (Schema::Ref(reference), value @ Ipld::Map(_)) => match self.get(&reference.target) {
+            (Schema::Ref(reference), value @ Ipld::Map(_)) => {
                 // Not a reference to a reference, which could lead around in a circle.
-                Some(schema @ Schema::Object(_)) => self.drop_nulls(schema, value),
-                _ => {}
-            },
+                if let Some(schema @ Schema::Object(_)) = self.get(&reference.target) {
+                    self.drop_nulls(schema, value);
+                }
+            }
             _ => {}
         }
     }
