@@ -70,6 +70,11 @@ impl World {
         Self::over(change, Arc::new(Mutex::new(plc)), 0)
     }
 
+    /// The server, stopped and started: what was in no database is gone.
+    pub(in crate::xrpc) fn restarted(self) -> Self {
+        Self::serving(self.host)
+    }
+
     /// Another network, with the same did:plc directory.
     pub(in crate::xrpc) fn beside(&self, change: impl FnOnce(&mut Network)) -> Self {
         Self::over(change, Arc::clone(&self.host.plc), 1 << 32)
@@ -87,6 +92,11 @@ impl World {
         change(&mut network);
         let network = Arc::new(network);
         let host = Arc::new(Memory::new(Arc::clone(&network), plc, seed));
+        Self::serving(host)
+    }
+
+    fn serving(host: Arc<Memory>) -> Self {
+        let network = Arc::clone(&host.network);
         let auth = Authority::new(&network.master_key, network.service_did.clone(), Some("letmein"));
         let app = Arc::new(App {
             host: host.clone(),
@@ -180,6 +190,10 @@ pub(in crate::xrpc) struct Cell {
 pub(in crate::xrpc) struct Memory {
     pub(in crate::xrpc) now_us: AtomicI64,
     pub(in crate::xrpc) plc_is_down: std::sync::atomic::AtomicBool,
+    /// The did:plc directory does what it is asked, and nobody hears so.
+    pub(in crate::xrpc) plc_is_mute: std::sync::atomic::AtomicBool,
+    /// Whoever holds this lets nothing be posted to the did:plc directory.
+    pub(in crate::xrpc) plc_gate: Arc<tokio::sync::Mutex<()>>,
     pub(in crate::xrpc) repos_fail: std::sync::atomic::AtomicBool,
     /// Cells that answer everything with an error.
     pub(in crate::xrpc) broken: Mutex<HashMap<Did, account::Error>>,
@@ -203,6 +217,8 @@ impl Memory {
         Self {
             now_us: AtomicI64::new(now_us),
             plc_is_down: false.into(),
+            plc_is_mute: false.into(),
+            plc_gate: Arc::default(),
             repos_fail: false.into(),
             broken: Mutex::default(),
             network,
@@ -287,6 +303,9 @@ impl Memory {
             body: request.body(),
         };
         let answer = plc::handle(&*self.plc.lock().unwrap(), self.now_us(), &asked);
+        if self.plc_is_mute.load(Ordering::Relaxed) {
+            return Err(HostError::Upstream("no answer in time".to_owned()));
+        }
         Ok(http::Response::builder().status(answer.status).body(Bytes::from(answer.body)).unwrap())
     }
 }
@@ -379,7 +398,14 @@ impl Host for Memory {
         &self,
         request: http::Request<Bytes>,
     ) -> BoxFuture<'_, Result<http::Response<Bytes>, HostError>> {
-        async move { self.serve_plc(&request) }.boxed()
+        async move {
+            let _passage = match request.method() == Method::POST {
+                true => Some(self.plc_gate.lock().await),
+                false => None,
+            };
+            self.serve_plc(&request)
+        }
+        .boxed()
     }
 
     fn txt_records(&self, name: String) -> BoxFuture<'_, Result<Vec<String>, HostError>> {

@@ -1,0 +1,199 @@
+//! Changes of several steps whose caller hangs up, whose server stops, or whose PLC directory keeps silent.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::world::{ADMIN, Answer, World, bearer};
+use crate::directory::ListReservations;
+use crate::store::SqlError;
+use crate::syntax::Did;
+
+const CREATE_ACCOUNT: &str = "com.atproto.server.createAccount";
+const CREATE_AGENT: &str = "agent.admin.createAgent";
+const DELETE_AGENT: &str = "agent.admin.deleteAgent";
+const UPDATE_HANDLE: &str = "com.atproto.identity.updateHandle";
+
+fn bob() -> Value {
+    json!({"handle": "bob.test", "email": "bob@example.com", "password": "correct horse"})
+}
+
+/// Asks while the did:plc directory takes no operation, hangs up, and then lets the directory go on.
+async fn hang_up_during(world: &World, nsid: &str, authorization: &str, body: Value) {
+    let gate = Arc::clone(&world.host.plc_gate).lock_owned().await;
+    let call = world.post(nsid, authorization, body);
+    let waited = tokio::time::timeout(Duration::from_millis(50), call).await;
+    assert!(waited.is_err(), "the call had to wait for the directory");
+    drop(gate);
+}
+
+/// Asks until the answer is as wanted: what goes on without a caller ends when it ends.
+async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..500 {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what}: not within five seconds");
+}
+
+/// Whether the did:plc directory is heard: it does what it is asked either way.
+fn mute(world: &World, is_mute: bool) {
+    world.host.plc_is_mute.store(is_mute, Ordering::Relaxed);
+}
+
+async fn resolve(world: &World, handle: &str) -> Answer {
+    world.get(&format!("com.atproto.identity.resolveHandle?handle={handle}"), "").await
+}
+
+/// The document and the server name the same handle.
+async fn assert_handle(world: &World, did: &str, handle: &str) {
+    assert_eq!(world.host.document(did)["alsoKnownAs"], json!([format!("at://{handle}")]));
+    assert_eq!(resolve(world, handle).await.ok()["did"], did);
+    let described = world.get(&format!("com.atproto.repo.describeRepo?repo={did}"), "").await.ok();
+    assert_eq!((&described["handle"], &described["handleIsCorrect"]), (&json!(handle), &json!(true)));
+}
+
+#[tokio::test]
+async fn an_account_is_there_though_its_caller_hung_up() {
+    let world = World::new();
+    hang_up_during(&world, CREATE_ACCOUNT, "", bob()).await;
+    let login = json!({"identifier": "bob.test", "password": "correct horse"});
+    let session = until("a session", async || {
+        let answer = world.post("com.atproto.server.createSession", "", login.clone()).await;
+        answer.status.is_success().then_some(answer.body)
+    })
+    .await;
+    let did = session["did"].as_str().unwrap();
+    assert_handle(&world, did, "bob.test").await;
+    let record = json!({"repo": did, "collection": "test.zap.note", "record": {"text": "here"}});
+    world.post("com.atproto.repo.createRecord", &bearer(&session["accessJwt"]), record).await.ok();
+}
+
+#[tokio::test]
+async fn a_name_is_free_again_when_the_directory_failed_behind_a_caller_that_hung_up() {
+    let world = World::new();
+    let gate = Arc::clone(&world.host.plc_gate).lock_owned().await;
+    let call = world.post(CREATE_ACCOUNT, "", bob());
+    assert!(tokio::time::timeout(Duration::from_millis(50), call).await.is_err());
+    world.host.plc_is_down.store(true, Ordering::Relaxed);
+    let reservations = async || world.app.directory(ListReservations { limit: 10 }).await.unwrap();
+    assert_eq!(reservations().await.len(), 1);
+    drop(gate);
+    until("the name given back", async || reservations().await.is_empty().then_some(())).await;
+    world.host.plc_is_down.store(false, Ordering::Relaxed);
+    let again = world.post(CREATE_ACCOUNT, "", bob()).await.ok();
+    assert_handle(&world, again["did"].as_str().unwrap(), "bob.test").await;
+}
+
+#[tokio::test]
+async fn an_agent_s_token_waits_for_the_caller_that_hung_up() {
+    let world = World::new();
+    let alice = json!({"name": "alice"});
+    hang_up_during(&world, CREATE_AGENT, ADMIN, alice.clone()).await;
+    until("alice", async || resolve(&world, "alice.test").await.status.is_success().then_some(())).await;
+    let made = world.post(CREATE_AGENT, ADMIN, alice.clone()).await.ok();
+    let session = world.get("com.atproto.server.getSession", &bearer(&made["token"])).await.ok();
+    assert_eq!(session["did"], made["did"]);
+    // It is given out once.
+    assert_eq!(world.post(CREATE_AGENT, ADMIN, alice).await.error(), (400, "HandleNotAvailable"));
+}
+
+#[tokio::test]
+async fn a_handle_is_changed_though_its_caller_hung_up() {
+    let world = World::new();
+    let person = world.person("bob").await;
+    let (did, own) = (person["did"].as_str().unwrap(), bearer(&person["accessJwt"]));
+    hang_up_during(&world, UPDATE_HANDLE, &own, json!({"handle": "robert.test"})).await;
+    until("robert", async || resolve(&world, "robert.test").await.status.is_success().then_some(())).await;
+    until("the word to the network", async || {
+        world.host.heard(did).contains(&"identity robert.test".to_owned()).then_some(())
+    })
+    .await;
+    assert_handle(&world, did, "robert.test").await;
+    assert_eq!(resolve(&world, "bob.test").await.error(), (400, "HandleNotFound"));
+}
+
+#[tokio::test]
+async fn document_and_server_agree_after_an_answer_that_was_lost() {
+    let world = World::new();
+    let person = world.person("bob").await;
+    let (did, own) = (person["did"].as_str().unwrap().to_owned(), bearer(&person["accessJwt"]));
+    // The operation is taken, and nobody hears so: it is the directory's gate that makes it silent in between.
+    let gate = Arc::clone(&world.host.plc_gate).lock_owned().await;
+    let call = world.post(UPDATE_HANDLE, &own, json!({"handle": "robert.test"}));
+    let silence = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        mute(&world, true);
+        drop(gate);
+    };
+    let (answer, ()) = futures::join!(call, silence);
+    assert_eq!(answer.error(), (502, "UpstreamFailure"));
+    assert!(answer.body["message"].as_str().unwrap().contains("is finished when it does"), "{}", answer.body);
+    assert_eq!(world.host.document(&did)["alsoKnownAs"], json!(["at://robert.test"]));
+
+    // It stays silent: the change waits.
+    world.app.resume_flows().await.unwrap();
+    assert_eq!(resolve(&world, "bob.test").await.ok()["did"], did.as_str());
+    // Also through a restart. Then all say the same.
+    let world = world.restarted();
+    mute(&world, false);
+    world.app.resume_flows().await.unwrap();
+    assert_handle(&world, &did, "robert.test").await;
+    assert!(world.host.heard(&did).contains(&"identity robert.test".to_owned()));
+}
+
+#[tokio::test]
+async fn a_change_that_had_not_begun_leaves_nothing_behind() {
+    let world = World::new();
+    let person = world.person("bob").await;
+    let (did, own) = (person["did"].as_str().unwrap(), bearer(&person["accessJwt"]));
+    world.host.plc_is_down.store(true, Ordering::Relaxed);
+    let answer = world.post(UPDATE_HANDLE, &own, json!({"handle": "robert.test"})).await;
+    assert_eq!(answer.error(), (502, "UpstreamFailure"));
+    world.host.plc_is_down.store(false, Ordering::Relaxed);
+    world.app.resume_flows().await.unwrap();
+    assert_handle(&world, did, "bob.test").await;
+}
+
+#[tokio::test]
+async fn the_later_of_two_changes_holds() {
+    let world = World::new();
+    let person = world.person("bob").await;
+    let (did, own) = (person["did"].as_str().unwrap(), bearer(&person["accessJwt"]));
+    hang_up_during(&world, UPDATE_HANDLE, &own, json!({"handle": "robert.test"})).await;
+    world.post(UPDATE_HANDLE, &own, json!({"handle": "bobby.test"})).await.ok();
+    assert_handle(&world, did, "bobby.test").await;
+    world.app.resume_flows().await.unwrap();
+    assert_handle(&world, did, "bobby.test").await;
+}
+
+#[tokio::test]
+async fn a_deletion_goes_on_though_its_caller_hung_up() {
+    let world = World::new();
+    let made = world.post(CREATE_AGENT, ADMIN, json!({"name": "alice"})).await.ok();
+    let did = made["did"].as_str().unwrap();
+    hang_up_during(&world, DELETE_AGENT, ADMIN, json!({"agent": did})).await;
+    until("the cell's end", async || (!world.host.has_cell(did)).then_some(())).await;
+    assert_eq!(resolve(&world, "alice.test").await.error(), (400, "HandleNotFound"));
+    assert_eq!(world.host.ask_plc(&format!("/{did}/log/last"))["type"], "plc_tombstone");
+}
+
+#[tokio::test]
+async fn a_deletion_goes_on_after_a_restart() {
+    let world = World::new();
+    let made = world.post(CREATE_AGENT, ADMIN, json!({"name": "alice"})).await.ok();
+    let did = made["did"].as_str().unwrap();
+    world.host.broken.lock().unwrap().insert(Did::try_from(did).unwrap(), SqlError::Full.into());
+    let answer = world.post(DELETE_AGENT, ADMIN, json!({"agent": did})).await;
+    assert!(answer.status.is_server_error(), "{} {}", answer.status, answer.body);
+    let world = world.restarted();
+    world.host.broken.lock().unwrap().clear();
+    world.app.resume_flows().await.unwrap();
+    world.app.carry_notices().await.unwrap();
+    assert!(!world.host.has_cell(did));
+    assert_eq!(world.host.ask_plc(&format!("/{did}/log/last"))["type"], "plc_tombstone");
+}
