@@ -15,6 +15,8 @@ use tokio::sync::watch;
 pub enum Conduct {
     /// Brings everything to the server there, and its answers back.
     Forward(SocketAddr),
+    /// Brings everything to the server there, and its answers back a second and a half later.
+    Late(SocketAddr),
     /// Brings everything to the server there, and no answer back.
     Mute(SocketAddr),
     /// Takes requests and answers nothing.
@@ -76,7 +78,7 @@ impl Peer {
         self.open.load(Ordering::SeqCst)
     }
 
-    /// Requests that got no answer, or not all of one; a long one may count more than once.
+    /// Requests that got no answer, or a late one, or not all of one; a long one may count more than once.
     pub fn unanswered(&self) -> usize {
         self.unanswered.load(Ordering::SeqCst)
     }
@@ -106,6 +108,12 @@ async fn act(conduct: Conduct, stream: &mut TcpStream, unanswered: &AtomicUsize)
     match conduct {
         Conduct::Forward(_) => Ok(()),
         Conduct::Silent => swallow(&mut requests, sink(), unanswered).await,
+        Conduct::Late(target) => {
+            let mut server = TcpStream::connect(target).await?;
+            let (mut heard, taken) = server.split();
+            let hear = late(&mut heard, &mut answers);
+            tokio::select! { ended = swallow(&mut requests, taken, unanswered) => ended, ended = hear => ended }
+        }
         Conduct::Mute(target) => {
             let mut server = TcpStream::connect(target).await?;
             let (mut unheard, taken) = server.split();
@@ -144,6 +152,19 @@ async fn swallow(
             return Ok(());
         }
         unanswered.fetch_add(1, Ordering::SeqCst);
+        to.write_all(buffer.get(..read).unwrap_or_default()).await?;
+    }
+}
+
+/// Brings answers, each a good while after it was given.
+async fn late(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(1500)).await;
         to.write_all(buffer.get(..read).unwrap_or_default()).await?;
     }
 }

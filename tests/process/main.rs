@@ -12,6 +12,7 @@ mod canary;
 mod crash;
 mod deletion;
 mod firehose;
+mod flows;
 mod interop;
 mod large_repo;
 mod old_data;
