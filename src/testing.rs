@@ -125,7 +125,9 @@ impl Driven {
             }
             Some(Cell::Sequencer(cell)) => {
                 let command: sequencer::Command = serde_ipld_dagcbor::from_slice(command).map_err(text)?;
-                serde_ipld_dagcbor::to_vec(&cell.handle(sql, now_us, command)).map_err(text)
+                let answer = cell.handle(sql, now_us, command);
+                cell.take_appended();
+                serde_ipld_dagcbor::to_vec(&answer).map_err(text)
             }
             None => Err("the cell is not open".to_owned()),
         }

@@ -36,9 +36,7 @@ use super::sql::{Database, Durability};
 use crate::host::{Answered, Failed};
 use crate::limits::{SEQUENCER_BATCH_BYTES_MAX, SEQUENCER_QUEUE_MAX};
 use crate::seam::Request as _;
-use crate::sequencer::{
-    Append, Change, Command, Error, Expire, GetHead, Head, OutboxEvent, Reply, Sequencer, head,
-};
+use crate::sequencer::{Command, Error, Expire, GetHead, Head, OutboxEvent, Reply, Sequencer, head};
 use crate::store::SqlError;
 
 /// The writer's own checkpoint, for when the other thread's never catch up: 64 MiB of pages.
@@ -304,13 +302,7 @@ impl Writer {
             let _ = self.marks.send(turn.marks);
         }
         for (command, reply) in turn.commands {
-            let answer = match command {
-                Command::Change(Change::Append(Append { mut events })) => {
-                    self.try_append(&mut events).map(Reply::Append)
-                }
-                Command::Change(Change::Expire(expire)) => self.answer(expire.into_command()),
-                Command::Query(query) => self.answer(Command::Query(query)),
-            };
+            let answer = self.answer(command);
             let _ = reply.send(answer.map_err(Failed::Cell)); // The asker may have gone.
         }
     }
@@ -337,22 +329,32 @@ impl Writer {
 
     fn try_append(&mut self, events: &mut [OutboxEvent]) -> Result<Vec<Option<i64>>, Error> {
         let seqs = self.cell.append(&self.database, now_us(), events)?;
-        let batch = Batch::new(seqs.iter().zip(events.iter()).filter_map(|(seq, event)| {
-            let seq = (*seq)?;
+        let new = seqs.iter().zip(events.iter()).filter_map(|(seq, event)| Some(((*seq)?, event)));
+        self.publish(new);
+        Ok(seqs)
+    }
+
+    /// Brings what was appended to the subscribers.
+    fn publish<'a>(&mut self, appended: impl Iterator<Item = (i64, &'a OutboxEvent)> + Clone) {
+        let deleted = appended.clone().any(|(_, event)| event.is_deletion());
+        let batch = Batch::new(appended.map(|(seq, event)| {
             metrics::counter!("zap_firehose_events_total", "kind" => event.kind.name()).increment(1);
-            Some((seq, event.frame.bytes()))
+            (seq, event.frame.bytes())
         }));
-        let deleted = seqs.iter().zip(events.iter()).any(|(seq, event)| seq.is_some() && event.is_deletion());
         self.shared.ring.push(batch, deleted);
         if deleted {
             self.expire_at = Instant::now();
         }
         self.appended_at = Instant::now();
-        Ok(seqs)
     }
 
     fn answer(&mut self, command: Command) -> Result<Reply, Error> {
-        self.cell.handle(&self.database, now_us(), command)
+        let answer = self.cell.handle(&self.database, now_us(), command);
+        let appended = self.cell.take_appended();
+        if !appended.is_empty() {
+            self.publish(appended.iter().map(|(seq, event)| (*seq, event)));
+        }
+        answer
     }
 
     fn expire(&mut self) -> u64 {

@@ -10,10 +10,11 @@ use crate::store::{Sql, SqlError, Value, in_transaction, query_all, query_first}
 
 const MIGRATIONS: &[Migration] = crate::migrations!("sequencer", 1 "0001_init");
 
-/// The cell. It remembers only the last `seq`; the rest is in its database.
+/// The cell. It remembers the last `seq` and what was just appended; the rest is in its database.
 #[derive(Debug)]
 pub struct Sequencer {
     last_seq: i64,
+    appended: Vec<(i64, OutboxEvent)>,
 }
 
 impl Sequencer {
@@ -23,10 +24,10 @@ impl Sequencer {
     /// [`Error::Sql`].
     pub fn load(sql: &dyn Sql) -> Result<Self, Error> {
         migrate(sql, MIGRATIONS)?;
-        Ok(Self { last_seq: head(sql)?.last_seq })
+        Ok(Self { last_seq: head(sql)?.last_seq, appended: Vec::new() })
     }
 
-    /// Answers one command.
+    /// Answers one command; [`Self::take_appended`] has what it leaves to the host.
     ///
     /// # Errors
     /// [`Error`]; then nothing was changed.
@@ -35,10 +36,18 @@ impl Sequencer {
             Command::Query(Query::GetHead(_)) => Reply::GetHead(head(sql)?),
             Command::Query(Query::Read(read)) => Reply::Read(page(sql, &read)?),
             Command::Change(Change::Append(Append { mut events })) => {
-                Reply::Append(self.append(sql, now_us, &mut events)?)
+                let seqs = self.append(sql, now_us, &mut events)?;
+                let new = seqs.iter().zip(events).filter_map(|(seq, event)| Some(((*seq)?, event)));
+                self.appended.extend(new);
+                Reply::Append(seqs)
             }
             Command::Change(Change::Expire(expire)) => Reply::Expire(remove_old(sql, &expire)?),
         })
+    }
+
+    /// What commands appended since the last call, for the host to bring to subscribers.
+    pub fn take_appended(&mut self) -> Vec<(i64, OutboxEvent)> {
+        std::mem::take(&mut self.appended)
     }
 
     /// Appends events in one transaction and writes each one's `seq` into its frame; answers them, `None` for an

@@ -294,9 +294,10 @@ impl Inner {
             kind: row.kind,
             frame: row.frame,
         });
-        let append = Append { events: events.collect() }.into_command();
+        let append = Append { events: events.collect() };
         let sequencer = object::stub(&Settings::sequencer(&self.env)?, object::SEQUENCER)?;
-        let asked = object::ask::<_, sequencer::Reply, sequencer::Error>(&sequencer, &append);
+        let asked =
+            object::ask_at::<_, sequencer::Reply, sequencer::Error>(&sequencer, object::DRAIN, &append);
         let timeout = Delay::from(SEND_TIMEOUT);
         pin_mut!(asked, timeout);
         match select(asked, timeout).await {

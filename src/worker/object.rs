@@ -22,6 +22,8 @@ pub(super) const SEQUENCER: &str = "sequencer";
 
 /// The path of commands, at every object.
 pub(super) const COMMAND: &str = "/command";
+/// The path that takes an outbox's events, at the sequencer.
+pub(super) const DRAIN: &str = "/drain";
 /// The path that answers an account's repo as a CAR.
 pub(super) const EXPORT: &str = "/export";
 /// The path that removes everything of an account.
@@ -71,9 +73,19 @@ where
     R: DeserializeOwned,
     E: DeserializeOwned,
 {
+    ask_at(stub, COMMAND, command).await
+}
+
+/// Asks a cell by a way of the host's own.
+pub(super) async fn ask_at<C, R, E>(stub: &Stub, path: &str, question: &C) -> Answered<R, E>
+where
+    C: Serialize,
+    R: DeserializeOwned,
+    E: DeserializeOwned,
+{
     let asked = async {
-        let body = serde_ipld_dagcbor::to_vec(command).map_err(super::storage)?;
-        let bytes = bytes(call(stub, COMMAND, &body).await?).await?;
+        let body = serde_ipld_dagcbor::to_vec(question).map_err(super::storage)?;
+        let bytes = bytes(call(stub, path, &body).await?).await?;
         serde_ipld_dagcbor::from_slice::<Result<R, E>>(&bytes).map_err(super::storage)
     };
     let answer = asked.await.map_err(|error: HostError| Failed::Unreachable(error.to_string()))?;

@@ -34,8 +34,7 @@ use crate::host::{Answered, Failed};
 use crate::limits::{FIREHOSE_SUBSCRIBERS_MAX, FIREHOSE_WRITE_BYTES_MAX, SEQUENCER_BATCH_BYTES_MAX};
 use crate::seam::Request as _;
 use crate::sequencer::{
-    Append, Change, Command, Error, Expire, GetHead, OutboxEvent, Reply, Sequencer, Start, for_each_event,
-    head,
+    Append, Command, Error, Expire, GetHead, OutboxEvent, Reply, Sequencer, Start, for_each_event, head,
 };
 use crate::store::SqlError;
 
@@ -111,15 +110,11 @@ impl DurableObject for SequencerObject {
 
     async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
         match request.path().as_str() {
-            object::COMMAND => match object::read_command(&mut request).await? {
-                Command::Change(Change::Append(Append { events })) => {
-                    object::answer_failed(self.inner.gather(events).await)
-                }
-                Command::Change(Change::Expire(expire)) => {
-                    object::answer(&self.inner.handle(expire.into_command()))
-                }
-                Command::Query(query) => object::answer(&self.inner.handle(Command::Query(query))),
-            },
+            object::COMMAND => object::answer(&self.inner.handle(object::read_command(&mut request).await?)),
+            object::DRAIN => {
+                let Append { events } = object::read_command(&mut request).await?;
+                object::answer_failed(self.inner.gather(events).await)
+            }
             object::SUBSCRIBE => {
                 let url = request.url()?;
                 let cursor = url.query_pairs().find(|(name, _)| name == "cursor");
@@ -210,24 +205,16 @@ impl Inner {
             Some(cell) => cell,
             None => opened.insert(Sequencer::load(&self.sql)?),
         };
-        match command {
-            Command::Change(Change::Append(Append { mut events })) => {
-                let seqs = cell.append(&self.sql, now_us(), &mut events)?;
-                let mut new = seqs.iter().zip(&events).filter(|(seq, _)| seq.is_some()).peekable();
-                if new.peek().is_some() {
-                    let frames: Vec<&[u8]> = new.clone().map(|(_, event)| event.frame.bytes()).collect();
-                    self.send_to_live(&frames);
-                    let deleted = new.any(|(_, event)| event.is_deletion());
-                    let delay_us = if deleted { EXPIRY_SOON_US } else { EXPIRY_ALARM_US };
-                    self.alarm.ring_in(&self.state, delay_us);
-                }
-                Ok(Reply::Append(seqs))
-            }
-            Command::Change(Change::Expire(expire)) => {
-                cell.handle(&self.sql, now_us(), expire.into_command())
-            }
-            Command::Query(query) => cell.handle(&self.sql, now_us(), Command::Query(query)),
+        let answer = cell.handle(&self.sql, now_us(), command);
+        let appended = cell.take_appended();
+        if !appended.is_empty() {
+            let frames: Vec<&[u8]> = appended.iter().map(|(_, event)| event.frame.bytes()).collect();
+            self.send_to_live(&frames);
+            let deleted = appended.iter().any(|(_, event)| event.is_deletion());
+            let delay_us = if deleted { EXPIRY_SOON_US } else { EXPIRY_ALARM_US };
+            self.alarm.ring_in(&self.state, delay_us);
         }
+        answer
     }
 
     fn send_to_live(&self, frames: &[&[u8]]) {

@@ -109,7 +109,7 @@ impl DurableObject for FaultySequencer {
             self.fault.set(object::read_command(&mut request).await?);
             return Response::empty();
         }
-        if request.path() != object::COMMAND {
+        if ![object::COMMAND, object::DRAIN].contains(&request.path().as_str()) {
             return DurableObject::fetch(&self.real, request).await;
         }
         let takes_it = self.fault.get() != Fault::Deaf;

@@ -13,6 +13,7 @@ use super::*;
 use crate::event::EventKind;
 use crate::event::{AccountEvent, Event, SyncEvent};
 use crate::host::SubscribeError;
+use crate::sequencer::Append;
 use crate::sequencer::Start;
 
 const DID: &str = "did:plc:44ybard66vv44zksje25o7dz";
