@@ -297,7 +297,7 @@ impl Inner {
         let append = Append { events: events.collect() };
         let sequencer = object::stub(&Settings::sequencer(&self.env)?, object::SEQUENCER)?;
         let asked =
-            object::ask_at::<_, sequencer::Reply, sequencer::Error>(&sequencer, object::DRAIN, &append);
+            object::ask_at::<_, Vec<Option<i64>>, sequencer::Error>(&sequencer, object::DRAIN, &append);
         let timeout = Delay::from(SEND_TIMEOUT);
         pin_mut!(asked, timeout);
         match select(asked, timeout).await {

@@ -80,7 +80,7 @@ struct Inner {
 /// One drain.
 struct Gathered {
     events: Vec<OutboxEvent>,
-    answer: oneshot::Sender<Answered<Reply, Error>>,
+    answer: oneshot::Sender<Answered<Vec<Option<i64>>, Error>>,
 }
 
 /// Where a subscriber stands.
@@ -150,7 +150,7 @@ impl DurableObject for SequencerObject {
 
 impl Inner {
     /// Appends events with all others that come now.
-    async fn gather(self: &Rc<Self>, events: Vec<OutboxEvent>) -> Answered<Reply, Error> {
+    async fn gather(self: &Rc<Self>, events: Vec<OutboxEvent>) -> Answered<Vec<Option<i64>>, Error> {
         let (answer, answered) = oneshot::channel();
         let (is_first, is_much) = {
             let mut gathered = self.gathered.borrow_mut();
@@ -191,7 +191,7 @@ impl Inner {
             };
         for (count, waiting) in counts.into_iter().zip(waiting) {
             let answer = match &mut appended {
-                Ok(seqs) => Ok(Reply::Append(seqs.by_ref().take(count).collect())),
+                Ok(seqs) => Ok(seqs.by_ref().take(count).collect()),
                 Err(error) => Err(error.clone()),
             };
             // An error means that the agent has gone; it will drain again.

@@ -82,6 +82,22 @@ fn only_the_host_touches_the_world() {
     nothing(&found);
 }
 
+#[test]
+fn hosts_look_into_no_command() {
+    let mut found = Vec::new();
+    for file in sources("src").into_iter().filter(|file| ["native", "worker"].contains(&room(file).as_str()))
+    {
+        for (number, line) in code(&file) {
+            for word in ["Change::", "Query::", "Reply::"] {
+                if line.contains(word) {
+                    found.push(format!("{}:{number} has {word}", file.display()));
+                }
+            }
+        }
+    }
+    nothing(&found);
+}
+
 /// Procedures without a token, because they are how one comes by it, or because the input holds a password.
 const OPEN_PROCEDURES: &[&str] = &[
     "com.atproto.server.createAccount",
