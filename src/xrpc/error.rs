@@ -167,11 +167,10 @@ impl From<directory::Error> for XrpcError {
             | Error::DuplicateAppPassword
             | Error::InvalidCursor
             | Error::OverLimit(_) => Self::invalid(message),
-            Error::Sql(_)
-            | Error::ReservationNotFound
-            | Error::PlcOperation(_)
-            | Error::Wrap(_)
-            | Error::Unwrap(_) => Self::internal(message),
+            Error::Sql(error) => error.into(),
+            Error::ReservationNotFound | Error::PlcOperation(_) | Error::Wrap(_) | Error::Unwrap(_) => {
+                Self::internal(message)
+            }
         }
     }
 }
@@ -182,7 +181,17 @@ impl From<IdentityError> for XrpcError {
         match error {
             IdentityError::Unreachable(_) => Self::upstream(message),
             IdentityError::Encode(_) => Self::internal(message),
-            _ => Self::invalid(message),
+            IdentityError::Syntax(_)
+            | IdentityError::Operation(_)
+            | IdentityError::Key(_)
+            | IdentityError::Signature
+            | IdentityError::GenesisHash { .. }
+            | IdentityError::Misordered
+            | IdentityError::LateRecovery
+            | IdentityError::UnsupportedDid(_)
+            | IdentityError::ServiceUrl
+            | IdentityError::NotFound
+            | IdentityError::Document(_) => Self::invalid(message),
         }
     }
 }
