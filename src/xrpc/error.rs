@@ -177,33 +177,13 @@ impl From<directory::Error> for XrpcError {
 
 impl From<IdentityError> for XrpcError {
     fn from(error: IdentityError) -> Self {
-        let message = error.to_string();
-        match error {
-            IdentityError::Unreachable(_) => Self::upstream(message),
-            IdentityError::Encode(_) => Self::internal(message),
-            IdentityError::Syntax(_)
-            | IdentityError::Operation(_)
-            | IdentityError::Key(_)
-            | IdentityError::Signature
-            | IdentityError::GenesisHash { .. }
-            | IdentityError::Misordered
-            | IdentityError::LateRecovery
-            | IdentityError::UnsupportedDid(_)
-            | IdentityError::ServiceUrl
-            | IdentityError::NotFound
-            | IdentityError::Document(_) => Self::invalid(message),
-        }
+        app::Error::from(error).into()
     }
 }
 
 impl From<HostError> for XrpcError {
     fn from(error: HostError) -> Self {
-        match error {
-            HostError::Upstream(message) => Self::upstream(message),
-            HostError::Stopping => Self::named("InternalServerError", "the server is stopping")
-                .with_status(StatusCode::SERVICE_UNAVAILABLE),
-            HostError::Storage(_) => Self::internal(error),
-        }
+        app::Error::from(error).into()
     }
 }
 
