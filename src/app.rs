@@ -28,6 +28,8 @@ mod signup;
 
 use std::sync::Arc;
 
+use futures::TryFutureExt as _;
+
 use crate::env::Network;
 use crate::host::Host;
 use crate::seam::Request;
@@ -36,8 +38,7 @@ use crate::{account, auth, directory};
 
 pub use accounts::Accounts;
 pub use error::Error;
-pub use flows::Carried;
-pub use flows::Flows;
+pub use flows::{Carried, Flows};
 pub use identities::Identities;
 pub use moving::NewExport;
 pub use signup::{NewAccount, check_recovery_key};
@@ -65,24 +66,28 @@ impl App {
     ///
     /// # Errors
     /// The cell's, or that it could not be asked.
-    pub async fn account<R>(&self, did: &Did, request: R) -> Result<R::Reply, Error>
+    pub fn account<'a, R>(
+        &'a self,
+        did: &Did,
+        request: R,
+    ) -> impl Future<Output = Result<R::Reply, Error>> + use<'a, R>
     where
         R: Request,
         account::Command: From<R::Command>,
         R::Answer: TryFrom<account::Reply>,
     {
-        Ok(crate::host::account(&*self.host, did, request).await?)
+        crate::host::account(&*self.host, did, request).err_into()
     }
 
     /// Asks the directory cell.
     ///
     /// # Errors
     /// The cell's, or that it could not be asked.
-    pub async fn directory<R>(&self, request: R) -> Result<R::Reply, Error>
+    pub fn directory<R>(&self, request: R) -> impl Future<Output = Result<R::Reply, Error>>
     where
         R: Request<Command = directory::Command, Answer = directory::Reply>,
     {
-        Ok(crate::host::directory(&*self.host, request).await?)
+        crate::host::directory(&*self.host, request).err_into()
     }
 
     /// `N` random bytes.

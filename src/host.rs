@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use cid::Cid;
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
@@ -164,28 +165,33 @@ pub enum PutBlobError {
     Host(#[from] HostError),
 }
 
-/// Typed questions through any host: `account(&host, did, GetRecord { .. }).await?`.
+/// Typed questions through any host: `account(&host, did, GetRecord { .. }).await?`. The question is on its way when this
+/// returns: what waits holds the answer only, which keeps callers small.
 ///
 /// # Errors
 /// The cell's own, or that it could not be asked.
-pub async fn account<R>(host: &dyn Host, did: &Did, request: R) -> Answered<R::Reply, account::Error>
+pub fn account<'a, R>(
+    host: &'a dyn Host,
+    did: &Did,
+    request: R,
+) -> impl Future<Output = Answered<R::Reply, account::Error>> + use<'a, R>
 where
     R: Request,
     account::Command: From<R::Command>,
     R::Answer: TryFrom<account::Reply>,
 {
-    let answer = host.account(did.clone(), request.into_command().into()).await?;
-    answer.try_into().ok().and_then(R::from_answer).ok_or(Failed::Mismatch)
+    let asked = host.account(did.clone(), request.into_command().into());
+    asked.map(|answer| answer?.try_into().ok().and_then(R::from_answer).ok_or(Failed::Mismatch))
 }
 
 /// As [`account()`], to the directory.
 ///
 /// # Errors
 /// As there.
-pub async fn directory<R>(host: &dyn Host, request: R) -> Answered<R::Reply, directory::Error>
+pub fn directory<R>(host: &dyn Host, request: R) -> impl Future<Output = Answered<R::Reply, directory::Error>>
 where
     R: Request<Command = directory::Command, Answer = directory::Reply>,
 {
-    let answer = host.directory(request.into_command()).await?;
-    R::from_answer(answer).ok_or(Failed::Mismatch)
+    let asked = host.directory(request.into_command());
+    asked.map(|answer| R::from_answer(answer?).ok_or(Failed::Mismatch))
 }
