@@ -76,7 +76,7 @@ fn memories(c: &mut Criterion) {
     });
 }
 
-/// An agent cell on a database in memory.
+/// An account cell on a database in memory.
 struct Cell {
     account: Account,
     sql: Database,

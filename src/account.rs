@@ -1,7 +1,7 @@
 //! The cell of an account: its repo, memory and events, written by one thread at a time.
 //!
 //! [`Account`] is the cell in memory: opened keys, the newest commit, the part of the tree that was used lately, and the
-//! memory index once it was needed. Its database is the truth. What it can be asked belongs to domains, one line each
+//! memory index once it was needed. The database is the truth. What it can be asked belongs to domains, one line each
 //! below; the cell opens what they share and hands each command to its domain, in one transaction
 //! ([`Account::change`]). What must leave the cell is in [`Effects`]. Commands that only read are answered by
 //! [`read()`] from any connection.
@@ -141,7 +141,7 @@ impl Account {
         self.state.as_mut().map(|state| std::mem::take(&mut state.repo.replaced)).unwrap_or_default()
     }
 
-    /// Tells the cell that its outbox rows up to `id` are safe at the sequencer. Its next event removes them.
+    /// Tells the cell that its outbox rows up to `id` are safe at the sequencer. The cell's next event removes them.
     pub fn outbox_synced(&mut self, id: i64) {
         self.outbox.note_synced(id);
     }
@@ -173,8 +173,8 @@ impl State {
     }
 }
 
-/// Answers a command that only reads. It needs the database and nothing of the cell in memory, so that any connection
-/// beside the writer's may answer.
+/// Answers a command that only reads. Such a command needs the database and nothing of the cell in memory, so that any
+/// connection beside the writer's may answer.
 ///
 /// # Errors
 /// [`Error`].

@@ -1,8 +1,8 @@
 //! What the network does over several cells: making accounts, moving them, ending them, telling cells of each other.
 //!
 //! [`App`] is the floor under every door (`xrpc/` today): it asks cells through the host, knows identities everywhere, and
-//! carries out changes of several steps. It knows no HTTP of its own clients, and its errors are typed ([`Error`]); a
-//! door says them in its own words.
+//! carries out changes of several steps. This room knows no HTTP of its own clients, and its errors are typed
+//! ([`Error`]); a door says them in its own words.
 //!
 //! | module | |
 //! |---|---|

@@ -52,7 +52,7 @@ pub enum Error {
     /// Of another version.
     #[error("archive version {0} is not known here")]
     Version(u64),
-    /// It asks for a key derivation that is not known, or for too much of it.
+    /// The archive asks for a key derivation that is not known, or for too much of it.
     #[error("the archive's key derivation is not taken here: {0}")]
     Kdf(&'static str),
     /// A passphrase too short to hold, or too long to be one.

@@ -8,7 +8,7 @@
 //! Invariants
 //! - An access token is checked by its signature alone; closing a session ends its refresh token, not the access
 //!   token, which lives two hours at most.
-//! - The operator's token is for operating. It opens no account and no vault.
+//! - The operator's token is for operating. The token opens no account and no vault.
 //! - Plain app passwords never open the vault, nor anything that could make other credentials.
 //! - A token of one kind never passes for another: the header's type, its algorithm and the scope all differ.
 

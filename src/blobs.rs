@@ -1,4 +1,4 @@
-//! Which blobs the host keeps for an account, and which may go. Their bytes are the host's affair.
+//! Which blobs the host keeps for an account, and which may go. The bytes are the host's affair.
 
 mod command;
 

@@ -1,7 +1,8 @@
 //! The directory cell: who belongs to the network, and how they prove it.
 //!
-//! One a network. It holds the accounts with their handles, credentials and sessions, the agents' registry, invite
-//! codes, and the rotation key that signs their did:plc operations. It answers [`Command`]s one at a time; what other cells must hear goes into its outbox as [`Notice`]s.
+//! There is one a network. The directory holds the accounts with their handles, credentials and sessions, the agents'
+//! registry, invite codes, and the rotation key that signs their did:plc operations. The cell answers [`Command`]s one
+//! at a time; what other cells must hear goes into its outbox as [`Notice`]s.
 //!
 //! Invariants
 //! - Passwords are hashed and compared outside (Argon2 takes tens of milliseconds and would hold up everyone); the

@@ -1,8 +1,8 @@
 //! Event stream frames: the bytes of one WebSocket message of `subscribeRepos`.
 //!
-//! A frame is two DAG-CBOR items in a row: the header `{op: 1, t: "#commit"}` and the body. It is encoded once, by the
-//! cell that makes the event, and those bytes serve the outbox, the event log and every subscriber. Only `seq` is not
-//! known then, so its eight bytes are left at zero and the sequencer fills them in.
+//! A frame is two DAG-CBOR items in a row: the header `{op: 1, t: "#commit"}` and the body. A frame is encoded once, by
+//! the cell that makes the event, and those bytes serve the outbox, the event log and every subscriber. Only `seq` is
+//! not known then, so its eight bytes are left at zero and the sequencer fills them in.
 //!
 //! Invariants
 //! - Canonical DAG-CBOR: keys by length, then bytes; shortest integers; definite lengths. Each encoder below lists its

@@ -1,7 +1,7 @@
-//! Where the world is touched: the only modules that do IO, read the clock or draw randomness.
+//! The port to a host (`native/`, `worker/`), which alone does IO, reads the clock and draws randomness.
 //!
-//! [`Host`] is what the edge (`xrpc/`) asks of it. Everything asked of a cell goes through the seam: one typed
-//! command, one typed reply. A host moves commands to the cells, carries their outboxes, keeps blobs, and reaches
+//! [`Host`] is what `app/` and the edge (`xrpc/`) ask of it. Everything asked of a cell goes through the seam: one
+//! typed command, one typed reply. A host moves commands to the cells, carries their outboxes, keeps blobs, and reaches
 //! other servers.
 
 use bytes::Bytes;
@@ -62,7 +62,7 @@ pub fn download(chunks: ByteStream) -> Download {
 
 /// What the edge asks of the world.
 pub trait Host: Send + Sync + 'static {
-    /// Asks the agent cell of `did`; a reading command may be answered beside the writer.
+    /// Asks the account cell of `did`; a reading command may be answered beside the writer.
     fn account(
         &self,
         did: Did,
@@ -89,7 +89,7 @@ pub trait Host: Send + Sync + 'static {
         request: http::Request<axum::body::Body>,
     ) -> BoxFuture<'_, Result<http::Response<axum::body::Body>, SubscribeError>>;
 
-    /// Removes everything the agent cell and the blob store hold of `did`.
+    /// Removes everything the account cell and the blob store hold of `did`.
     fn destroy_account(&self, did: Did) -> BoxFuture<'_, Result<(), HostError>>;
 
     /// The repo as a CAR, one snapshot of it, in bounded memory; `since` leaves out what an older rev had.
@@ -131,7 +131,7 @@ pub trait Host: Send + Sync + 'static {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubscribeError {
-    /// It is no WebSocket handshake.
+    /// The request is no WebSocket handshake.
     #[error("this method is a subscription: connect to it with a WebSocket")]
     NotWebSocket,
     /// The limit of open subscriptions is reached.

@@ -1,7 +1,7 @@
 //! Who an account is: did:plc operations, DID documents, handles, and finding them.
 //!
-//! An account is a DID. Its document names the key that signs its repo, the server that holds it and the handle it
-//! goes by. For `did:plc` the document is computed from a log of signed [`Operation`]s kept by a directory; for
+//! An account is a DID. The DID's document names the key that signs its repo, the server that holds it and the handle
+//! it goes by. For `did:plc` the document is computed from a log of signed [`Operation`]s kept by a directory; for
 //! `did:web` it is a file on the web. A handle is only true when its domain names the DID and the DID's document
 //! names the handle.
 //!

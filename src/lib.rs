@@ -37,7 +37,7 @@
 //! `docs/lexicons.md`), `migrations/` (by cell), `tests/process/` (a real server on either host: kill -9, canaries, real
 //! clients), `tests/worker/` (the two hosts side by side), `tests/interop/` (the clients' suites), `harness/` (what those
 //! tests and the bench share), `worker/` (what `workerd` loads, and its configuration), `xtask/` (`cargo xtask bench`,
-//! `cargo xtask worker`), `benches/`, `fuzz/`, `.ci/run`.
+//! `cargo xtask worker`), `benches/`, `fuzz/`, `.ci/run`. `CONTRIBUTING.md` says which files a change touches.
 //!
 //! A protocol word leads to its file: commits are planned in `repo/plan.rs`, `com.atproto.sync.*` is served in
 //! `xrpc/sync.rs`, `#commit` frames are encoded in `event/`.

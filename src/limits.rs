@@ -71,7 +71,7 @@ pub const EXPORT_KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Nodes of one agent's tree kept in memory (some 500 bytes each) before the tree is opened anew.
 pub const TREE_NODES_LOADED_MAX: usize = 2_048;
 
-/// Threads that own agent cells: enough that their fsyncs coalesce in the kernel, few enough to cost nothing idle.
+/// Threads that own account cells: enough that their fsyncs coalesce in the kernel, few enough to cost nothing idle.
 pub const SHARDS: usize = 32;
 
 /// Agents one shard holds open (3 files and up to 1 MB of page cache each); the one unused longest goes.

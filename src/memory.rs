@@ -1,8 +1,8 @@
 //! What an agent knows: memories kept sealed, found by their words, forgotten for good.
 //!
-//! A memory is any object with a `$type`, one of the `agent.memory.*` records as a rule. It rests as a sealed record
-//! in the repo (`vault`) and nowhere else. To search, a [`Memory`] holds an [`Index`] in memory: postings and a few
-//! facts of each memory, never its text. The index is not stored: it is restored by opening the sealed records the
+//! A memory is any object with a `$type`, one of the `agent.memory.*` records as a rule. A memory rests as a sealed
+//! record in the repo (`vault`) and nowhere else. To search, a [`Memory`] holds an [`Index`] in memory: postings and a
+//! few facts of each memory, never its text. The index is not stored: it is restored by opening the sealed records the
 //! first time it is asked for (about 15 us each), so nothing derived from plaintext rests and nothing can drift.
 //! Answers open the records they name, on demand.
 //!

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`files`] | the data folder |
 //! | [`sql`] | the SQL seam over rusqlite |
-//! | `shard` | the writers of agent cells: who owns what, group commit |
+//! | `shard` | the writers of account cells: who owns what, group commit |
 //! | `readers` | read-only connections beside the writers |
 //! | `directory` | the directory's thread, and the cache in front of it |
 //! | [`sequencer`] | the event log's thread, and what carries events to subscribers |

@@ -1,8 +1,9 @@
 //! A did:plc directory of our own, for `zap dev` and tests: the HTTP interface of plc.directory over one SQLite
 //! database.
 //!
-//! It verifies what it is given as plc.directory does (`identity::validate_next` and the limits of [`constraints`]),
-//! so that what works here works there, with one difference: it does not limit how often a DID may change.
+//! The directory verifies what it is given as plc.directory does (`identity::validate_next` and the limits of
+//! [`constraints`]), so that what works here works there, with one difference: it does not limit how often a DID may
+//! change.
 //!
 //! Invariants
 //! - A synchronous state machine: [`handle`] takes the database, the time and a request, and returns a response.

@@ -1,7 +1,8 @@
 //! The sequencer cell: the network's one event log, behind `com.atproto.sync.subscribeRepos`.
 //!
-//! Agents' outboxes are drained into it. It gives each event its `seq` and keeps it for the backfill window. How the
-//! events reach subscribers is the host's affair; what a subscriber's cursor means is decided here ([`Head::start`]).
+//! Accounts' outboxes are drained into the log, which gives each event its `seq` and keeps it for the backfill window.
+//! How the events reach subscribers is the host's affair; what a subscriber's cursor means is decided here
+//! ([`Head::start`]).
 //!
 //! Invariants
 //! - `seq` never goes back: the next is `max(last + 1, now)` in microseconds, below 2^53. An

@@ -240,7 +240,7 @@ pub const INTEGER_LIMIT: u64 = 1 << 53;
 /// Runs `body` in a transaction: kept on `Ok`, undone on `Err`.
 ///
 /// # Errors
-/// That of `body`, or the database's when it could not begin or commit; then nothing is kept either.
+/// The error of `body`, or the database's when it could not begin or commit; then nothing is kept either.
 pub fn in_transaction<T, E: From<SqlError>>(
     sql: &dyn Sql,
     body: impl FnOnce() -> Result<T, E>,

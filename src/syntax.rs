@@ -4,8 +4,8 @@
 //! the lexicon validator, and most have a newtype whose only constructors validate. A value of one of these types is
 //! proof that its text is well formed; it says nothing about existence, ownership or resolvability.
 //!
-//! The validators are written by hand over bytes: no regular expressions, no allocation, one pass. They agree with
-//! the protocol's interop fixtures (`../shared/interop/syntax`), which the tests here read.
+//! The validators are written by hand over bytes: no regular expressions, no allocation, one pass. The validators agree
+//! with the protocol's interop fixtures (`../shared/interop/syntax`), which the tests here read.
 //!
 //! Tricky bits: text is kept as given, nothing is normalised behind the caller's back (a handle is compared after
 //! [`Handle::normalized`]); a [`Datetime`] must also be a real instant, not only look like one; CID text here is

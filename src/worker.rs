@@ -14,7 +14,7 @@
 //! A request to an object is an event of its own there. Between two awaits an object does one thing: a command, its
 //! transaction and its alarm are one, and the answer leaves only when they are durable (the output gate).
 //!
-//! This is the only module that may hold glue to JavaScript.
+//! This module is the only one that may hold glue to JavaScript.
 
 pub mod account;
 mod app;

@@ -1,4 +1,4 @@
-//! The fixed vectors of suite 1, which another implementation can build to. This test makes each from its inputs and
+//! The fixed vectors of suite 1, which another implementation can build to. The test makes each from its inputs and
 //! opens it; the derivation is computed a second time here, from the description rather than from our code.
 //!
 //! After a deliberate change of format: `cargo test --test vault_vectors -- --ignored write_the_file`.

@@ -142,7 +142,7 @@ async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>> {
     stream.set_nodelay(true)?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(async move {
-        // Its end shows at the sender.
+        // The connection's end shows at the sender.
         drop(connection.await);
     });
     Ok(sender)

@@ -27,7 +27,7 @@ pub enum Conduct {
     Flooding,
 }
 
-/// The peer. It is gone when dropped.
+/// The peer, which is gone when dropped.
 #[derive(Debug)]
 pub struct Peer {
     /// Where it listens.

@@ -135,7 +135,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already, which is what is wanted.
+        // The process may have ended already, which is what is wanted.
         if matches!(self.child.try_wait(), Ok(None)) {
             drop(self.signal("-KILL"));
             drop(self.child.wait());

@@ -1,7 +1,7 @@
 //! A WebSocket client that costs almost nothing: it finds the messages in what arrives and hands them on as slices.
 //!
 //! A hundred of them share one processor with the server they measure, so there is no masking check, no UTF-8 check
-//! and no copy of a message. It trusts the server; it is no client for strangers.
+//! and no copy of a message. The subscriber trusts the server; it is no client for strangers.
 
 use std::net::SocketAddr;
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 /// What a process has taken up to one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
-    /// User and system time of all threads, ended ones too. Its grain is 10 ms.
+    /// User and system time of all threads, ended ones too. The grain is 10 ms.
     pub cpu: Duration,
     /// Resident bytes.
     pub resident_bytes: u64,

@@ -16,7 +16,7 @@ use crate::{Answer, Client, Usage};
 /// The admin token of every server started here.
 pub const ADMIN_TOKEN: &str = "admin-token-of-a-test";
 
-/// A server over a data folder. It can be killed and started again at the same addresses.
+/// A server over a data folder, which can be killed and started again at the same addresses.
 #[derive(Debug)]
 pub struct Zap {
     /// Where the server listens.
@@ -59,7 +59,7 @@ pub enum Build {
     Deployed,
     /// With an object more, which a test or a benchmark drives (`worker build --testing`).
     Testing,
-    /// That one, with objects whose alarms ring twice and whose sequencer can be told to fail.
+    /// The Worker, with objects whose alarms ring twice and whose sequencer can be told to fail.
     Faulty,
 }
 

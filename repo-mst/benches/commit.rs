@@ -1,4 +1,4 @@
-//! What a commit costs the tree, in a small and in a large repo. It has to stay about the same.
+//! What a commit costs the tree, in a small and in a large repo. The cost has to stay about the same.
 //!
 //! `cargo bench -p repo-mst`
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]

@@ -1,6 +1,6 @@
 //! A place in a stored tree, moving forward: what walking, checking and comparing share.
 //!
-//! The cursor stands before a subtree or a record. A subtree is entered or passed over as a whole. It keeps the
+//! The cursor stands before a subtree or a record. A subtree is entered or passed over as a whole. The cursor keeps the
 //! nodes from the root to where it stands and no others.
 
 use std::sync::Arc;

@@ -28,7 +28,7 @@ pub enum KeyError {
 
 /// Checks a repo path: `collection/rkey`, both in the characters of record keys.
 ///
-/// This does not check that the collection is an NSID; the tree holds whatever a path can say.
+/// Whether the collection is an NSID is not checked; the tree holds whatever a path can say.
 pub fn validate(key: &str) -> Result<(), KeyError> {
     if key.len() > KEY_BYTES_MAX {
         return Err(KeyError::TooLong { bytes: key.len() });

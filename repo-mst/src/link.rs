@@ -1,7 +1,7 @@
 //! Content ids: the general `Cid` at the crate's border, the 32 byte [`Link`] within.
 //!
 //! A tree's links, to nodes and to records, are all CIDv1, DAG-CBOR, SHA-256, so inside the tree the digest
-//! says everything. That keeps a cached node a third as large as it would be with `Cid`s of 96 bytes.
+//! says everything. A digest keeps a cached node a third as large as it would be with `Cid`s of 96 bytes.
 
 use cid::Cid;
 use multihash::Multihash;

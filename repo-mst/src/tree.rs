@@ -130,7 +130,7 @@ pub(crate) struct TreeNode {
 }
 
 impl Tree {
-    /// A tree without records. It has no block yet: the first [`Tree::finish`] adds the root.
+    /// A tree without records. The tree has no block yet: the first [`Tree::finish`] adds the root.
     pub fn empty() -> Self {
         let node = TreeNode { height: 0, node: Node { left: None, entries: Vec::new() } };
         Tree { root: Child::changed(node), stale: Vec::new(), loaded: AtomicUsize::new(1) }

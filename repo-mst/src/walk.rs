@@ -32,9 +32,10 @@ pub enum WalkItem {
     },
 }
 
-/// An iterator over a stored tree. It ends after the first error.
+/// An iterator over a stored tree, which ends after the first error.
 ///
-/// It trusts the store as far as hashes go (they cost more than the walk): use [`verify_tree`] on trees of others.
+/// The walk trusts the store as far as hashes go (they cost more than the walk): use [`verify_tree`] on trees of
+/// others.
 pub struct Walk<'s>(Cursor<'s>);
 
 impl<'s> Walk<'s> {

@@ -58,8 +58,8 @@ impl App {
         self.delete_account(did, None).await
     }
 
-    /// Removes any account; with a code it is its owner who asks. Its DID stays: it is the owner's, who may go elsewhere
-    /// with it. One step: the directory's notice does the rest.
+    /// Removes any account; with a code it is its owner who asks. The DID stays: it is the owner's, who may go
+    /// elsewhere with it. One step: the directory's notice does the rest.
     ///
     /// # Errors
     /// Of the directory, [`crate::directory::Error::InvalidMailCode`] among them; or the notice's, which is carried later then.

@@ -105,7 +105,7 @@ impl App {
     /// Records a change and runs it to its end; without one, finishes the signup of `did`.
     ///
     /// # Errors
-    /// Those of its steps. After one that is not final the change goes on later.
+    /// The errors of its steps. After one that is not final the change goes on later.
     pub(super) async fn run(self: &Arc<Self>, did: Did, flow: Option<Flow>) -> Result<(), Error> {
         if let Flows::Elsewhere(there) = &self.flows {
             let outcome = there.run(did.clone(), flow).await;
@@ -155,7 +155,8 @@ impl App {
         }
     }
 
-    /// Goes on with changes and signups that a crash or an unknown outcome left behind. Those that can't go on now stay.
+    /// Goes on with changes and signups that a crash or an unknown outcome left behind. Changes that can't go on now
+    /// stay.
     ///
     /// # Errors
     /// Of the directory.

@@ -16,8 +16,8 @@ use crate::syntax::Did;
 const BATCH: usize = 100;
 
 impl App {
-    /// Carries what is in the directory's outbox; an error when a notice of `did` did not arrive. It stays there, and is
-    /// carried later.
+    /// Carries what is in the directory's outbox; an error when a notice of `did` did not arrive. Such a notice
+    /// stays there, and is carried later.
     ///
     /// # Errors
     /// Why not.

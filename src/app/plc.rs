@@ -12,7 +12,7 @@ use crate::identity::{AtprotoData, Operation, PlcOperation, PlcTombstone};
 use crate::moving::SignMove;
 use crate::syntax::{Did, Handle};
 
-/// The signed first operation of a new account. Its hash is the DID.
+/// The signed first operation of a new account. The operation's hash is the DID.
 pub(crate) async fn genesis(
     app: &App,
     handle: &Handle,
@@ -95,8 +95,8 @@ pub(super) async fn require_ours(app: &App, did: &Did) -> Result<(), Error> {
     }
 }
 
-/// Lets a move key change the document. It ranks directly above this network's key, which so can't undo what it signs,
-/// and below keys of the owner's. Nothing happens when it is there already.
+/// Lets a move key change the document. The key ranks directly above this network's key, which so can't undo what it
+/// signs, and below keys of the owner's. Nothing happens when it is there already.
 pub(super) async fn admit(app: &App, did: &Did, move_key: &str) -> Result<(), Error> {
     let mut next = last_operation(app, did).await?.successor()?;
     if next.rotation_keys.iter().any(|key| key == move_key) {
@@ -126,7 +126,7 @@ pub(super) async fn expel(app: &App, did: &Did, move_key: &str) -> Result<(), Er
 pub(super) enum Standing {
     /// The document names this server and the signing key.
     Here,
-    /// It can be made to: the move key has the power.
+    /// The document can be made to: the move key has the power.
     Movable,
 }
 

@@ -141,11 +141,11 @@ impl App {
         }
     }
 
-    /// Goes on with the signups that a crash interrupted. Those that can't be finished now stay until they can, or
+    /// Goes on with the signups that a crash interrupted. Signups that can't be finished now stay until they can, or
     /// until someone else wants their handle.
     pub(super) async fn resume_signups(&self) -> Result<(), Error> {
         for reservation in self.directory(ListReservations { limit: RESERVATIONS_MAX }).await? {
-            let Some(_turn) = self.try_turn(&reservation.did) else { continue }; // Its caller's task is at it.
+            let Some(_turn) = self.try_turn(&reservation.did) else { continue }; // The caller's own task is at it.
             match self.finish_signup(&reservation).await {
                 Ok(account) => tracing::info!(did = %account.did, "resumed a signup"),
                 Err(error) => tracing::warn!(did = %reservation.did, %error, "a signup can't be resumed yet"),

@@ -60,7 +60,7 @@ enum AgentCommand {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum AgentError {
-    /// It can't be undone, and nobody said that it is meant.
+    /// Deleting can't be undone, and nobody said that it is meant.
     #[error("deleting {0} destroys its keys and memories for good")]
     Unconfirmed(String),
 }

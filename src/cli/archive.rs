@@ -23,7 +23,7 @@ const READ_BYTES: usize = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum ArchiveError {
-    /// It is not whole, or can't be made.
+    /// The archive is not whole, or can't be made.
     #[error("{0}")]
     Broken(String),
 }

@@ -131,7 +131,7 @@ async fn find_or_make(session: &Session, newcomer: &Newcomer) -> Result<Known, S
             if has_written(&agent) {
                 return Ok(known);
             }
-            // It was made by a start that was interrupted right then.
+            // The agent was made by a start that was interrupted right then.
             known
         }
         Err(SessionError::Refused { name: error, .. }) if error.ends_with("NotFound") => {

@@ -1,7 +1,7 @@
 //! `zap firehose`: a server's event stream, one line an event, and on request held to every rule of the protocol.
 //!
-//! It follows any host or relay. When the connection breaks, it comes back with the cursor of the last event, as a
-//! consumer has to. With `--verify` the signing keys come from the PLC directory and did:web hosts, never from the
+//! The command follows any host or relay. When the connection breaks, it comes back with the cursor of the last event,
+//! as a consumer has to. With `--verify` the signing keys come from the PLC directory and did:web hosts, never from the
 //! server that is being checked.
 
 use std::collections::BTreeMap;
@@ -125,7 +125,7 @@ type Stream = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 enum Stop {
     /// As many as were asked for.
     Enough,
-    /// It broke; the next may go on.
+    /// The connection broke; the next may go on.
     Broken,
 }
 
@@ -223,7 +223,7 @@ impl Follower {
             self.left = self.left.map(|left| left.saturating_sub(1));
         }
         match event {
-            // Those who were too slow go on from where they were.
+            // Consumers who were too slow go on from where they were.
             Event::Error { error: "ConsumerTooSlow", .. } => Ok(Some(Stop::Broken)),
             Event::Error { error, message } => {
                 let (name, message) = (error.to_owned(), message.unwrap_or_default().to_owned());

@@ -65,7 +65,7 @@ pub(crate) async fn run(args: &ImportArgs, session: &Session, out: Out) -> Resul
             send_records(session, &archive).await?;
             send_blobs(args, session, &archive).await?;
         }
-        // It may be here already, and only the last answer was lost.
+        // The agent may be here already, and only the last answer was lost.
         Err(SessionError::Refused { status, name, message }) if name == "AccountExists" => {
             let latest: Value =
                 session.query(As::Admin, "com.atproto.sync.getLatestCommit", &[("did", did)]).await?;

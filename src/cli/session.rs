@@ -203,9 +203,9 @@ impl Session {
         }
     }
 
-    /// The token to act as an agent with, by a command's name for the agent. It must be that agent's, whether it was given
-    /// or kept (alice.test and alice.example.com are kept under one name): whoever says `bob` is not to write into alice's
-    /// memory.
+    /// The token to act as an agent with, by a command's name for the agent. The token must be that agent's, whether it
+    /// was given or kept (alice.test and alice.example.com are kept under one name): whoever says `bob` is not to write
+    /// into alice's memory.
     pub(crate) async fn token_of(&self, agent: &str) -> Result<String, SessionError> {
         let token = self.agent_token(agent)?;
         let owner: Value = self.query(As::Token(&token), "com.atproto.server.getSession", &[]).await?;
@@ -229,7 +229,7 @@ impl Session {
         Ok(path)
     }
 
-    /// Forgets kept tokens. Those that are not there are fine.
+    /// Forgets kept tokens. Tokens that are not there are fine.
     pub(crate) fn drop_tokens(&self, names: &[&str]) {
         for name in names {
             if let Ok(path) = self.token_file(name) {

@@ -103,8 +103,8 @@ fn check_mode(_: &Path, _: &File) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// 32 random bytes as hex, in a new file. It gets its name only when it is whole, so a crash leaves no half a key; and
-/// by a hard link, which never replaces one that another process made in between.
+/// 32 random bytes as hex, in a new file. The file gets its name only when it is whole, so a crash leaves no half a
+/// key; and by a hard link, which never replaces one that another process made in between.
 fn make(path: &Path) -> Result<Zeroizing<String>, ConfigError> {
     let mut bytes = Zeroizing::new([0; 32]);
     getrandom::fill(bytes.as_mut_slice()).map_err(|error| failed(path, format!("can't be made: {error}")))?;

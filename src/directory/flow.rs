@@ -10,7 +10,7 @@ use crate::env::Env;
 use crate::store::{Sql, SqlError, Value, query_all, query_first};
 use crate::syntax::{Did, Handle};
 
-/// A change of several steps to an account. It holds no secrets.
+/// A change of several steps to an account, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Flow {
     /// Another name, in the DID document and here.

@@ -16,7 +16,7 @@ use crate::syntax::{Did, Handle};
 pub struct ImportAccount {
     /// Whose.
     pub did: Did,
-    /// Its handle, in any case. It is in the DID document already, so it may be under any domain.
+    /// Its handle, in any case. The handle is in the DID document already, so it may be under any domain.
     pub handle: Handle,
     /// Who owns it.
     pub kind: Kind,

@@ -35,7 +35,7 @@ pub struct AccountInviteCodes {
 pub struct ListInviteCodes {
     /// Whose.
     pub did: Did,
-    /// Those that are used up or disabled as well.
+    /// Codes that are used up or disabled as well.
     pub include_used: bool,
 }
 

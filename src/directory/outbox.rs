@@ -1,6 +1,6 @@
 //! What other cells must hear of an account: the only way out of this cell.
 //!
-//! The host reads entries in order, brings each to the agent's cell (whose repeat of it must be harmless), and
+//! The host reads entries in order, brings each to the account's cell (whose repeat of it must be harmless), and
 //! clears them once they are durable there.
 
 use serde::{Deserialize, Serialize};
@@ -16,19 +16,19 @@ use crate::syntax::{Did, Handle};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Notice {
-    /// It may act and be seen differently from now on: an `#account` event.
+    /// The account may act and be seen differently from now on: an `#account` event.
     StatusChanged {
         /// The status it has now.
         status: Status,
     },
-    /// It has another name: an `#identity` event.
+    /// The account has another name: an `#identity` event.
     HandleChanged {
         /// The name it has now.
         handle: Handle,
     },
-    /// It is gone: shred its keys, remove its repo and blobs, say so in an `#account` event.
+    /// The account is gone: shred its keys, remove its repo and blobs, say so in an `#account` event.
     Deleted,
-    /// It never came to be: remove what was made for it, without an event.
+    /// The account never came to be: remove what was made for it, without an event.
     Abandoned,
 }
 
@@ -46,7 +46,7 @@ pub struct OutboxEntry {
 /// Asks for the oldest entries.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ReadOutbox {
-    /// Those behind this one.
+    /// Notices behind this one.
     pub after: i64,
     /// At most this many.
     pub limit: usize,

@@ -3,7 +3,7 @@
 //! ```text
 //! edge: make a signing key, form and sign the genesis operation: this gives the DID
 //! ReserveAccount     handle, address and invite code are taken; a pending row keeps operation and key
-//! edge: submit the operation, create the agent cell's repo (both may be repeated)
+//! edge: submit the operation, create the account cell's repo (both may be repeated)
 //! CompleteAccount    the account is there; the pending part is gone
 //! ```
 //!

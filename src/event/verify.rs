@@ -1,8 +1,8 @@
 //! The strict verifier: everything the protocol says of an event stream, held against what a host really sends.
 //!
-//! Passing a relay proves little, since a relay only logs failed proofs. This checks each frame's encoding, each
-//! event's fields and limits, each commit's signature, blocks and inversion, and that each account's events follow on
-//! one another. It knows only what it has seen: an account met in the middle is taken as it is, and held to it from
+//! Passing a relay proves little, since a relay only logs failed proofs. The verifier checks each frame's encoding,
+//! each event's fields and limits, each commit's signature, blocks and inversion, and that each account's events follow
+//! on one another. Only what was seen is known: an account met in the middle is taken as it is, and held to it from
 //! there on.
 //!
 //! Sans-IO: the caller finds the signing key of an event's DID (see [`signer`] and [`is_signed_by`]) and passes it in
@@ -46,9 +46,9 @@ struct Account {
     /// As its last `#account` said.
     active: Option<bool>,
     identity_seen: bool,
-    /// Its first event was the stream's first, so what came before may just not have been asked for.
+    /// The account's first event was the stream's first, so what came before may just not have been asked for.
     met_midway: bool,
-    /// It was created or came back, and its `#sync` has not come yet.
+    /// The account was created or came back, and its `#sync` has not come yet.
     sync_due: bool,
 }
 

@@ -317,7 +317,7 @@ impl PlcOperation {
 }
 
 impl LegacyCreate {
-    /// The same in today's form. Its signature and hash remain those of the old form.
+    /// The same in today's form. The signature and hash remain those of the old form.
     fn modern(&self) -> PlcOperation {
         let name = match self.handle.strip_prefix(AT_SCHEME) {
             Some(_) => self.handle.clone(),

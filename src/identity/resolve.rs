@@ -3,7 +3,7 @@
 use super::{DidDocument, HandleResolution, IdentityError, did_web_document_url};
 use crate::syntax::{AtIdentifier, Did, Handle};
 
-/// What the host is asked to fetch. It bounds time and size, follows no redirects of DIDs' hosts into private
+/// What the host is asked to fetch. The host bounds time and size, follows no redirects of DIDs' hosts into private
 /// addresses, and answers with a [`Response`] of the same kind or [`Response::Failed`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
@@ -52,7 +52,7 @@ pub trait Resolution: Sized {
 pub enum Step<R: Resolution> {
     /// There is more to ask.
     Ask(R),
-    /// It is over.
+    /// The resolution is over.
     Done(Result<R::Output, IdentityError>),
 }
 

@@ -313,7 +313,7 @@ pub struct Array {
     pub max_length: Option<u64>,
 }
 
-/// A map with named properties. It may hold others; those are not looked at.
+/// A map with named properties. Others that it holds are not looked at.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Object {
     /// For people.

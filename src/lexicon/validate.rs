@@ -1,7 +1,7 @@
 //! The validator: one walk over a value beside the schema, for our lexicons and any other.
 //!
-//! It checks all constraints of the lexicon language. Properties that a schema does not name are not looked at: the
-//! language is open to them. `knownValues` and `default` constrain nothing. Values are of the data model
+//! The validator checks all constraints of the lexicon language. Properties that a schema does not name are not looked
+//! at: the language is open to them. `knownValues` and `default` constrain nothing. Values are of the data model
 //! ([`crate::data_model`]), which has no floats; one that is met is an error.
 //!
 //! A valid value costs no allocation: the path of an error is put together while the error travels up.
@@ -177,7 +177,7 @@ impl Catalog {
         finish("record", check)
     }
 
-    /// Checks the parameters of a method. They are an object of scalars and lists, as [`super::params`] makes it.
+    /// Checks the parameters of a method: an object of scalars and lists, as [`super::params`] makes it.
     pub fn validate_params(&self, nsid: &str, params: &Ipld) -> Result<(), ValidationError> {
         let check = match self.params(nsid) {
             Some(Some(object)) => self.walk_object(object, params, 0),

@@ -116,7 +116,7 @@ impl Memory {
         }
     }
 
-    /// Plans to forget these memories. Those that are not there are passed over; at most [`FORGET_MAX`] are taken.
+    /// Plans to forget these memories. Memories that are not there are passed over; at most [`FORGET_MAX`] are taken.
     ///
     /// # Errors
     /// [`Error::Sql`].

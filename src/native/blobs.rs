@@ -3,7 +3,7 @@
 //! `DATA/blobs/<2 hex>/<SHA-256 of the DID>/<CID>`; a DID may have characters and lengths that a file name may not,
 //! its hash never has. An upload goes to a temporary file on the same filesystem while it is hashed, is synced, and
 //! then takes its name by a rename whose folder is synced too: a name that is there is a whole blob, whatever crashed
-//! when. The same upload twice is one file. Which blobs are referenced is known to the agent's cell alone.
+//! when. The same upload twice is one file. Which blobs are referenced is known to the account's cell alone.
 //!
 //! A folder has one process: what lies in `tmp` at the start is of a dead one, and is removed.
 

@@ -53,7 +53,7 @@ impl Files {
         self.root.join("sequencer.sqlite")
     }
 
-    /// An agent cell's database.
+    /// An account cell's database.
     pub fn account(&self, did: &Did) -> PathBuf {
         let hash = data_encoding::HEXLOWER.encode(&sha256(did.as_str().as_bytes()));
         let name = match did.as_str() {

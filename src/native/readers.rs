@@ -73,7 +73,7 @@ impl Readers {
         {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             if idle.removals != removals {
-                return; // It may be of a file that is gone, with another in its place.
+                return; // The connection may be of a file that is gone, with another in its place.
             }
             idle.turn += 1;
             let turn = idle.turn;

@@ -1,4 +1,4 @@
-//! The writers: a few threads, each owning the agent cells that hash to it.
+//! The writers: a few threads, each owning the account cells that hash to it.
 //!
 //! A shard takes everything that waits in its mailbox, groups it by agent, and runs each agent's commands in one
 //! transaction, a savepoint each. All are answered after the one synced commit; so one repo's writes are serial
@@ -79,7 +79,7 @@ impl ShardHandle {
         Ok(Self { mailbox, thread })
     }
 
-    /// Asks an agent's cell. The command is on its way when this returns.
+    /// Asks an account's cell. The command is on its way when this returns.
     pub(super) fn ask(&self, did: Did, change: Change) -> impl Future<Output = Answer> + Send + use<> {
         let answer = self.send(|sender| Mail::Ask(did, change, sender));
         async move { answer.await.unwrap_or(Err(Failed::Stopping)) }
@@ -91,7 +91,7 @@ impl ShardHandle {
         async move { answer.await.unwrap_or_default() }
     }
 
-    /// Removes an agent's cell.
+    /// Removes an account's cell.
     pub(super) fn destroy(&self, did: Did) -> impl Future<Output = Answered<(), Error>> + Send + use<> {
         let answer = self.send(|sender| Mail::Destroy(did, sender));
         async move { answer.await.unwrap_or(Err(Failed::Stopping)) }
@@ -289,7 +289,7 @@ impl Shard {
         Ok(answers)
     }
 
-    /// The agent's cell, opened if need be. `create` makes its file when there is none.
+    /// The account's cell, opened if need be. `create` makes its file when there is none.
     fn opened(&mut self, did: &Did, create: bool) -> Result<&mut Open, Error> {
         self.turn += 1;
         if !self.open.contains_key(did) {

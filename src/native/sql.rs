@@ -90,7 +90,7 @@ impl Database {
     /// Runs `read` on one snapshot of the database.
     ///
     /// # Errors
-    /// That of `read`, or of beginning.
+    /// The error of `read`, or of beginning.
     pub fn snapshot<T, E: From<SqlError>>(&self, read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         self.run("BEGIN DEFERRED")?;
         let result = read();

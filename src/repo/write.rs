@@ -42,7 +42,7 @@ impl Repo {
         Ok(Some(Self::at(Tree::open(&head.data)?, head, apply::new_nodes(sql)?)))
     }
 
-    /// Makes the first commit, of an empty tree. Its event is the caller's to emit, if the account is active.
+    /// Makes the first commit, of an empty tree. The commit's event is the caller's to emit, if the account is active.
     ///
     /// # Errors
     /// [`Error`].

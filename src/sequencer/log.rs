@@ -10,7 +10,7 @@ use crate::store::{Sql, SqlError, Value, in_transaction, query_all, query_first}
 
 const MIGRATIONS: &[Migration] = crate::migrations!("sequencer", 1 "0001_init");
 
-/// The cell. It remembers the last `seq` and what was just appended; the rest is in its database.
+/// The cell, which remembers the last `seq` and what was just appended; the rest is in its database.
 #[derive(Debug)]
 pub struct Sequencer {
     last_seq: i64,

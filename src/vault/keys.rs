@@ -52,7 +52,7 @@ macro_rules! key {
 }
 
 key! {
-    /// The network operator's key, above all agents' root keys. It comes from the environment or a file.
+    /// The network operator's key, above all agents' root keys. The key comes from the environment or a file.
     MasterKey
 }
 key! {

@@ -150,7 +150,7 @@ impl Alarm {
         }
     }
 
-    /// It rang: there is none until the next is asked for.
+    /// The alarm rang: there is none until the next is asked for.
     pub(super) fn rang(&self) {
         self.at_us.set(None);
     }

@@ -224,7 +224,7 @@ impl Inner {
             }
             for frame in frames {
                 if socket.send_with_bytes(frame).is_err() {
-                    break; // It is gone; the runtime takes it off the list.
+                    break; // The socket is gone; the runtime takes it off the list.
                 }
             }
         }
@@ -282,7 +282,7 @@ impl Inner {
     fn backfill(self: &Rc<Self>, socket: WebSocket, mut subscriber: Subscriber) {
         self.alarm.ring_in(&self.state, BACKFILL_ALARM_US);
         if self.backfilling.borrow().len() >= BACKFILLS_MAX {
-            return; // Its attachment says that it waits.
+            return; // The socket's attachment says that it waits.
         }
         self.backfilling.borrow_mut().insert(subscriber.number);
         let object = Rc::clone(self);

@@ -1,7 +1,7 @@
 //! The Worker's settings: the same names as everywhere (`ZAP_PUBLIC_URL`), from its variables and secrets.
 //!
-//! They are read when an isolate or an object starts; a deployment starts all of them anew. What is wrong is said with
-//! every answer, since there is no start that could fail.
+//! Settings are read when an isolate or an object starts; a deployment starts all of them anew. What is wrong is said
+//! with every answer, since there is no start that could fail.
 
 use std::sync::Arc;
 

@@ -138,7 +138,7 @@ struct DeleteAccountInput {
     did: Did,
 }
 
-/// Any account, without its owner. Its DID stays: it is the owner's, who may go elsewhere with it.
+/// Any account, without its owner. The DID stays: it is the owner's, who may go elsewhere with it.
 async fn delete_account(context: Context, input: DeleteAccountInput) -> Result<Empty, XrpcError> {
     context.delete_account(&input.did, None).await?;
     Ok(Empty)
@@ -146,7 +146,7 @@ async fn delete_account(context: Context, input: DeleteAccountInput) -> Result<E
 
 async fn view(network: &App, account: Account) -> Result<AgentView, XrpcError> {
     let counts = match network.account(&account.did, Counts {}).await {
-        // It is about to be taken in from an archive.
+        // The account is about to be taken in from an archive.
         Err(app::Error::Account(account::Error::NoRepo)) => RepoCounts::default(),
         counts => counts?,
     };

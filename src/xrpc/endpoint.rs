@@ -4,7 +4,7 @@
 //! then calls the handler. A handler is a plain async function over parsed input; adapters make it an [`Endpoint`].
 //!
 //! A method of ours has a lexicon, and [`Endpoint::of`] takes all it needs from that: name, verb, encoding, types and
-//! limits. Its input is validated as it came and only then read into its type, so a handler never sees what the lexicon
+//! limits. The input is validated as it came and only then read into its type, so a handler never sees what the lexicon
 //! refuses. Methods of others are declared by hand.
 
 use std::collections::HashMap;

@@ -61,7 +61,7 @@ async fn a_large_repo_is_sent_at_its_readers_pace_and_held_by_nobody() {
 async fn an_export_that_nobody_reads_ends_and_does_not_look_whole() {
     let (_folder, zap) = super::start("warn").await;
     if zap.is_worker() {
-        return; // It holds no thread there, and no snapshot.
+        return; // The export holds no thread there, and no snapshot.
     }
     let mut client = zap.client();
     let agent = create_agent(&mut client, "stalled").await.unwrap();

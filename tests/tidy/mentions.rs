@@ -55,7 +55,7 @@ fn rooms_that_documents_link_to_are_there_and_the_map_has_all() {
 /// Documents that describe the code.
 fn documents() -> Vec<PathBuf> {
     let in_docs = files("docs").into_iter().filter(|file| file.extension().is_some_and(|kind| kind == "md"));
-    ["README.md", "src/lib.rs"].map(PathBuf::from).into_iter().chain(in_docs).collect()
+    ["README.md", "CONTRIBUTING.md", "src/lib.rs"].map(PathBuf::from).into_iter().chain(in_docs).collect()
 }
 
 /// Whether what stands between backticks is a path of the repository: a folder, a Rust file, or anything in `src/`.

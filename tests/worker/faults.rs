@@ -36,7 +36,7 @@ async fn events_come_once_when_the_sequencer_does_not_answer_and_alarms_ring_twi
         }
         let mut come = Vec::new();
         if fault == Fault::Mute {
-            // It takes the first, at least, and says so only to its subscribers.
+            // A mute sequencer takes the first, at least, and says so only to its subscribers.
             come = commits_until(&mut live, &sent[0]).await;
         }
         logged(&zap, "the sequencer does not answer", round + 1).await;

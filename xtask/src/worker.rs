@@ -12,7 +12,7 @@ use clap::Subcommand;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const WORKER_BUILD: &str = "0.8.7";
-/// That of Cargo.lock: the two must be the same.
+/// The version of Cargo.lock: the two must be the same.
 const WASM_BINDGEN: &str = "0.2.130";
 /// Compressed bytes that the Worker may have: half of what a free account takes.
 const COMPRESSED_BYTES_MAX: u64 = 1_500_000;

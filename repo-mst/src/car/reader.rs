@@ -126,7 +126,7 @@ impl CarReader {
         CarReader { limits, buffer: BytesMut::new(), roots: None, at: 0, blocks: 0 }
     }
 
-    /// Takes the next bytes. They are held until [`CarReader::next_block`] has no more to give.
+    /// Takes the next bytes, which are held until [`CarReader::next_block`] has no more to give.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), CarError> {
         let limit = self.limits.total_bytes;
         let held = self.buffer.len().saturating_add(bytes.len()) as u64;

@@ -1,6 +1,6 @@
 //! Undoing a commit's operations on the part of the tree that came with it.
 //!
-//! This is the proof of a commit: if undoing what it says it did gives the root that was there before, it did
+//! Inversion is the proof of a commit: if undoing what it says it did gives the root that was there before, it did
 //! that and nothing else.
 
 use cid::Cid;

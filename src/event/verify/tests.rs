@@ -106,7 +106,7 @@ fn only_the_documents_key_signs() {
     assert!(!is_signed_by(&event, &other));
     assert_eq!(signer(&event), Some(DID));
     assert_found!(verifier.check(&frame, NOW, Ok(&other)), Finding::Signature(_));
-    // It is reported once: the next is held to this one.
+    // A fault is reported once: the next event is held to this one.
     let next = with_seq(repo.commit(&[("app.bsky.feed.post/newer", Some("created"))]).event(), 101);
     assert_eq!(texts(&verifier.check(&next, NOW, Ok(&repo.key.verifying_key()))), [""; 0]);
     let last = with_seq(repo.commit(&[("app.bsky.feed.post/newest", Some("created"))]).event(), 102);

@@ -1,8 +1,8 @@
 //! One subscriber: a task with a place in the stream, which writes all that is ready in one go.
 //!
-//! It begins in the database when its cursor lies behind the ring, and goes over to the ring at the first event the
-//! ring holds. From then on it is live: when the ring moves past it, it is told `ConsumerTooSlow` and closed. Nobody
-//! waits for it; a write that does not end, or a ping without any answer, ends the subscription too.
+//! A subscriber begins in the database when its cursor lies behind the ring, and goes over to the ring at the first
+//! event the ring holds. From then on it is live: when the ring moves past it, it is told `ConsumerTooSlow` and closed.
+//! Nobody waits for it; a write that does not end, or a ping without any answer, ends the subscription too.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -2,7 +2,7 @@
 //!
 //! The log runs with `synchronous = NORMAL`: a commit is in the write-ahead log file, but not on disk. Every 100 ms,
 //! if something was appended, this thread syncs that file and then raises the marks of the agents whose events were
-//! appended before the sync began. It also checkpoints, so that the writer seldom has to.
+//! appended before the sync began. The thread also checkpoints, so that the writer seldom has to.
 //!
 //! Tricky bit: after a sync that failed, the kernel may have dropped the pages and report success the next time. So
 //! no mark is raised any more until the process starts again: the outboxes keep everything, and are drained then.
@@ -35,7 +35,7 @@ pub(super) struct Syncer {
 }
 
 impl Syncer {
-    /// For the database at `path`, which is open already. Its end comes when the sender is dropped.
+    /// For the database at `path`, which is open already. The thread ends when the sender is dropped.
     pub(super) fn new(path: &Path, behind: Arc<AtomicBool>) -> Result<(Sender<Vec<Mark>>, Self), SqlError> {
         let (sender, appended) = channel();
         let mut wal = path.as_os_str().to_owned();

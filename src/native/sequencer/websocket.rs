@@ -96,11 +96,11 @@ pub(super) fn close(code: u16, reason: &str) -> Vec<u8> {
 /// What a client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ClientFrame {
-    /// It wants a pong with this payload.
+    /// The client wants a pong with this payload.
     Ping(Vec<u8>),
-    /// It is alive.
+    /// The client is alive.
     Pong,
-    /// It is leaving.
+    /// The client is leaving.
     Close,
     /// Part of a message; the stream takes none, so it is passed over.
     Data,

@@ -110,7 +110,7 @@ fn a_deleted_account_keeps_only_its_deletion() {
     assert_eq!(expire(&sql, 0, 3), 2);
     assert_eq!(expire(&sql, 0, 3), 0);
     assert_eq!(seqs(&sql, 0), [NOW + 5, NOW + 6, NOW + 7]);
-    // That was no expiry: nobody's cursor became outdated.
+    // A deletion is no expiry: nobody's cursor became outdated.
     assert_eq!(head(&sql).unwrap().expired_seq, 0);
     // A new life under the same DID is not removed.
     cell.append(&sql, NOW, &mut [event("did:web:a", 8)]).unwrap();

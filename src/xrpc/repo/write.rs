@@ -1,7 +1,7 @@
 //! Writing records: createRecord, putRecord, deleteRecord, applyWrites.
 //!
 //! A record is read from the request's JSON straight into the data model, checked by its lexicon as `validate` asks,
-//! and goes to the agent's cell as the canonical block it will be stored as.
+//! and goes to the account's cell as the canonical block it will be stored as.
 
 use serde::{Deserialize, Deserializer, Serialize};
 

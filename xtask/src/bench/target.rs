@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use harness::process::free_address;
 use harness::{Build, Client, Host, Process, Usage, Zap};
 
-/// A server under load. Its processes end when it is dropped.
+/// A server under load. The processes end when it is dropped.
 pub(crate) struct Target {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
@@ -86,7 +86,7 @@ impl Target {
         })
     }
 
-    /// One that somebody else started. It counts as ours: scenarios of the agent methods run on it.
+    /// One that somebody else started. Such a server counts as ours: scenarios of the agent methods run on it.
     pub(crate) fn running(address: &str, id: u32) -> Result<Self> {
         let address = address.trim_start_matches("http://").replace("localhost", "127.0.0.1");
         let address =
