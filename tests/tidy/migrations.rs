@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::source::{files, nothing, root};
+use crate::source::{files, nothing, read, root};
 
 /// Every migration file with its SHA-256. Databases in the field have run these as they are: a line is added with a
 /// new file and never changed.
@@ -69,5 +69,24 @@ fn migrations_are_numbered_without_gaps() {
             }
         }
     }
+    nothing(&found);
+}
+
+#[test]
+fn every_migration_is_run_by_its_cell() {
+    let lists: String = files("src").iter().map(|file| read(file)).collect();
+    let found: Vec<_> = files("migrations")
+        .into_iter()
+        .filter_map(|file| {
+            let cell = file.parent()?.file_name()?.to_str()?.to_owned();
+            let name = file.file_stem()?.to_str()?.to_owned();
+            // In the cell's own `migrations!("cell", 1 "0001_init", ...)`.
+            let listed = lists
+                .split(&format!("migrations!(\"{cell}\""))
+                .skip(1)
+                .any(|list| list.split(')').next().is_some_and(|list| list.contains(&format!("\"{name}\""))));
+            (!listed).then(|| format!("{} is in no `migrations!` of {cell}: it is never run", file.display()))
+        })
+        .collect();
     nothing(&found);
 }

@@ -200,6 +200,17 @@ async fn what_is_over_a_limit_makes_no_agent_and_lists_none() {
     world.get("agent.admin.listAgents?limit=100&unknown=x", ADMIN).await.ok();
 }
 
+#[test]
+fn every_method_that_has_a_lexicon_is_served() {
+    let served: Vec<_> = ours().into_iter().map(|endpoint| endpoint.nsid).collect();
+    let forgotten: Vec<_> = catalog()
+        .names()
+        .filter(|nsid| matches!(catalog().get(nsid), Some(Schema::Query(_) | Schema::Procedure(_))))
+        .filter(|nsid| nsid.starts_with("agent.") && !served.contains(nsid))
+        .collect();
+    assert!(forgotten.is_empty(), "no endpoint: {forgotten:?}");
+}
+
 #[tokio::test]
 async fn every_method_is_called_as_its_lexicon_says() {
     let world = World::new();
