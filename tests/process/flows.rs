@@ -54,6 +54,23 @@ impl Slow {
     }
 }
 
+impl Slow {
+    /// An agent whose caller left is there, and its token waits for whoever asks for it again.
+    async fn claim_dora(&self) {
+        let did = until("dora", async || self.did_of("dora.test").await).await;
+        // A Worker is not told that its caller has left: it may have drawn the token for an answer that nobody heard.
+        if self.zap.is_worker() {
+            return;
+        }
+        let dora = until("the token", async || create_agent(&mut self.zap.client(), "dora").await.ok()).await;
+        assert_eq!(did, dora.did.as_str());
+        let session = "/xrpc/com.atproto.server.getSession";
+        let session = self.zap.client().get(session, Some(&dora.authorization)).await.unwrap().ok().unwrap();
+        assert_eq!(session["did"], dora.did.as_str());
+        assert!(create_agent(&mut self.zap.client(), "dora").await.is_err(), "a token is given out once");
+    }
+}
+
 /// Asks until there is an answer.
 async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let start = Instant::now();
@@ -87,12 +104,7 @@ async fn changes_go_on_without_their_caller() {
     })
     .await;
     assert_eq!(slow.did_of("carol.test").await, Some(carol["did"].clone()));
-    // Its token waits for whoever asks for the agent again.
-    let dora = until("dora's token", async || create_agent(&mut slow.zap.client(), "dora").await.ok()).await;
-    let session = "/xrpc/com.atproto.server.getSession";
-    let session = slow.zap.client().get(session, Some(&dora.authorization)).await.unwrap().ok().unwrap();
-    assert_eq!(session["did"], dora.did.as_str());
-    assert!(create_agent(&mut slow.zap.client(), "dora").await.is_err(), "a token is given out once");
+    slow.claim_dora().await;
     // Document and server say the same.
     until("robert", async || slow.did_of("robert.test").await).await;
     assert_eq!(slow.handle_in_document(&bob.did).await, "at://robert.test");
@@ -118,7 +130,7 @@ async fn changes_go_on_after_a_crash() {
 
     until("robert", async || slow.did_of("robert.test").await).await;
     assert_eq!(slow.handle_in_document(&bob.did).await, "at://robert.test");
-    until("dora's token", async || create_agent(&mut slow.zap.client(), "dora").await.ok()).await;
+    slow.claim_dora().await;
     until("erin's end", async || slow.did_of("erin.test").await.is_none().then_some(())).await;
     let mut directory = Client::new(slow.plc.address);
     until("erin's tombstone", async || {
