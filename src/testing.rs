@@ -1,17 +1,32 @@
-//! What tests share: a cell that is driven the same way on both hosts.
+//! What tests share: a cell that is driven the same way on both hosts, and a world in memory that one can break.
 //!
 //! | module | what it simulates |
 //! |---|---|
 //! | `driven` | nothing: a script for a real cell on a real host, with the feature `testing` |
 //! | `cell` | nothing: what all cells have in common |
+//! | `randomness` | randomness, all of it from `ZAP_SEED` |
+//! | `disk` | a database whose nth write fails, or stops the machine |
+//! | `alone` | all that comes into one cell |
 //!
-//! Only with the feature `testing`, and in tests of this crate.
+//! The first two with the feature `testing`, on every host; the others in tests of this crate.
 
+#[cfg(test)]
+mod alone;
 mod cell;
+#[cfg(test)]
+mod disk;
 mod driven;
+#[cfg(test)]
+mod randomness;
 
+#[cfg(test)]
+pub use alone::Alone;
 pub use cell::Cell;
+#[cfg(test)]
+pub use disk::{Disk, DiskFault};
 pub use driven::{Driven, Fault, Kind, Step, dump};
+#[cfg(test)]
+pub use randomness::{Randomness, seed};
 
 use crate::env::Network;
 use crate::vault::MasterKey;
