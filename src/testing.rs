@@ -6,7 +6,9 @@
 //! | `cell` | nothing: what all cells have in common |
 //! | `randomness` | randomness, all of it from `ZAP_SEED` |
 //! | `disk` | a database whose nth write fails, or stops the machine |
+//! | `internet` | the did:plc directory, the DNS, other servers |
 //! | `alone` | all that comes into one cell |
+//! | `simulated` | a host with all cells of a network, which can be stopped after any step and started again |
 //!
 //! The first two with the feature `testing`, on every host; the others in tests of this crate.
 
@@ -17,7 +19,13 @@ mod cell;
 mod disk;
 mod driven;
 #[cfg(test)]
+mod internet;
+#[cfg(test)]
 mod randomness;
+#[cfg(test)]
+mod simulated;
+#[cfg(test)]
+mod tests;
 
 #[cfg(test)]
 pub use alone::Alone;
@@ -26,7 +34,11 @@ pub use cell::Cell;
 pub use disk::{Disk, DiskFault};
 pub use driven::{Driven, Fault, Kind, Step, dump};
 #[cfg(test)]
+pub use internet::Internet;
+#[cfg(test)]
 pub use randomness::{Randomness, seed};
+#[cfg(test)]
+pub use simulated::{ADMIN_PASSWORD, Resident, Simulated};
 
 use crate::env::Network;
 use crate::vault::MasterKey;
