@@ -31,7 +31,7 @@
 //! | [`actor`] | the words for an account that all share: kind, status, what a token opens |
 //! | [`syntax`] [`data_model`] [`limits`] | the protocol's strings, its values, and every bound with its reason |
 //! | [`mod@seam`] [`store`] | what goes between caller and cell, cell and database |
-//! | `testing` | only with the feature of that name: a cell driven step by step, for comparing hosts |
+//! | `testing` | a cell driven step by step, for comparing hosts; in tests, a world in memory that one can break |
 //!
 //! Beside `src/`: `repo-mst/` (tree, commits, CAR), `codegen/` (`lexicons/` into `src/lexicon/generated/` and
 //! `docs/lexicons.md`), `migrations/` (by cell), `tests/process/` (a real server on either host: kill -9, canaries, real

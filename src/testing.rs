@@ -1,249 +1,62 @@
-//! What tests on both hosts share: a cell that is driven through the bytes of the seam with a given clock and given
-//! randomness, so that two hosts can be compared answer by answer and row by row. Only with the feature `testing`.
+//! What tests share: a cell that is driven the same way on both hosts, and a world in memory that one can break.
+//!
+//! | module | what it simulates |
+//! |---|---|
+//! | `driven` | nothing: a script for a real cell on a real host, with the feature `testing` |
+//! | `cell` | nothing: what all cells have in common |
+//! | `randomness` | randomness, all of it from `ZAP_SEED` |
+//! | `disk` | a database whose nth write fails, or stops the machine |
+//! | `internet` | the did:plc directory, the DNS, other servers |
+//! | `alone` | all that comes into one cell |
+//! | `simulated` | a host with all cells of a network, which can be stopped after any step and started again |
+//!
+//! The first two with the feature `testing`, on every host; the others in tests of this crate.
 
-use chacha20::ChaCha20Rng;
-use rand_core::SeedableRng;
-use serde::{Deserialize, Serialize};
-use serde_bytes::ByteBuf;
+#[cfg(test)]
+mod alone;
+mod cell;
+#[cfg(test)]
+mod disk;
+mod driven;
+#[cfg(test)]
+mod internet;
+#[cfg(test)]
+mod randomness;
+#[cfg(test)]
+mod simulated;
+#[cfg(test)]
+mod tests;
 
-use crate::account::Account;
-use crate::directory::Directory;
-use crate::env::{Env, Network};
-use crate::limits::{SQL_PARAMETERS_MAX, SQL_VALUE_BYTES_MAX};
-use crate::sequencer::Sequencer;
-use crate::store::{Row, Sql, SqlError, Value, in_transaction, query_all};
+#[cfg(test)]
+pub use alone::Alone;
+pub use cell::Cell;
+#[cfg(test)]
+pub use disk::{Disk, DiskFault};
+pub use driven::{Driven, Fault, Kind, Step, dump};
+#[cfg(test)]
+pub use internet::Internet;
+#[cfg(test)]
+pub use randomness::{Randomness, seed};
+#[cfg(test)]
+pub use simulated::{ADMIN_PASSWORD, Resident, Simulated};
+
+use crate::env::Network;
 use crate::vault::MasterKey;
-use crate::{account, directory, sequencer};
 
-/// Which cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
-    /// One account.
-    Account,
-    /// The network's directory.
-    Directory,
-    /// The event log.
-    Sequencer,
-}
+/// When tests begin, unless they say otherwise: microseconds since the Unix epoch.
+pub const START_US: i64 = 1_790_000_000_000_000;
 
-/// One step of a script.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Step {
-    /// Asks the cell: a `Command` as DAG-CBOR, at this time, with randomness from this seed.
-    Ask(i64, u64, ByteBuf),
-    /// Drops the cell from memory; the next command opens it from its database.
-    Reopen,
-    /// All rows of all tables.
-    Dump,
-    /// One row into a table of nothing else: what any write costs on this host.
-    Insert,
-    /// The rows read and written so far, on a host that bills them.
-    Rows,
-    /// What the SQL adapter does with odd statements.
-    Sql,
-}
+/// Where the did:plc directory of all tests is.
+pub const PLC: &str = "http://localhost:2582";
 
-/// What a sequencer does wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Fault {
-    /// Nothing.
-    None,
-    /// It takes no command and answers none.
-    Deaf,
-    /// It does what it is asked and does not answer.
-    Mute,
-}
-
-/// A cell on any host.
-pub struct Driven {
-    kind: Kind,
-    cell: Option<Cell>,
-    network: Network,
-    has_table: bool,
-}
-
-enum Cell {
-    Account(Box<Account>),
-    Directory(Directory),
-    Sequencer(Sequencer),
-}
-
-impl Driven {
-    /// A cell that is opened by its first command.
-    pub fn new(kind: Kind) -> Self {
-        Self { kind, cell: None, network: network(), has_table: false }
-    }
-
-    /// Runs a step; answers bytes to compare.
-    ///
-    /// # Errors
-    /// A text, when the step itself could not be run.
-    pub fn run(&mut self, sql: &dyn Sql, step: &Step) -> Result<Vec<u8>, String> {
-        match step {
-            Step::Ask(now_us, seed, command) => self.ask(sql, *now_us, *seed, command),
-            Step::Reopen => {
-                self.cell = None;
-                Ok(Vec::new())
-            }
-            Step::Dump => dump(sql).map(String::into_bytes).map_err(|error| error.to_string()),
-            Step::Insert => self.insert(sql).map(|()| Vec::new()).map_err(text),
-            Step::Rows => Ok(Vec::new()),
-            Step::Sql => Ok(odd_statements(sql).into_bytes()),
-        }
-    }
-
-    fn insert(&mut self, sql: &dyn Sql) -> Result<(), SqlError> {
-        if !self.has_table {
-            sql.script(
-                "CREATE TABLE IF NOT EXISTS plain (id INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT",
-            )?;
-            self.has_table = true;
-        }
-        sql.execute("INSERT INTO plain (text) VALUES (?)", &[Value::Text("a row")]).map(|_| ())
-    }
-
-    fn ask(&mut self, sql: &dyn Sql, now_us: i64, seed: u64, command: &[u8]) -> Result<Vec<u8>, String> {
-        let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        let mut env = Env { now_us, rng: &mut rng, network: &self.network };
-        if self.cell.is_none() {
-            self.cell = Some(match self.kind {
-                Kind::Account => Cell::Account(Box::new(Account::load(sql, &mut env).map_err(text)?)),
-                Kind::Directory => Cell::Directory(Directory::load(sql, &mut env).map_err(text)?),
-                Kind::Sequencer => Cell::Sequencer(Sequencer::load(sql).map_err(text)?),
-            });
-        }
-        match self.cell.as_mut() {
-            Some(Cell::Account(cell)) => {
-                let command: account::Command = serde_ipld_dagcbor::from_slice(command).map_err(text)?;
-                let answer = cell.handle(sql, &mut env, command);
-                cell.take_effects();
-                serde_ipld_dagcbor::to_vec(&answer).map_err(text)
-            }
-            Some(Cell::Directory(cell)) => {
-                let command: directory::Command = serde_ipld_dagcbor::from_slice(command).map_err(text)?;
-                serde_ipld_dagcbor::to_vec(&cell.handle(sql, &mut env, command)).map_err(text)
-            }
-            Some(Cell::Sequencer(cell)) => {
-                let command: sequencer::Command = serde_ipld_dagcbor::from_slice(command).map_err(text)?;
-                let answer = cell.handle(sql, now_us, command);
-                cell.take_appended();
-                serde_ipld_dagcbor::to_vec(&answer).map_err(text)
-            }
-            None => Err("the cell is not open".to_owned()),
-        }
-    }
-}
-
-fn text(error: impl std::fmt::Display) -> String {
-    error.to_string()
-}
-
-/// The network of all scripts.
+/// The network of all tests.
 pub fn network() -> Network {
     Network {
         service_did: "did:web:localhost%3A2583".to_owned(),
         public_url: "http://localhost:2583".to_owned(),
         handle_domains: vec![".test".to_owned()],
         invite_required: false,
-        plc_url: "http://localhost:2582".to_owned(),
+        plc_url: PLC.to_owned(),
         master_key: MasterKey::from_bytes([7; 32]),
     }
-}
-
-/// Every row of every table of ours, a line each, sorted.
-///
-/// # Errors
-/// [`SqlError`].
-pub fn dump(sql: &dyn Sql) -> Result<String, SqlError> {
-    let tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' \
-                  AND name NOT LIKE '\\_%' ESCAPE '\\' ORDER BY name";
-    let tables = query_all(sql, tables, &[], |row| Ok(row.text(0)?.to_owned()))?;
-    let mut dumped = String::new();
-    for table in tables {
-        // The one place where a name is put into a statement: it comes from the schema itself.
-        let mut rows = query_all(sql, &format!("SELECT * FROM \"{table}\""), &[], |row| Ok(line(row)))?;
-        rows.sort();
-        for row in rows {
-            dumped.push_str(&format!("{table}{row}\n"));
-        }
-    }
-    Ok(dumped)
-}
-
-fn line(row: &dyn Row) -> String {
-    let mut line = String::new();
-    let mut column = 0;
-    while let Ok(value) = row.value(column) {
-        line.push_str(" | ");
-        match value {
-            Value::Null => line.push_str("NULL"),
-            Value::Integer(integer) => line.push_str(&integer.to_string()),
-            Value::Text(text) => line.push_str(text),
-            Value::Blob(bytes) => line.push_str(&data_encoding::HEXLOWER.encode(bytes)),
-        }
-        column += 1;
-    }
-    line
-}
-
-/// What an adapter does at the edges, as text: limits, types, constraints, nested transactions.
-fn odd_statements(sql: &dyn Sql) -> String {
-    let mut lines = Vec::new();
-    let mut note = |what: &str, outcome: Result<u64, SqlError>| {
-        // Messages are each SQLite's own; kinds are ours.
-        let outcome = match outcome {
-            Ok(changed) => format!("changed {changed}"),
-            Err(SqlError::Constraint(_)) => "constraint".to_owned(),
-            Err(SqlError::Other(_)) => "other".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        lines.push(format!("{what}: {outcome}"));
-    };
-    let create =
-        "CREATE TABLE IF NOT EXISTS odd (a INTEGER PRIMARY KEY, b TEXT, c BLOB) STRICT; DELETE FROM odd;";
-    note("script", sql.script(create).map(|()| 0));
-    let insert = "INSERT INTO odd (a, b, c) VALUES (?, ?, ?)";
-    let row = |a, b, c| sql.execute_counted(insert, &[Value::Integer(a), b, c]);
-    note("insert", row(1, Value::Text("one"), Value::Blob(b"\x00\xff")));
-    note("the largest integer", row((1 << 53) - 1, Value::Null, Value::Null));
-    note("an integer too large", row(1 << 53, Value::Null, Value::Null));
-    note("the same key", row(1, Value::Null, Value::Null));
-    note("a text in a BLOB column", row(2, Value::Null, Value::Text("text")));
-    note("bytes in a TEXT column", row(2, Value::Blob(b"bytes"), Value::Null));
-    note("empty values", row(3, Value::Text(""), Value::Blob(b"")));
-    let (fits, over) = (vec![7; SQL_VALUE_BYTES_MAX - 1_000], vec![7; SQL_VALUE_BYTES_MAX + 1]);
-    note("a large value", row(4, Value::Null, Value::Blob(&fits)));
-    note("a value too large", row(5, Value::Null, Value::Blob(&over)));
-    let many = vec![Value::Null; SQL_PARAMETERS_MAX + 1];
-    note("too many parameters", sql.execute_counted("SELECT 1", &many));
-    note("an update of two", sql.execute_counted("UPDATE odd SET b = 'x' WHERE a < ?", &[Value::Integer(4)]));
-    note("a delete of none", sql.execute_counted("DELETE FROM odd WHERE a = ?", &[Value::Integer(99)]));
-    note("nonsense", sql.execute_counted("SELEKT 1", &[]));
-    let undone = in_transaction(sql, || {
-        row(10, Value::Null, Value::Null)?;
-        let inner = in_transaction(sql, || {
-            row(11, Value::Null, Value::Null)?;
-            Err::<u64, _>(SqlError::Full)
-        });
-        row(12, Value::Null, Value::Null)?;
-        if inner == Err(SqlError::Full) { Ok(1) } else { inner }
-    });
-    note("an inner transaction undone", undone);
-    let undone = in_transaction(sql, || {
-        row(13, Value::Null, Value::Null)?;
-        row(13, Value::Null, Value::Null)
-    });
-    note("a transaction undone", undone);
-    let mut read = |what: &str, statement: &str, params: &[Value<'_>]| {
-        let rows = query_all(sql, statement, params, |row| Ok(line(row)));
-        let rows = rows.map_or_else(|_| "error".to_owned(), |rows| rows.join(";"));
-        lines.push(format!("{what}: {rows}"));
-    };
-    read("rows", "SELECT a, b, length(c) FROM odd ORDER BY a", &[]);
-    read("a limit", "SELECT a FROM odd ORDER BY a LIMIT ?", &[Value::Integer(2)]);
-    read("numbered parameters", "SELECT ?1 + 1, ?1 = 5, max(?1, 3)", &[Value::Integer(5)]);
-    read("booleans and nulls", "SELECT 1 = 1, NULL, EXISTS (SELECT 1 FROM odd)", &[]);
-    read("a floating point number", "SELECT 1.5", &[]);
-    lines.push(format!("end: {}", sql.script("DROP TABLE odd").is_ok()));
-    lines.join("\n")
 }

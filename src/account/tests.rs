@@ -7,30 +7,24 @@ use super::*;
 use crate::actor::Status;
 use crate::blobs::{AddBlob, BlobClaim, ExpireBlobs, GetBlobMeta, ListMissingBlobs};
 use crate::crypto::{SigningKey, VerifyingKey};
-use crate::env::{Env, Network};
 use crate::event::SEQ_MIN;
 use crate::event::verify::Verifier;
 use crate::memory::{Forget, GetMemory, ListMemories, Recall, Remember};
-use crate::native::clock::system_random;
-use crate::native::sql::Database;
 use crate::outbox::OutboxRow;
 use crate::repo::export::{Export, Replaced};
 use crate::repo::{ApplyWrites, GetHead, Head, Swap, Write, WriteAction, WritesApplied};
 use crate::seam::{Hidden, HiddenBytes, Request};
+use crate::testing::{Alone, Randomness, START_US};
 use crate::vault::MasterKey;
 
 mod transfer;
 
 const DID: &str = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
-const START_US: i64 = 1_790_000_000_000_000;
 const POST: &str = "app.bsky.feed.post";
 
-/// A cell with its clock, and a consumer of its events.
+/// A cell, and a consumer of its events.
 struct World {
-    database: Database,
-    cell: Account,
-    network: Network,
-    now_us: i64,
+    alone: Alone<Account>,
     key: VerifyingKey,
     verifier: Verifier,
     seq: i64,
@@ -40,17 +34,9 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let database = Database::in_memory().unwrap();
-        let network = crate::testing::network();
-        let key = SigningKey::generate(&mut system_random());
-        let mut rng = system_random();
-        let mut env = Env { now_us: START_US, rng: &mut rng, network: &network };
-        let cell = Account::load(&database, &mut env).unwrap();
+        let key = SigningKey::generate(&mut Randomness::default().fork());
         let mut world = Self {
-            database,
-            cell,
-            network,
-            now_us: START_US,
+            alone: Alone::default(),
             key: key.verifying_key(),
             verifier: Verifier::new(),
             seq: SEQ_MIN,
@@ -75,28 +61,24 @@ impl World {
         Command: From<R::Command>,
         R::Answer: TryFrom<Reply>,
     {
-        self.now_us += 1_000;
-        let mut rng = system_random();
-        let mut env = Env { now_us: self.now_us, rng: &mut rng, network: &self.network };
-        let answer = self.cell.handle(&self.database, &mut env, request.into_command().into());
-        let effects = self.cell.take_effects();
-        self.replaced.extend(self.cell.take_replaced());
+        self.alone.now_us += 1_000;
+        let answer = self.alone.ask(request);
+        let effects = self.alone.cell.take_effects();
+        self.replaced.extend(self.alone.cell.take_replaced());
         for event in effects.events {
             self.seq += 1;
             let message = event.frame.clone().with_seq(self.seq);
-            let findings = self.verifier.check(&message, self.now_us, Ok(&self.key));
+            let findings = self.verifier.check(&message, self.alone.now_us, Ok(&self.key));
             let findings: Vec<String> = findings.iter().map(ToString::to_string).collect();
             assert!(findings.is_empty(), "a {} event: {findings:?}", event.kind.name());
             self.events.push(event);
         }
-        answer.map(|answer| R::from_answer(answer.try_into().ok().unwrap()).unwrap())
+        answer
     }
 
     /// The cell, opened anew from its database.
     fn restart(&mut self) {
-        let mut rng = system_random();
-        let mut env = Env { now_us: self.now_us, rng: &mut rng, network: &self.network };
-        self.cell = Account::load(&self.database, &mut env).unwrap();
+        self.alone.restart().unwrap();
     }
 
     fn write(&mut self, writes: Vec<Write>) -> Result<WritesApplied, Error> {
@@ -108,11 +90,8 @@ impl World {
     }
 
     fn count(&self, table: &str) -> i64 {
-        crate::store::query_first(&self.database, &format!("SELECT count(*) FROM {table}"), &[], |row| {
-            row.integer(0)
-        })
-        .unwrap()
-        .unwrap()
+        let count = format!("SELECT count(*) FROM {table}");
+        crate::store::query_first(&self.alone.disk, &count, &[], |row| row.integer(0)).unwrap().unwrap()
     }
 }
 
@@ -252,7 +231,7 @@ fn outbox_rows_go_with_the_next_write_after_they_are_safe() {
     let mut world = World::new();
     world.write(vec![put(WriteAction::Put, "a", "1")]).unwrap();
     let rows = world.count("outbox");
-    world.cell.outbox_synced(world.events.last().unwrap().id);
+    world.alone.cell.outbox_synced(world.events.last().unwrap().id);
     assert_eq!(world.count("outbox"), rows);
     world.write(vec![put(WriteAction::Put, "a", "2")]).unwrap();
     assert_eq!(world.count("outbox"), 1);
@@ -262,7 +241,7 @@ fn outbox_rows_go_with_the_next_write_after_they_are_safe() {
 fn outbox_ids_rise_though_the_clock_goes_back() {
     let mut world = World::new();
     world.write(vec![put(WriteAction::Put, "a", "1")]).unwrap();
-    world.now_us -= 60_000_000;
+    world.alone.now_us -= 60_000_000;
     world.restart();
     world.write(vec![put(WriteAction::Put, "a", "2")]).unwrap();
     let ids: Vec<_> = world.events.iter().map(|event| event.id).collect();
@@ -274,11 +253,12 @@ fn a_full_disk_is_an_error_that_leaves_the_repo_whole() {
     let mut world = World::new();
     world.write(vec![put(WriteAction::Create, "before", "there is room")]).unwrap();
     let limit_pages = |world: &World, pages: i64| {
-        let connection = world.database.connection();
+        let connection = world.alone.disk.database().connection();
         connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
     };
     let used = |world: &World| {
-        world.database.connection().query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0)).unwrap()
+        let connection = world.alone.disk.database().connection();
+        connection.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0)).unwrap()
     };
     limit_pages(&world, used(&world) + 4);
     let text = "x".repeat(3_000);
@@ -295,8 +275,8 @@ fn a_full_disk_is_an_error_that_leaves_the_repo_whole() {
     assert_eq!(world.count("record"), kept);
     limit_pages(&world, 1_000_000);
     world.write(vec![put(WriteAction::Create, "after", &text)]).unwrap();
-    let head = Head::read(&world.database).unwrap().unwrap();
-    let stats = repo_mst::verify_tree(&crate::repo::Nodes(&world.database), &head.data).unwrap();
+    let head = Head::read(&world.alone.disk).unwrap().unwrap();
+    let stats = repo_mst::verify_tree(&crate::repo::Nodes(&world.alone.disk), &head.data).unwrap();
     assert_eq!(stats.records as i64, kept + 1);
 }
 
@@ -309,7 +289,7 @@ fn an_unreferenced_upload_expires_and_a_referenced_one_stays() {
     }
     let claim = BlobClaim { cid: used, mime: "image/png".into(), bytes: 4 };
     world.write(vec![Write { blobs: vec![claim], ..put(WriteAction::Create, "a", "picture") }]).unwrap();
-    let expire = ExpireBlobs { before_us: world.now_us + 1, limit: 10 };
+    let expire = ExpireBlobs { before_us: world.alone.now_us + 1, limit: 10 };
     assert_eq!(world.ask(expire.clone()).unwrap(), [unused]);
     assert!(world.ask(GetBlobMeta { cid: used }).unwrap().is_some());
     // Its record gone, nothing refers to it any more.
@@ -320,11 +300,9 @@ fn an_unreferenced_upload_expires_and_a_referenced_one_stays() {
 
 #[test]
 fn another_master_key_opens_nothing() {
-    let world = World::new();
-    let network = Network { master_key: MasterKey::from_bytes([8; 32]), ..world.network };
-    let mut rng = system_random();
-    let mut env = Env { now_us: world.now_us, rng: &mut rng, network: &network };
-    assert!(matches!(Account::load(&world.database, &mut env), Err(Error::Vault(_))));
+    let mut world = World::new();
+    world.alone.network.master_key = MasterKey::from_bytes([8; 32]);
+    assert!(matches!(world.alone.restart(), Err(Error::Vault(_))));
 }
 
 #[test]
@@ -336,9 +314,9 @@ fn an_exported_repo_is_whole() {
             .unwrap();
     }
     let nodes = world.count("node");
-    let mut export = Export::begin(&world.database, None).unwrap();
+    let mut export = Export::begin(&world.alone.disk, None).unwrap();
     let mut bytes = Vec::new();
-    while let Some(chunk) = export.next_chunk(&world.database).unwrap() {
+    while let Some(chunk) = export.next_chunk(&world.alone.disk).unwrap() {
         bytes.extend(chunk);
     }
     assert_is_repo_of(&world, &bytes, 300, nodes);
@@ -354,10 +332,10 @@ fn an_export_with_writes_in_between_is_the_repo_as_it_was() {
             .unwrap();
     }
     let nodes = world.count("node");
-    world.cell.keep_replaced(true);
-    let mut export = Export::begin(&world.database, None).unwrap();
+    world.alone.cell.keep_replaced(true);
+    let mut export = Export::begin(&world.alone.disk, None).unwrap();
     let (mut bytes, mut chunks) = (Vec::new(), 0);
-    while let Some(chunk) = export.next_chunk(&world.database).unwrap() {
+    while let Some(chunk) = export.next_chunk(&world.alone.disk).unwrap() {
         bytes.extend(chunk);
         chunks += 1;
         for number in 0..20 {
@@ -414,8 +392,8 @@ proptest! {
                 world.restart();
             }
         }
-        let head = Head::read(&world.database).unwrap().unwrap();
-        let nodes = crate::repo::Nodes(&world.database);
+        let head = Head::read(&world.alone.disk).unwrap().unwrap();
+        let nodes = crate::repo::Nodes(&world.alone.disk);
         let stats = repo_mst::verify_tree(&nodes, &head.data).unwrap();
         prop_assert_eq!(stats.nodes as i64, world.count("node"));
         prop_assert_eq!(stats.records as i64, world.count("record"));

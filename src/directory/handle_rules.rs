@@ -74,8 +74,8 @@ const RESERVED: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::network;
     use super::*;
+    use crate::testing::network;
 
     fn check(handle: &str) -> Result<Placement, Error> {
         place(&Handle::try_from(handle).unwrap(), &network(), false)

@@ -2,57 +2,21 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rand_core::{TryCryptoRng, TryRng};
-
-use super::{
-    ClearOutbox, Command, CompleteAccount, Directory, Error, Notice, ReadOutbox, Reply, ReserveAccount,
-};
+use super::{ClearOutbox, CompleteAccount, Directory, Notice, ReadOutbox, ReserveAccount};
 use crate::actor::Kind;
-use crate::env::{Env, Network};
 use crate::identity::{AtprotoData, Operation, PlcOperation};
-use crate::native::sql::Database;
-use crate::seam::{Hidden, Request};
+use crate::seam::Hidden;
 use crate::syntax::{Did, Handle};
+use crate::testing::Alone;
 
 pub(super) const HOUR_US: i64 = 3_600_000_000;
 
-/// A cell with a clock and randomness that tests control.
-pub(super) struct Cell {
-    pub(super) now_us: i64,
-    pub(super) network: Network,
-    rng: Counter,
-    database: Database,
-    directory: Directory,
-}
+/// A directory and all that comes into it.
+pub(super) type Cell = Alone<Directory>;
 
 impl Cell {
     pub(super) fn new() -> Self {
-        let (network, mut rng) = (network(), Counter(0));
-        let database = Database::in_memory().unwrap();
-        let now_us = 1_700_000_000_000_000;
-        let mut env = Env { now_us, rng: &mut rng, network: &network };
-        let directory = Directory::load(&database, &mut env).unwrap();
-        Self { now_us, network, rng, database, directory }
-    }
-
-    /// Loads the cell again from its database.
-    pub(super) fn restart(&mut self) -> Result<(), Error> {
-        let mut env = Env { now_us: self.now_us, rng: &mut self.rng, network: &self.network };
-        self.directory = Directory::load(&self.database, &mut env)?;
-        Ok(())
-    }
-
-    /// Asks through the seam's bytes, as another machine would.
-    pub(super) fn ask<R>(&mut self, request: R) -> Result<R::Reply, Error>
-    where
-        R: Request<Command = Command, Answer = Reply>,
-    {
-        let bytes = serde_ipld_dagcbor::to_vec(&request.into_command()).unwrap();
-        let command = serde_ipld_dagcbor::from_slice(&bytes).unwrap();
-        let mut env = Env { now_us: self.now_us, rng: &mut self.rng, network: &self.network };
-        let reply = self.directory.handle(&self.database, &mut env, command)?;
-        let bytes = serde_ipld_dagcbor::to_vec(&reply).unwrap();
-        Ok(R::from_answer(serde_ipld_dagcbor::from_slice(&bytes).unwrap()).unwrap())
+        Self::default()
     }
 
     pub(super) fn person(&mut self, handle: &str, email: &str) -> Did {
@@ -76,8 +40,6 @@ impl Cell {
         entries.into_iter().map(|entry| (entry.did, entry.notice)).collect()
     }
 }
-
-pub(super) use crate::testing::network;
 
 /// A signup with a DID nobody has.
 pub(super) fn signup(handle: &str, email: Option<&str>) -> ReserveAccount {
@@ -111,29 +73,3 @@ fn genesis(handle: &str) -> Operation {
     });
     Operation::Plc(PlcOperation { sig: "signature".to_owned(), ..operation })
 }
-
-/// Randomness that never repeats and is none.
-struct Counter(u64);
-
-impl TryRng for Counter {
-    type Error = std::convert::Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        Ok(self.try_next_u64()? as u32)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        self.0 += 1;
-        Ok(self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-        for chunk in bytes.chunks_mut(8) {
-            let word = self.try_next_u64()?.to_le_bytes();
-            chunk.copy_from_slice(&word[..chunk.len()]);
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Counter {}

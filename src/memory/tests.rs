@@ -5,29 +5,30 @@ use crate::data_model::{CODEC_DAG_CBOR, Ipld, cid_of_block, encode};
 use crate::native::sql::{Database, Durability};
 use crate::store::{Sql as _, Value};
 use crate::syntax::RecordKey;
+use crate::testing::{Disk, Randomness};
 use crate::vault::MasterKey;
-use crate::vault::tests::rng;
 use ipld_core::ipld;
 
 const DID: &str = "did:plc:alice";
 
 struct Agent {
-    sql: Database,
+    sql: Disk,
     memory: Memory,
-    rng: chacha20::ChaCha20Rng,
+    randomness: Randomness,
 }
 
 impl Agent {
     fn new() -> Self {
-        Self::in_database(Database::in_memory().unwrap())
+        Self::on(Disk::default())
     }
 
-    fn in_database(sql: Database) -> Self {
+    fn on(sql: Disk) -> Self {
         sql.script(include_str!("../../migrations/account/0001_init.sql")).unwrap();
         sql.script(include_str!("../../migrations/account/0002_vault.sql")).unwrap();
-        let mut rng = rng(0);
-        let keyring = Keyring::create(&sql, DID, &MasterKey::from_bytes([9; 32]), 1, &mut rng).unwrap();
-        Self { sql, memory: Memory::new(keyring), rng }
+        let randomness = Randomness::default();
+        let master = MasterKey::from_bytes([9; 32]);
+        let keyring = Keyring::create(&sql, DID, &master, 1, &mut randomness.fork()).unwrap();
+        Self { sql, memory: Memory::new(keyring), randomness }
     }
 
     /// As after a restart: nothing but the database is left.
@@ -41,7 +42,7 @@ impl Agent {
             &encode(memory).unwrap(),
             dedupe,
             1_767_225_600_000_000,
-            &mut self.rng,
+            &mut self.randomness.fork(),
         )
     }
 
@@ -211,7 +212,7 @@ fn a_broken_seal_is_said_until_it_is_forgotten() {
     let mut agent = Agent::new();
     let (lamp, _) = agent.remember(&note("red lamp"));
     let (chair, _) = agent.remember(&note("red chair"));
-    let block = agent.sql.connection().query_row(
+    let block = agent.sql.database().connection().query_row(
         "SELECT block FROM record WHERE path = ?",
         [format!("agent.vault.sealed/{lamp}")],
         |row| row.get::<_, Vec<u8>>(0),
@@ -252,8 +253,8 @@ fn memories_are_checked() {
 #[test]
 fn no_plaintext_rests() {
     let folder = tempfile::tempdir().unwrap();
-    let mut agent =
-        Agent::in_database(Database::open(&folder.path().join("agent.sqlite"), Durability::Full).unwrap());
+    let database = Database::open(&folder.path().join("agent.sqlite"), Durability::Full).unwrap();
+    let mut agent = Agent::on(Disk::over(database));
     let (rkey, _) = agent.remember(&note("canary-zebra-7183 lives here"));
     agent.recall("zebra").unwrap();
     let files = std::fs::read_dir(folder.path()).unwrap();

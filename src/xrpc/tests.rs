@@ -43,10 +43,10 @@ async fn a_signup_makes_a_did_a_repo_and_a_session() {
 async fn a_signup_that_fails_gives_everything_back() {
     let world = World::new();
     let body = json!({"handle": "alice.test", "email": "alice@example.com", "password": "x"});
-    world.host.plc_is_down.store(true, Ordering::Relaxed);
+    world.host.internet.plc_is_down.store(true, Ordering::Relaxed);
     let refused = world.post("com.atproto.server.createAccount", "", body.clone()).await;
     assert_eq!(refused.error(), (502, "UpstreamFailure"));
-    world.host.plc_is_down.store(false, Ordering::Relaxed);
+    world.host.internet.plc_is_down.store(false, Ordering::Relaxed);
     world.host.repos_fail.store(true, Ordering::Relaxed);
     let refused = world.post("com.atproto.server.createAccount", "", body.clone()).await;
     assert_eq!(refused.error(), (500, "InternalServerError"));
@@ -250,12 +250,12 @@ async fn a_handle_changes_in_the_document_and_here() {
     let external = json!({"handle": "alice.example.com"});
     assert_eq!(world.post(update, &own, external.clone()).await.error(), (400, "InvalidRequest"));
     let record = ("_atproto.alice.example.com".to_owned(), vec![format!("did={did}")]);
-    world.host.txt.lock().unwrap().extend([record]);
+    world.host.internet.txt.lock().unwrap().extend([record]);
     world.post(update, &own, external).await.ok();
     let resolved = world.get("com.atproto.identity.resolveHandle?handle=alice.example.com", "").await.ok();
     assert_eq!(resolved["did"], did);
 
-    world.host.plc_is_down.store(true, Ordering::Relaxed);
+    world.host.internet.plc_is_down.store(true, Ordering::Relaxed);
     let refused = world.post(update, &own, json!({"handle": "alice.test"})).await;
     assert_eq!(refused.error(), (502, "UpstreamFailure"));
     let session = world.get("com.atproto.server.getSession", &own).await.ok();
@@ -362,11 +362,11 @@ async fn agents_are_made_listed_shown_and_ended_by_the_operator() {
     assert_eq!(person.error(), (400, "AgentNotFound"));
 
     let delete = "agent.admin.deleteAgent";
-    world.host.plc_is_down.store(true, Ordering::Relaxed);
+    world.host.internet.plc_is_down.store(true, Ordering::Relaxed);
     let refused = world.post(delete, ADMIN, json!({"agent": "alice.test"})).await;
     assert_eq!(refused.error(), (502, "UpstreamFailure"));
     assert_eq!(world.get("com.atproto.server.getSession", &own).await.error(), (400, "InvalidToken"));
-    world.host.plc_is_down.store(false, Ordering::Relaxed);
+    world.host.internet.plc_is_down.store(false, Ordering::Relaxed);
     world.post(delete, ADMIN, json!({"agent": "alice.test"})).await.ok();
     assert!(!world.host.has_cell(alice["did"].as_str().unwrap()));
     assert!(
@@ -436,10 +436,11 @@ async fn signups_that_a_crash_interrupted_are_resumed() {
         config: None,
     };
     world.app.directory(reserve).await.unwrap();
-    world.host.plc_is_down.store(true, Ordering::Relaxed);
+    world.host.internet.plc_is_down.store(true, Ordering::Relaxed);
     world.app.resume_flows().await.unwrap();
     assert!(world.get("agent.admin.getAgent?agent=alice.test", ADMIN).await.status.is_client_error());
-    world.host.plc_is_down.store(false, Ordering::Relaxed);
+    world.host.internet.plc_is_down.store(false, Ordering::Relaxed);
+    let world = world.restarted();
     world.app.resume_flows().await.unwrap();
     let shown = world.get("agent.admin.getAgent?agent=alice.test", ADMIN).await.ok();
     assert_eq!(shown["did"], did.as_str());

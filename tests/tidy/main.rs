@@ -17,8 +17,8 @@ use zap::auth::Access;
 /// Longest source file, generated ones aside.
 const LINES_MAX: usize = 500;
 
-/// Rooms that touch the world.
-const HOST: &[&str] = &["native", "worker", "cli", "main", "config"];
+/// Rooms that touch the world, or are one.
+const HOST: &[&str] = &["native", "worker", "cli", "main", "config", "testing"];
 
 /// Rooms that wait for cells and other servers, through `dyn Host`: async, but without IO of their own.
 const EDGE: &[&str] = &["app", "host", "xrpc"];

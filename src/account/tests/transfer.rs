@@ -11,6 +11,7 @@ use crate::moving::{
     SealedManifest, SignMove,
 };
 use crate::syntax::Tid;
+use crate::testing::Disk;
 
 const PASSPHRASE: &str = "correct horse battery";
 
@@ -33,26 +34,29 @@ impl World {
     }
 
     fn records(&self) -> Vec<ImportedRecord> {
-        crate::store::query_all(&self.database, "SELECT path, block FROM record ORDER BY path", &[], |row| {
-            Ok(ImportedRecord(row.text(0)?.to_owned(), ByteBuf::from(row.blob(1)?.to_vec())))
-        })
+        crate::store::query_all(
+            &self.alone.disk,
+            "SELECT path, block FROM record ORDER BY path",
+            &[],
+            |row| Ok(ImportedRecord(row.text(0)?.to_owned(), ByteBuf::from(row.blob(1)?.to_vec()))),
+        )
         .unwrap()
     }
 
     fn commit_block(&self) -> ByteBuf {
         let read = |row: &dyn crate::store::Row| Ok(ByteBuf::from(row.blob(0)?.to_vec()));
-        crate::store::query_first(&self.database, "SELECT block FROM head", &[], read).unwrap().unwrap()
+        crate::store::query_first(&self.alone.disk, "SELECT block FROM head", &[], read).unwrap().unwrap()
     }
 
     /// An empty cell of another network, which follows the same repo.
     fn elsewhere(&self) -> Self {
         let mut other = Self::new();
-        other.database = Database::in_memory().unwrap();
-        other.network.master_key = MasterKey::from_bytes([8; 32]);
+        other.alone.disk = Disk::default();
+        other.alone.network.master_key = MasterKey::from_bytes([8; 32]);
         other.key = self.key;
         other.verifier = Verifier::new();
         other.events.clear();
-        other.now_us = self.now_us;
+        other.alone.now_us = self.alone.now_us;
         other.restart();
         other
     }
@@ -185,7 +189,7 @@ fn what_is_not_the_archive_is_refused() {
     assert!(matches!(refused, Error::Moving(moving::Error::Invalid(_))), "{refused}");
     let named = "UPDATE import SET commit_cid = ?";
     let cid = repo_mst::cid_for_cbor(&forged).to_bytes();
-    new.database.execute(named, &[crate::store::Value::Blob(&cid)]).unwrap();
+    new.alone.disk.execute(named, &[crate::store::Value::Blob(&cid)]).unwrap();
     let refused = new.ask(FinishImport { commit: forged }).unwrap_err();
     assert!(refused.to_string().contains("signature"), "{refused}");
     assert_eq!(new.ask(GetHead {}).unwrap_err(), Error::NoRepo);

@@ -1,6 +1,7 @@
 use super::*;
 use crate::event::{AccountEvent, Event, IdentityEvent};
 use crate::native::sql::{Database, Durability};
+use crate::testing::{Disk, DiskFault};
 
 const NOW: i64 = 1_790_000_000_000_000;
 
@@ -71,18 +72,19 @@ fn a_number_stays_below_2_to_the_53() {
 
 #[test]
 fn a_failed_append_leaves_no_trace_and_can_be_repeated() {
-    let sql = Database::in_memory().unwrap();
-    let mut cell = Sequencer::load(&sql).unwrap();
-    cell.append(&sql, NOW, &mut [event("did:web:a", 1)]).unwrap();
-    sql.script(
-        "CREATE TRIGGER full AFTER INSERT ON event WHEN NEW.kind = 4 BEGIN SELECT raise(ABORT, 'no'); END",
-    )
-    .unwrap();
-    let mut batch = [event("did:web:a", 2), deletion("did:web:a", 3)];
-    assert!(cell.append(&sql, NOW, &mut batch).is_err());
-    assert_eq!(seqs(&sql, 0), [NOW]);
-    sql.script("DROP TRIGGER full").unwrap();
-    assert_eq!(cell.append(&sql, NOW, &mut batch).unwrap(), [Some(NOW + 1), Some(NOW + 2)]);
+    for writes in 0.. {
+        let sql = Disk::default();
+        let mut cell = Sequencer::load(&sql).unwrap();
+        cell.append(&sql, NOW, &mut [event("did:web:a", 1)]).unwrap();
+        let mut batch = [event("did:web:a", 2), deletion("did:web:a", 3)];
+        sql.fail_after(writes, DiskFault::Full);
+        if cell.append(&sql, NOW, &mut batch).is_ok() {
+            assert!(writes > 4, "only {writes} writes");
+            return;
+        }
+        assert_eq!(seqs(&sql, 0), [NOW]);
+        assert_eq!(cell.append(&sql, NOW, &mut batch).unwrap(), [Some(NOW + 1), Some(NOW + 2)]);
+    }
 }
 
 #[test]

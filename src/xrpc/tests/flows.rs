@@ -22,7 +22,7 @@ fn bob() -> Value {
 
 /// Asks while the did:plc directory takes no operation, hangs up, and then lets the directory go on.
 async fn hang_up_during(world: &World, nsid: &str, authorization: &str, body: Value) {
-    let gate = Arc::clone(&world.host.plc_gate).lock_owned().await;
+    let gate = Arc::clone(&world.host.internet.plc_gate).lock_owned().await;
     let call = world.post(nsid, authorization, body);
     let waited = tokio::time::timeout(Duration::from_millis(50), call).await;
     assert!(waited.is_err(), "the call had to wait for the directory");
@@ -42,7 +42,7 @@ async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
 
 /// Whether the did:plc directory is heard: it does what it is asked either way.
 fn mute(world: &World, is_mute: bool) {
-    world.host.plc_is_mute.store(is_mute, Ordering::Relaxed);
+    world.host.internet.plc_is_mute.store(is_mute, Ordering::Relaxed);
 }
 
 async fn resolve(world: &World, handle: &str) -> Answer {
@@ -76,15 +76,15 @@ async fn an_account_is_there_though_its_caller_hung_up() {
 #[tokio::test]
 async fn a_name_is_free_again_when_the_directory_failed_behind_a_caller_that_hung_up() {
     let world = World::new();
-    let gate = Arc::clone(&world.host.plc_gate).lock_owned().await;
+    let gate = Arc::clone(&world.host.internet.plc_gate).lock_owned().await;
     let call = world.post(CREATE_ACCOUNT, "", bob());
     assert!(tokio::time::timeout(Duration::from_millis(50), call).await.is_err());
-    world.host.plc_is_down.store(true, Ordering::Relaxed);
+    world.host.internet.plc_is_down.store(true, Ordering::Relaxed);
     let reservations = async || world.app.directory(ListReservations { limit: 10 }).await.unwrap();
     assert_eq!(reservations().await.len(), 1);
     drop(gate);
     until("the name given back", async || reservations().await.is_empty().then_some(())).await;
-    world.host.plc_is_down.store(false, Ordering::Relaxed);
+    world.host.internet.plc_is_down.store(false, Ordering::Relaxed);
     let again = world.post(CREATE_ACCOUNT, "", bob()).await.ok();
     assert_handle(&world, again["did"].as_str().unwrap(), "bob.test").await;
 }
@@ -123,7 +123,7 @@ async fn document_and_server_agree_after_an_answer_that_was_lost() {
     let person = world.person("bob").await;
     let (did, own) = (person["did"].as_str().unwrap().to_owned(), bearer(&person["accessJwt"]));
     // The operation is taken, and nobody hears so: it is the directory's gate that makes it silent in between.
-    let gate = Arc::clone(&world.host.plc_gate).lock_owned().await;
+    let gate = Arc::clone(&world.host.internet.plc_gate).lock_owned().await;
     let call = world.post(UPDATE_HANDLE, &own, json!({"handle": "robert.test"}));
     let silence = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -151,10 +151,10 @@ async fn a_change_that_had_not_begun_leaves_nothing_behind() {
     let world = World::new();
     let person = world.person("bob").await;
     let (did, own) = (person["did"].as_str().unwrap(), bearer(&person["accessJwt"]));
-    world.host.plc_is_down.store(true, Ordering::Relaxed);
+    world.host.internet.plc_is_down.store(true, Ordering::Relaxed);
     let answer = world.post(UPDATE_HANDLE, &own, json!({"handle": "robert.test"})).await;
     assert_eq!(answer.error(), (502, "UpstreamFailure"));
-    world.host.plc_is_down.store(false, Ordering::Relaxed);
+    world.host.internet.plc_is_down.store(false, Ordering::Relaxed);
     world.app.resume_flows().await.unwrap();
     assert_handle(&world, did, "bob.test").await;
 }

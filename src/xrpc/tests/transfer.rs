@@ -154,10 +154,10 @@ async fn an_agent_moves_and_comes_back() {
     let early = json!({"did": did, "commit": serde_json::to_value(Bytes(commit.clone())).unwrap()});
     assert_eq!(new.post(FINISH, ADMIN, early.clone()).await.error(), (400, "InvalidArchive"));
     // The directory fails in the middle; the step is repeated.
-    new.host.plc_is_down.store(true, std::sync::atomic::Ordering::Relaxed);
+    new.host.internet.plc_is_down.store(true, std::sync::atomic::Ordering::Relaxed);
     let failed = finish(&old, &new, &did, &manifest, commit, &records).await;
     assert_eq!(failed.status.as_u16() / 100, 5);
-    new.host.plc_is_down.store(false, std::sync::atomic::Ordering::Relaxed);
+    new.host.internet.plc_is_down.store(false, std::sync::atomic::Ordering::Relaxed);
     let finished = new.post(FINISH, ADMIN, early.clone()).await.ok();
     assert_eq!(finished["did"], did);
     assert_eq!(new.host.heard(&did), ["status active"]);

@@ -1,0 +1,104 @@
+//! All that is not ours, as far as a test wants it: the did:plc directory, names in the DNS, other servers' documents.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+
+use super::PLC;
+use crate::host::HostError;
+use crate::native::sql::Database;
+use crate::plc;
+
+/// What is reached through [`crate::host::Host::fetch`] and in the DNS.
+pub struct Internet {
+    directory: Arc<Mutex<Database>>,
+    /// The did:plc directory refuses connections.
+    pub plc_is_down: AtomicBool,
+    /// The did:plc directory does what it is asked, and nobody hears so.
+    pub plc_is_mute: AtomicBool,
+    /// Whoever holds this lets nothing be posted to the did:plc directory.
+    pub plc_gate: Arc<tokio::sync::Mutex<()>>,
+    /// The DNS does not answer.
+    pub dns_is_down: AtomicBool,
+    /// Names and their TXT records.
+    pub txt: Mutex<BTreeMap<String, Vec<String>>>,
+    /// What other servers answer a GET with, by address.
+    pub documents: Mutex<BTreeMap<String, Bytes>>,
+}
+
+impl Default for Internet {
+    fn default() -> Self {
+        let directory = Database::in_memory().unwrap();
+        plc::prepare(&directory).unwrap();
+        Self::with(Arc::new(Mutex::new(directory)))
+    }
+}
+
+impl Internet {
+    /// The same did:plc directory, as another network reaches it.
+    pub fn beside(&self) -> Self {
+        Self::with(Arc::clone(&self.directory))
+    }
+
+    fn with(directory: Arc<Mutex<Database>>) -> Self {
+        Self {
+            directory,
+            plc_is_down: AtomicBool::default(),
+            plc_is_mute: AtomicBool::default(),
+            plc_gate: Arc::default(),
+            dns_is_down: AtomicBool::default(),
+            txt: Mutex::default(),
+            documents: Mutex::default(),
+        }
+    }
+
+    /// Waits where a test holds requests up.
+    pub(super) async fn pass_gate(&self, request: &Request<Bytes>) {
+        if request.method() == Method::POST && request.uri().to_string().starts_with(PLC) {
+            drop(self.plc_gate.lock().await);
+        }
+    }
+
+    /// Answers a request, without waiting.
+    pub(super) fn serve(&self, now_us: i64, request: &Request<Bytes>) -> Result<Response<Bytes>, HostError> {
+        let upstream = |why: &str| Err(HostError::Upstream(why.to_owned()));
+        let address = request.uri().to_string();
+        if !address.starts_with(PLC) {
+            let document = self.documents.lock().unwrap().get(&address).cloned();
+            return document.map_or_else(|| upstream("connection refused"), |found| Ok(Response::new(found)));
+        }
+        if self.plc_is_down.load(Ordering::Relaxed) {
+            return upstream("connection refused");
+        }
+        let answer = self.ask_plc(
+            now_us,
+            &plc::Request {
+                method: if request.method() == Method::POST { "POST" } else { "GET" },
+                path: request.uri().path(),
+                query: request.uri().query().unwrap_or_default(),
+                body: request.body(),
+            },
+        );
+        if self.plc_is_mute.load(Ordering::Relaxed) {
+            return upstream("no answer in time");
+        }
+        let mut response = Response::new(Bytes::from(answer.body));
+        *response.status_mut() = StatusCode::from_u16(answer.status).unwrap();
+        Ok(response)
+    }
+
+    /// What the did:plc directory answers, faults or not.
+    pub fn ask_plc(&self, now_us: i64, request: &plc::Request<'_>) -> plc::Response {
+        plc::handle(&*self.directory.lock().unwrap(), now_us, request)
+    }
+
+    pub(super) fn txt_records(&self, name: &str) -> Result<Vec<String>, HostError> {
+        if self.dns_is_down.load(Ordering::Relaxed) {
+            return Err(HostError::Upstream("the DNS does not answer".to_owned()));
+        }
+        Ok(self.txt.lock().unwrap().get(name).cloned().unwrap_or_default())
+    }
+}

@@ -1,0 +1,162 @@
+//! What the simulated world promises, and what zap promises in it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use serde_bytes::ByteBuf;
+use serde_json::json;
+
+use super::*;
+use crate::account::{self, Account, CreateRepo};
+use crate::actor;
+use crate::app::NewAccount;
+use crate::data_model::{encode_record, from_json};
+use crate::directory::{GetAccount, Who};
+use crate::repo::{ApplyWrites, Swap, Write, WriteAction, WritesApplied};
+use crate::seam::Hidden;
+use crate::syntax::Did;
+
+fn alice() -> NewAccount {
+    NewAccount {
+        handle: "alice.test".parse().unwrap(),
+        kind: actor::Kind::Agent,
+        existing_did: None,
+        recovery_key: None,
+        email: None,
+        password: None,
+        invite_code: None,
+        invite_exempt: true,
+        display_name: None,
+        model: None,
+        config: None,
+    }
+}
+
+/// The kinds of all events in the log.
+fn events(world: &Simulated) -> Vec<&'static str> {
+    let mut kinds = Vec::new();
+    let log = &world.sequencer.lock().unwrap().0;
+    let mut note = |_, kind: crate::event::EventKind, _: &[u8]| kinds.push(kind.name());
+    crate::sequencer::for_each_event(log, 0, 1_000, u64::MAX, &mut note).unwrap();
+    kinds
+}
+
+fn assert_is_whole(world: &Simulated, did: &Did) {
+    assert_eq!(world.document(did.as_str())["alsoKnownAs"], json!(["at://alice.test"]));
+    assert_eq!(world.heard(did.as_str()).first().unwrap(), "create alice.test active=true");
+    assert_eq!(events(world), ["identity", "account", "commit", "sync"]);
+}
+
+/// Breaks if a crash between any two steps leaves half an account, or a name that nobody has and nobody gets.
+#[tokio::test]
+async fn a_signup_cut_short_after_any_step_is_finished_or_leaves_nothing() {
+    for steps in 0.. {
+        let world = Simulated::new(network(), Internet::default(), Randomness::stream(steps));
+        let app = world.start();
+        world.crash_after(steps);
+        let outcome = app.sign_up(alice()).await;
+        let is_cut = !world.is_running();
+        assert_eq!(outcome.is_err(), is_cut, "after {steps} steps");
+        let app = world.start();
+        app.resume_flows().await.unwrap();
+        let who = Who::Handle(alice().handle);
+        let account = match app.directory(GetAccount { who }).await.unwrap() {
+            Some(account) => account,
+            None => {
+                assert!(world.cells.lock().unwrap().is_empty(), "after {steps} steps");
+                app.sign_up(alice()).await.unwrap()
+            }
+        };
+        assert_is_whole(&world, &account.did);
+        if !is_cut {
+            assert!(steps > 6, "only {steps} steps");
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_an_earlier_process_still_does_reaches_nothing() {
+    let world = Simulated::new(network(), Internet::default(), Randomness::default());
+    let earlier = world.start();
+    let gate = Arc::clone(&world.internet.plc_gate).lock_owned().await;
+    let signup = tokio::spawn(async move { earlier.sign_up(alice()).await });
+    for _ in 0..100 {
+        tokio::task::yield_now().await; // Then it waits at the gate, its name reserved.
+    }
+    let app = world.start();
+    drop(gate);
+    assert!(signup.await.unwrap().is_err());
+    assert!(world.cells.lock().unwrap().is_empty());
+    app.resume_flows().await.unwrap();
+    let account = app.directory(GetAccount { who: Who::Handle(alice().handle) }).await.unwrap().unwrap();
+    assert_is_whole(&world, &account.did);
+}
+
+#[tokio::test]
+async fn events_wait_in_the_outbox_until_the_sequencer_takes_them() {
+    let world = Simulated::new(network(), Internet::default(), Randomness::default());
+    world.sequencer_is_down.store(true, Ordering::Relaxed);
+    let account = world.start().sign_up(alice()).await.unwrap();
+    assert_eq!(events(&world), [""; 0]);
+    world.sequencer_is_down.store(false, Ordering::Relaxed);
+    world.start();
+    assert_is_whole(&world, &account.did);
+}
+
+#[tokio::test]
+async fn the_same_seed_is_the_same_world() {
+    let mut worlds = Vec::new();
+    for stream in [0, 0, 1] {
+        let world = Simulated::new(network(), Internet::default(), Randomness::stream(stream));
+        let account = world.start().sign_up(alice()).await.unwrap();
+        let cells = world.cells.lock().unwrap();
+        let directory = dump(&world.directory.lock().unwrap().0).unwrap();
+        worlds.push((directory, dump(&cells[&account.did].disk).unwrap()));
+    }
+    assert!(worlds[0] == worlds[1] && worlds[1] != worlds[2], "{}", seed());
+}
+
+fn alone() -> Alone<Account> {
+    let mut alone = Alone::<Account>::default();
+    let (did, handle) = ("did:plc:ewvi7nxzyoun6zhxrhs64oiz".parse().unwrap(), "alice.test".parse().unwrap());
+    alone.ask(CreateRepo { did, handle, signing_key: Hidden::new([3; 32]), active: true }).unwrap();
+    alone
+}
+
+fn write(alone: &mut Alone<Account>, rkey: &str) -> Result<WritesApplied, account::Error> {
+    let record = encode_record(&from_json(br#"{"$type":"test.zap.note"}"#).unwrap()).unwrap();
+    let write = Write {
+        action: WriteAction::Create,
+        collection: "test.zap.note".parse().unwrap(),
+        rkey: Some(rkey.parse().unwrap()),
+        record: Some(ByteBuf::from(record)),
+        blobs: Vec::new(),
+        swap_record: Swap::Any,
+    };
+    alone.now_us += 1_000;
+    alone.ask(ApplyWrites { writes: vec![write], swap_commit: None })
+}
+
+/// Breaks if a command is kept in part, or a cell can't go on after a failure of its disk.
+#[test]
+fn a_command_is_kept_whole_or_not_at_all_whichever_write_fails() {
+    let mut well = alone();
+    let start = well.disk.writes();
+    write(&mut well, "a").unwrap();
+    let writes = well.disk.writes() - start;
+    assert!(writes > 3, "only {writes} writes");
+    for fault in [DiskFault::Full, DiskFault::Io, DiskFault::CrashBefore, DiskFault::CrashAfter] {
+        for nth in 0..writes {
+            let mut alone = alone();
+            let before = dump(&alone.disk).unwrap();
+            alone.disk.fail_after(nth, fault);
+            let error = write(&mut alone, "a").unwrap_err();
+            assert!(error.is_storage(), "{fault:?} at {nth}: {error}");
+            alone.restart().unwrap();
+            let is_committed = fault == DiskFault::CrashAfter && nth == writes - 1;
+            assert_eq!(dump(&alone.disk).unwrap() != before, is_committed, "{fault:?} at {nth}");
+            write(&mut alone, if is_committed { "b" } else { "a" }).unwrap();
+        }
+    }
+}
