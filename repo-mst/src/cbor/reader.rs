@@ -167,7 +167,13 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn key(&mut self, expected: &'static str) -> Result<(), CborError> {
         let at = self.at();
-        if self.text()? == expected { Ok(()) } else { Err(CborError::Unexpected { expected, at }) }
+        let len = self.head(TEXT, expected)?;
+        // What equals text is text: no need to look at its UTF-8.
+        if self.take(len)? == expected.as_bytes() {
+            Ok(())
+        } else {
+            Err(CborError::Unexpected { expected, at })
+        }
     }
 
     /// The content of a map: its keys one after the other, ascending, and `read` to read the value of each.
