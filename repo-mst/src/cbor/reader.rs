@@ -5,10 +5,11 @@ use cid::Cid;
 use super::{
     ARRAY, BYTES, CborError, FALSE, MAP, NEGATIVE, NULL, SIMPLE, TAG, TAG_LINK, TEXT, TRUE, UNSIGNED,
 };
-use crate::link::Link;
+use crate::link::{HASH_SHA256, Link, sha256_cid};
 
 /// Room for the longest [`Cid`]: three numbers of up to ten bytes, one byte, and a digest of 64.
 const CID_BYTES_MAX: usize = 96;
+const HASH: u8 = HASH_SHA256 as u8;
 
 /// An item; an array or a map is followed by its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -313,6 +314,12 @@ fn simple<'a>(initial: u8, at: usize) -> Result<Item<'a>, CborError> {
 /// A CID in its one form: the parser of `Cid` passes over bytes behind it and over bits that its numbers have no room
 /// for, and two links would be one value.
 fn read_cid(bytes: &[u8]) -> Option<Cid> {
+    // Nearly all are CIDv1 with a codec of one byte and SHA-256, which have no other form.
+    if let Some((&[1, codec @ 0..0x80, HASH, 32], digest)) = bytes.split_first_chunk()
+        && let Ok(digest) = digest.try_into()
+    {
+        return Some(sha256_cid(codec.into(), digest));
+    }
     let cid = Cid::try_from(bytes).ok()?;
     let mut form = [0; CID_BYTES_MAX];
     let len = cid.write_bytes(form.as_mut_slice()).ok()?;
