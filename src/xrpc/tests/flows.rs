@@ -103,6 +103,21 @@ async fn an_agent_s_token_waits_for_the_caller_that_hung_up() {
 }
 
 #[tokio::test]
+async fn one_of_many_who_ask_for_the_same_agent_at_once_gets_its_token() {
+    let world = World::new();
+    let calls = (0..20).map(|_| world.post(CREATE_AGENT, ADMIN, json!({"name": "alice"})));
+    let answers = futures::future::join_all(calls).await;
+    let (made, refused): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|answer| answer.status.is_success());
+    assert_eq!(made.len(), 1);
+    for answer in &refused {
+        assert_eq!(answer.error(), (400, "HandleNotAvailable"), "{}", answer.body);
+    }
+    let session = world.get("com.atproto.server.getSession", &bearer(&made[0].body["token"])).await.ok();
+    assert_eq!(session["did"], made[0].body["did"]);
+}
+
+#[tokio::test]
 async fn a_handle_is_changed_though_its_caller_hung_up() {
     let world = World::new();
     let person = world.person("bob").await;
