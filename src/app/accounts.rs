@@ -60,19 +60,19 @@ impl App {
     ///
     /// # Errors
     /// Of the directory.
-    pub async fn find_account(&self, identifier: AtIdentifier) -> Result<Option<AccountSummary>, Error> {
+    pub async fn find_account(&self, identifier: &AtIdentifier) -> Result<Option<AccountSummary>, Error> {
         let now_us = self.host.now_us();
-        if let Some(known) = self.accounts.get(&identifier, now_us) {
+        if let Some(known) = self.accounts.get(identifier, now_us) {
             return Ok(Some(known));
         }
         let changes = self.accounts.changes.load(Ordering::Acquire);
-        let who = match &identifier {
+        let who = match identifier {
             AtIdentifier::Did(did) => Who::Did(did.clone()),
             AtIdentifier::Handle(handle) => Who::Handle(handle.clone()),
         };
         let Some(account) = self.directory(GetAccount { who }).await? else { return Ok(None) };
         let summary = account.summary();
-        self.accounts.keep(identifier, &summary, now_us, changes);
+        self.accounts.keep(identifier.clone(), &summary, now_us, changes);
         Ok(Some(summary))
     }
 }

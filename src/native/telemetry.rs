@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::StatusCode;
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{Gauge, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
@@ -136,8 +136,7 @@ pub type Known = Arc<HashSet<&'static str>>;
 pub async fn observe(State(known): State<Known>, request: Request, next: Next) -> Response {
     let method = method_label(request.uri().path(), &known);
     let start = Instant::now();
-    gauge!(REQUESTS_IN_FLIGHT).increment(1.0);
-    let in_flight = InFlight;
+    let in_flight = InFlight::new();
     let response = next.run(request).await;
     drop(in_flight);
     let elapsed = start.elapsed();
@@ -155,11 +154,19 @@ pub async fn observe(State(known): State<Known>, request: Request, next: Next) -
 }
 
 /// One request being answered; also counted down when its client goes away and the future is dropped.
-struct InFlight;
+struct InFlight(Gauge);
+
+impl InFlight {
+    fn new() -> Self {
+        let gauge = gauge!(REQUESTS_IN_FLIGHT);
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        gauge!(REQUESTS_IN_FLIGHT).decrement(1.0);
+        self.0.decrement(1.0);
     }
 }
 

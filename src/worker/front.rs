@@ -4,10 +4,18 @@
 //! router; nothing is lost with it.
 
 use std::cell::OnceCell;
+use std::pin::{Pin, pin};
+use std::task::{self, Poll};
 
 use axum::body::Body;
 use axum::response::IntoResponse;
+use futures::FutureExt;
+use futures::channel::oneshot;
+use futures::future::{Either, select};
 use tower_service::Service;
+use wasm_bindgen::JsCast;
+use wasm_bindgen::closure::Closure;
+use worker::worker_sys::web_sys::AbortSignal;
 use worker::{Context, Env, event};
 
 use super::app::{Afar, app};
@@ -22,13 +30,21 @@ thread_local! {
     static ROUTER: OnceCell<axum::Router> = const { OnceCell::new() };
 }
 
-/// Answers one request.
+/// Answers one request. What its caller alone waits for ends when that hangs up, as on every host.
 #[event(fetch, respond_with_errors)]
 async fn fetch(request: worker::Request, env: Env, _: Context) -> worker::Result<worker::Response> {
     console::start();
+    let caller = Caller::of(&request);
+    match select(pin!(serve(request, &env)), caller).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(_) => worker::Response::error("nobody is there to hear this", 499),
+    }
+}
+
+async fn serve(request: worker::Request, env: &Env) -> worker::Result<worker::Response> {
     let mut router = match ROUTER.with(|router| router.get().cloned()) {
         Some(router) => router,
-        None => match start(&env) {
+        None => match start(env) {
             Ok(made) => ROUTER.with(|router| router.get_or_init(|| made).clone()),
             Err(error) => return message::answer(refuse(&error)).await,
         },
@@ -41,6 +57,42 @@ async fn fetch(request: worker::Request, env: Env, _: Context) -> worker::Result
     match router.call(request).await {
         Ok(response) => message::answer(response).await,
         Err(never) => match never {},
+    }
+}
+
+/// Who waits for an answer: ends when it has hung up. The runtime says so under its flag `enable_request_signal`.
+struct Caller {
+    signal: AbortSignal,
+    gone: oneshot::Receiver<()>,
+    _hears: Closure<dyn FnMut()>,
+}
+
+impl Caller {
+    fn of(request: &worker::Request) -> Self {
+        let signal = request.inner().signal();
+        let (sender, gone) = oneshot::channel();
+        // Nobody listens any more when the answer was there first.
+        let hears = Closure::once(move || sender.send(()).unwrap_or_default());
+        signal.set_onabort(Some(hears.as_ref().unchecked_ref()));
+        Self { signal, gone, _hears: hears }
+    }
+}
+
+impl Future for Caller {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<()> {
+        match self.gone.poll_unpin(context) {
+            Poll::Ready(Ok(())) => Poll::Ready(()),
+            // Nobody will ever say.
+            Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.signal.set_onabort(None);
     }
 }
 

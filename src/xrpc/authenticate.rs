@@ -47,7 +47,7 @@ pub(super) async fn authenticate(
 
 /// The account, if it may still act: an access token outlives what happens to its account.
 async fn account(app: &App, did: Did, scope: Scope) -> Result<Caller, XrpcError> {
-    let account = app.find_account(AtIdentifier::Did(did)).await?;
+    let account = app.find_account(&AtIdentifier::Did(did)).await?;
     let account = account.ok_or(Error::Invalid("the token's account does not exist"))?;
     match account.status {
         Status::Takendown | Status::Suspended => {

@@ -34,8 +34,6 @@ pub struct Context {
     pub app: Arc<App>,
     /// Who calls, as far as the endpoint's access asked for it.
     pub caller: Caller,
-    /// The request's headers.
-    pub headers: Arc<HeaderMap>,
 }
 
 impl std::ops::Deref for Context {
@@ -297,8 +295,7 @@ impl Dispatcher {
         }
         let caller =
             super::authenticate::authenticate(&self.app, endpoint.access, nsid, request.headers()).await?;
-        let headers = Arc::new(request.headers().clone());
-        let context = Context { app: Arc::clone(&self.app), caller, headers };
+        let context = Context { app: Arc::clone(&self.app), caller };
         (endpoint.handler)(context, request).await
     }
 }

@@ -40,7 +40,7 @@ async fn resolve_handle(context: Context, params: HandleInput) -> Result<Json<Di
     let handle = Handle::try_from(params.handle.as_str())
         .map_err(|error| XrpcError::invalid(format!("Error: handle must be a valid handle: {error}")))?
         .normalized();
-    if let Some(account) = context.find_account(AtIdentifier::Handle(handle.clone())).await? {
+    if let Some(account) = context.find_account(&AtIdentifier::Handle(handle.clone())).await? {
         return Ok(Json(DidView { did: account.did }));
     }
     let not_found = || XrpcError::named("HandleNotFound", "Unable to resolve handle");

@@ -54,6 +54,6 @@ fn check_collection(context: &Context, collection: &Nsid) -> Result<(), XrpcErro
 }
 
 /// The account of a repo that everyone may read; `None` for one that is not here, or not active.
-async fn readable(app: &App, repo: AtIdentifier) -> Result<Option<AccountSummary>, XrpcError> {
+async fn readable(app: &App, repo: &AtIdentifier) -> Result<Option<AccountSummary>, XrpcError> {
     Ok(app.find_account(repo).await?.filter(|account| account.status.is_active()))
 }

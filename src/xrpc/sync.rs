@@ -47,8 +47,8 @@ impl From<CommitMeta> for CommitView {
 /// # Errors
 /// `RepoNotFound`, `RepoTakendown`, `RepoSuspended` or `RepoDeactivated`.
 pub(super) async fn available(context: &Context, who: AtIdentifier) -> Result<AccountSummary, XrpcError> {
-    let name = who.as_str().to_owned();
-    let account = context.find_account(who).await?.ok_or_else(|| repo_not_found(&name))?;
+    let name = who.as_str();
+    let account = context.find_account(&who).await?.ok_or_else(|| repo_not_found(name))?;
     let is_privileged = match &context.caller {
         Caller::Admin => true,
         Caller::Account(caller) => caller.account.did == account.did,

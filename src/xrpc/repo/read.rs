@@ -29,7 +29,7 @@ pub(super) async fn get(context: Context, params: GetParams) -> Result<JsonText,
         let uri = format!("at://{}/{collection}/{rkey}", repo.as_str());
         XrpcError::named("RecordNotFound", format!("Could not locate record: {uri}"))
     };
-    let account = readable(&context, repo.clone()).await?.ok_or_else(not_found)?;
+    let account = readable(&context, &repo).await?.ok_or_else(not_found)?;
     // A text that is no CID names no version of anything.
     let cid = cid.map(|cid| Cid::try_from(cid.as_str())).transpose().map_err(|_| not_found())?;
     let get = GetRecord { collection: collection.clone(), rkey: rkey.clone(), cid };
@@ -57,7 +57,7 @@ pub(super) struct ListParams {
 pub(super) async fn list(context: Context, params: ListParams) -> Result<JsonText, XrpcError> {
     let limit = check_limit(params.limit, 50, 100)?;
     let repo = params.repo;
-    let account = readable(&context, repo.clone()).await?;
+    let account = readable(&context, &repo).await?;
     let account =
         account.ok_or_else(|| XrpcError::invalid(format!("Could not find repo: {}", repo.as_str())))?;
     let wanted = ListRecords {

@@ -53,7 +53,7 @@ pub(super) async fn did_of_host(State(app): State<Arc<App>>, uri: Uri, headers: 
     let Some(handle) = host_handle(&uri, &headers, &app.network.handle_domains) else {
         return no_user();
     };
-    match app.find_account(AtIdentifier::Handle(handle)).await {
+    match app.find_account(&AtIdentifier::Handle(handle)).await {
         Ok(Some(account)) if account.status.is_active() => {
             let text = HeaderValue::from_static("text/plain; charset=utf-8");
             ([(header::CONTENT_TYPE, text)], account.did.into_string()).into_response()

@@ -98,7 +98,7 @@ pub(super) async fn get_head(context: Context, params: DidParams) -> Result<Json
     let not_found =
         |did: &Did| XrpcError::named("HeadNotFound", format!("Could not find root for DID: {did}"));
     let did = params.did.clone();
-    if context.find_account(AtIdentifier::Did(did.clone())).await?.is_none() {
+    if context.find_account(&AtIdentifier::Did(did.clone())).await?.is_none() {
         return Err(not_found(&did));
     }
     let account = available(&context, AtIdentifier::Did(did)).await?;
@@ -121,7 +121,7 @@ pub(super) struct StatusView {
 
 /// Whether the repo is served, for everyone to know; its rev only while it is.
 pub(super) async fn get_status(context: Context, params: DidParams) -> Result<Json<StatusView>, XrpcError> {
-    let found = context.find_account(AtIdentifier::Did(params.did.clone())).await?;
+    let found = context.find_account(&AtIdentifier::Did(params.did.clone())).await?;
     let account = found.ok_or_else(|| repo_not_found(params.did.as_str()))?;
     let active = account.status == Status::Active;
     let rev = if active { Some(context.account(&account.did, GetHead {}).await?.rev) } else { None };

@@ -9,7 +9,7 @@ use super::{ACCOUNTS, Bench};
 
 /// Records of the repo that is downloaded, and how often it is.
 const REPO_RECORDS: usize = 10_000;
-const REPO_DOWNLOADS: usize = 10;
+const REPO_DOWNLOADS: usize = 50;
 
 impl Bench<'_> {
     pub(super) async fn get(&mut self) -> Result<()> {
