@@ -36,7 +36,7 @@ pub use app_password::{
     AppPassword, AppPasswordKind, CreateAppPassword, CreatedAppPassword, ListAppPasswords, RevokeAppPassword,
 };
 pub use credentials::{Credentials, GetCredentials};
-pub use flow::{BeginFlow, EndFlow, Flow, ListFlows};
+pub use flow::{BeginFlow, CompleteFlow, DropFlow, Flow, GetFlow, ListFlows};
 pub use handle_rules::Placement;
 pub use import::ImportAccount;
 pub use invite::{AccountInviteCodes, CreateInviteCodes, InviteCode, InviteUse, ListInviteCodes};
@@ -64,7 +64,8 @@ use crate::store::{Sql, SqlError, in_transaction};
 use crate::syntax::Did;
 
 /// The cell's schema.
-pub const MIGRATIONS: &[Migration] = crate::migrations!("directory", 1 "0001_init", 2 "0002_flow");
+pub const MIGRATIONS: &[Migration] =
+    crate::migrations!("directory", 1 "0001_init", 2 "0002_flow", 3 "0003_flow_handle");
 
 crate::seam! {
     read {
@@ -77,15 +78,17 @@ crate::seam! {
         ListAppPasswords => Vec<AppPassword>,
         FindAgentToken => Option<Did>,
         ListInviteCodes => Vec<InviteCode>,
+        ListReservations => Vec<Did>,
         ReadOutbox => Vec<OutboxEntry>,
-        ListFlows => Vec<(Did, Flow)>,
+        GetFlow => Option<Flow>,
+        ListFlows => Vec<Did>,
     }
     write {
         ReserveAccount => Reservation,
         CompleteAccount => Account,
         ReleaseReservation => (),
         GetReservation => Option<Reservation>,
-        ListReservations => Vec<Reservation>,
+
         ImportAccount => Account,
 
         UpdateHandle => Account,
@@ -110,8 +113,9 @@ crate::seam! {
 
         ClearOutbox => (),
 
-        BeginFlow => Option<Flow>,
-        EndFlow => (),
+        BeginFlow => bool,
+        CompleteFlow => (),
+        DropFlow => (),
     }
     create { }
 }
@@ -153,6 +157,12 @@ pub enum Error {
     /// The moderators took the account down; its owner can't undo it.
     #[error("account has been taken down")]
     AccountTakedown,
+    /// The account is being deleted: nothing else can be done to it.
+    #[error("the account is being deleted")]
+    DeletionUnderWay,
+    /// A later change took the place of this one.
+    #[error("a later change to the account took the place of this one")]
+    Superseded,
     /// The refresh token was used long ago, or its session was closed.
     #[error("token has been revoked")]
     TokenRevoked,
@@ -217,7 +227,6 @@ impl Directory {
             Change::CompleteAccount(ask) => Reply::CompleteAccount(signup::complete(sql, &ask.did)?),
             Change::ReleaseReservation(ask) => Reply::ReleaseReservation(signup::release(sql, &ask.did)?),
             Change::GetReservation(ask) => Reply::GetReservation(signup::get(sql, env, &ask.did)?),
-            Change::ListReservations(ask) => Reply::ListReservations(signup::list(sql, env, ask.limit)?),
             Change::ImportAccount(ask) => Reply::ImportAccount(import::import(sql, env, &ask)?),
 
             Change::UpdateHandle(ask) => Reply::UpdateHandle(status::update_handle(sql, env, &ask)?),
@@ -253,7 +262,8 @@ impl Directory {
             Change::ClearOutbox(ask) => Reply::ClearOutbox(outbox::clear(sql, ask.id)?),
 
             Change::BeginFlow(ask) => Reply::BeginFlow(flow::begin(sql, env, &ask)?),
-            Change::EndFlow(ask) => Reply::EndFlow(flow::end(sql, &ask.did)?),
+            Change::CompleteFlow(ask) => Reply::CompleteFlow(flow::complete(sql, env, &ask)?),
+            Change::DropFlow(ask) => Reply::DropFlow(flow::drop(sql, &ask)?),
         })
     }
 }
@@ -269,7 +279,9 @@ fn read(sql: &dyn Sql, env: &Env<'_>, query: Query) -> Result<Reply, Error> {
         Query::ListAppPasswords(ask) => Reply::ListAppPasswords(app_password::list(sql, &ask.did)?),
         Query::FindAgentToken(ask) => Reply::FindAgentToken(registry::find_token(sql, &ask.digest)?),
         Query::ListInviteCodes(ask) => Reply::ListInviteCodes(invite::list(sql, &ask)?),
+        Query::ListReservations(ask) => Reply::ListReservations(signup::list(sql, ask.limit)?),
         Query::ReadOutbox(ask) => Reply::ReadOutbox(outbox::read(sql, &ask)?),
-        Query::ListFlows(ask) => Reply::ListFlows(flow::list(sql, ask.limit)?),
+        Query::GetFlow(ask) => Reply::GetFlow(flow::get(sql, &ask.did)?),
+        Query::ListFlows(ask) => Reply::ListFlows(flow::list(sql, &ask)?),
     })
 }

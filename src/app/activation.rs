@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{App, Error, plc};
 use crate::account::GetSigningKey;
-use crate::directory::{Flow, SetStatus, StatusChange};
+use crate::directory::Flow;
 use crate::identity::DidDocument;
 use crate::moving::{DropMoveKey, GetMoveKey};
 use crate::repo::GetHead;
@@ -16,6 +16,11 @@ impl App {
     /// # Errors
     /// [`Error::HostedElsewhere`], [`Error::SignedElsewhere`], and why else not.
     pub async fn activate(self: &Arc<Self>, did: &Did) -> Result<(), Error> {
+        self.run(did.clone(), Some(Flow::Activate)).await
+    }
+
+    /// The document is looked at each time: a change that waited may find that the account lives elsewhere by now.
+    pub(super) async fn activate_steps(&self, did: &Did) -> Result<(), Error> {
         let document = self.identities.did_document(&self.host, did, true).await?;
         if document.pds_endpoint() != Some(&self.network.public_url) {
             return Err(Error::HostedElsewhere);
@@ -25,23 +30,23 @@ impl App {
         if !self.names_our_key(did, &document).await? {
             return Err(Error::SignedElsewhere);
         }
-        self.run(did.clone(), Some(Flow::Activate)).await
-    }
-
-    pub(super) async fn activate_steps(&self, did: &Did) -> Result<(), Error> {
         self.call_move_off(did).await?;
-        self.directory(SetStatus { did: did.clone(), change: StatusChange::Activate }).await?;
+        self.complete(did, &Flow::Activate).await?;
         self.accounts.forget(did, None);
         self.carry_notices_of(did).await
     }
 
-    /// Puts an account to rest. One step: the directory's notice does the rest.
+    /// Puts an account to rest.
     ///
     /// # Errors
     /// Why not.
-    pub async fn deactivate(&self, did: &Did, delete_after_us: Option<i64>) -> Result<(), Error> {
-        let change = StatusChange::Deactivate { delete_after_us };
-        self.directory(SetStatus { did: did.clone(), change }).await?;
+    pub async fn deactivate(self: &Arc<Self>, did: &Did, delete_after_us: Option<i64>) -> Result<(), Error> {
+        self.run(did.clone(), Some(Flow::Deactivate { delete_after_us })).await
+    }
+
+    /// One step: the directory's notice does the rest.
+    pub(super) async fn deactivate_steps(&self, did: &Did, flow: &Flow) -> Result<(), Error> {
+        self.complete(did, flow).await?;
         self.accounts.forget(did, None);
         self.carry_notices_of(did).await
     }

@@ -31,20 +31,18 @@ impl App {
     /// [`Error::AgentNotFound`], [`Error::OnTheMove`], and why else not. After [`Error::Unsettled`] it goes on by itself.
     pub async fn delete_agent(self: &Arc<Self>, agent: AtIdentifier) -> Result<Did, Error> {
         let did = self.agent(agent).await?.did;
-        if let Ok(Some(move_key)) = self.account(&did, GetMoveKey {}).await
-            && plc::has_rotation_key(self, &did, &move_key).await?
-        {
-            return Err(Error::OnTheMove);
-        }
         self.run(did.clone(), Some(Flow::DeleteAgent)).await?;
         Ok(did)
     }
 
     /// Put to rest, its DID ended, then everything of it destroyed. The account is there to repeat it with until the last.
     pub(super) async fn delete_agent_steps(&self, did: &Did) -> Result<(), Error> {
-        let Some(account) = self.directory(GetAccount { who: Who::Did(did.clone()) }).await? else {
-            return self.carry_notices_of(did).await; // Deleted before a crash; whatever is left is told.
-        };
+        let account = self.agent(AtIdentifier::Did(did.clone())).await?;
+        if let Ok(Some(move_key)) = self.account(did, GetMoveKey {}).await
+            && plc::has_rotation_key(self, did, &move_key).await?
+        {
+            return Err(Error::OnTheMove);
+        }
         self.directory(RevokeAgentTokens { did: did.clone() }).await?;
         if !account.status.is_moderated() {
             let change = StatusChange::Deactivate { delete_after_us: None };
@@ -53,9 +51,12 @@ impl App {
         // Whether it hears of it or not: a damaged agent can be deleted too.
         self.carry_notices().await?;
         if did.method() == "plc" {
-            plc::tombstone(self, did).await?;
+            // It can't act any more: there is no way but on.
+            plc::tombstone(self, did).await.map_err(Error::into_unsettled)?;
         }
-        self.delete_account(did, None).await
+        self.complete(did, &Flow::DeleteAgent).await?;
+        self.accounts.forget(did, None);
+        self.carry_notices_of(did).await
     }
 
     /// Removes any account; with a code it is its owner who asks. The DID stays: it is the owner's, who may go

@@ -8,6 +8,8 @@ use crate::host::{Failed, HostError};
 use crate::identity::IdentityError;
 use crate::{account, archive, directory, moving};
 
+const GOES_ON: &str = "the change is recorded, and is finished when it does";
+
 /// Why the network did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -116,6 +118,21 @@ impl Error {
             | Error::AccountExists
             | Error::Internal(_) => true,
         }
+    }
+}
+
+impl Error {
+    /// As the caller of a change is told that stays recorded.
+    pub(super) fn into_unsettled(self) -> Self {
+        match self {
+            Error::Upstream(why) => Error::Unsettled(format!("{why}: {GOES_ON}")),
+            error => error,
+        }
+    }
+
+    /// The PLC directory did not say whether it took an operation.
+    pub(super) fn unanswered() -> Self {
+        Error::Unsettled(format!("the PLC directory does not answer: {GOES_ON}"))
     }
 }
 

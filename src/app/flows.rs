@@ -1,12 +1,13 @@
 //! Changes of several steps, which go on to their end whoever waits for them.
 //!
-//! A change is recorded in the directory before its first step ([`Flow`]) and struck off after its last. Every step
-//! looks at what is there and may be repeated, so after a crash the change simply begins again. The caller only waits:
-//! where it hangs up, the change goes on; where the outcome of a step is not known, since the PLC directory did not answer,
-//! the record stays and the change goes on later.
+//! A change is recorded in the directory before its first step ([`Flow`]) and struck off in the transaction that makes it
+//! true there, after its last step elsewhere ([`CompleteFlow`]). Every step looks at what is there and may be repeated, so
+//! after a crash the change simply begins again. The caller only waits: where it hangs up, the change goes on; where the
+//! outcome of a step is not known, since the PLC directory did not answer, the record stays and the change goes on later.
 //!
-//! One account's changes run one after the other. On a host with many routers all of them run in one place, and the
-//! others ask there ([`Flows::elsewhere`]).
+//! One account's changes run one after the other, each under its turn, and what is recorded is read under the turn. A
+//! later wish takes an earlier one's place. On a host with many routers all changes run in one place, and the others ask
+//! there ([`Flows::elsewhere`]).
 //!
 //! A signup is recorded by its reservation, and ends by giving that back. What needs a secret that only its caller has
 //! (an archive's passphrase) is not recorded: it survives its caller, and after a crash the caller begins it again.
@@ -14,13 +15,18 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use futures::StreamExt as _;
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
+use futures::stream;
 use serde::{Deserialize, Serialize};
 
 use super::{App, Error};
-use crate::directory::{BeginFlow, EndFlow, Flow, ListFlows, limits::FLOWS_MAX};
+use crate::directory::{BeginFlow, CompleteFlow, DropFlow, Flow, GetFlow, ListFlows};
 use crate::syntax::Did;
+
+/// Changes gone on with at a time: each may wait for a directory that does not answer.
+const RESUMED_AT_ONCE: usize = 16;
 
 /// Begins a task that nobody waits for.
 pub type Spawn = dyn Fn(BoxFuture<'static, ()>) + Send + Sync;
@@ -44,16 +50,22 @@ pub struct Carried {
 }
 
 /// Who carries out changes.
-pub enum Flows {
-    /// This process.
+pub struct Flows {
+    spawn: Box<Spawn>,
+    place: Place,
+}
+
+/// Where.
+enum Place {
+    /// In this process.
     Here(Here),
-    /// Another.
+    /// In another.
     Elsewhere(Box<dyn Elsewhere>),
 }
 
 /// What the one who carries out changes remembers.
-pub struct Here {
-    spawn: Box<Spawn>,
+#[derive(Default)]
+pub(super) struct Here {
     /// Whose turn it is, by account.
     turns: Mutex<HashMap<Did, Weak<futures::lock::Mutex<()>>>>,
     /// Held while notices are carried.
@@ -63,22 +75,42 @@ pub struct Here {
 impl Flows {
     /// Carries out changes in tasks of this process.
     pub fn here(spawn: Box<Spawn>) -> Self {
-        Self::Here(Here { spawn, turns: Mutex::default(), carrying: futures::lock::Mutex::default() })
+        Self { spawn, place: Place::Here(Here::default()) }
     }
 
     /// Has changes carried out by another.
-    pub fn elsewhere(there: impl Elsewhere + 'static) -> Self {
-        Self::Elsewhere(Box::new(there))
+    pub fn elsewhere(spawn: Box<Spawn>, there: impl Elsewhere + 'static) -> Self {
+        Self { spawn, place: Place::Elsewhere(Box::new(there)) }
     }
 
+    /// Who carries them out, if it is another.
+    pub(super) fn there(&self) -> Option<&dyn Elsewhere> {
+        match &self.place {
+            Place::Here(_) => None,
+            Place::Elsewhere(there) => Some(&**there),
+        }
+    }
+
+    /// What is remembered here.
+    ///
+    /// # Errors
+    /// Where changes are carried out by another: a bug.
+    pub(super) fn own(&self) -> Result<&Here, Error> {
+        match &self.place {
+            Place::Here(here) => Ok(here),
+            Place::Elsewhere(_) => Err(Error::Internal("changes are carried out elsewhere".to_owned())),
+        }
+    }
+}
+
+impl Here {
     /// The turn of an account: whoever holds it changes it.
-    fn turn(&self, did: &Did) -> Arc<futures::lock::Mutex<()>> {
-        let Self::Here(here) = self else { return Arc::default() };
-        let mut turns = here.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.retain(|_, turn| turn.strong_count() > 0);
+    pub(super) fn turn(&self, did: &Did) -> Arc<futures::lock::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(turn) = turns.get(did).and_then(Weak::upgrade) {
             return turn;
         }
+        turns.retain(|_, turn| turn.strong_count() > 0);
         let turn = Arc::default();
         turns.insert(did.clone(), Arc::downgrade(&turn));
         turn
@@ -94,11 +126,9 @@ impl App {
         self: &Arc<Self>,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        // Where changes run elsewhere there are no tasks of our own; what matters is run there.
-        let Flows::Here(here) = &self.flows else { return work.await };
         let (sender, receiver) = oneshot::channel();
         // An error means that the caller has gone; the work is done all the same.
-        (here.spawn)(Box::pin(async move { drop(sender.send(work.await)) }));
+        (self.flows.spawn)(Box::pin(async move { drop(sender.send(work.await)) }));
         receiver.await.unwrap_or(Err(Error::Stopping))
     }
 
@@ -107,14 +137,15 @@ impl App {
     /// # Errors
     /// The errors of its steps. After one that is not final the change goes on later.
     pub(super) async fn run(self: &Arc<Self>, did: Did, flow: Option<Flow>) -> Result<(), Error> {
-        if let Flows::Elsewhere(there) = &self.flows {
-            let outcome = there.run(did.clone(), flow).await;
-            self.identities.forget(&did);
-            self.accounts.forget(&did, None);
-            return outcome;
-        }
         let app = Arc::clone(self);
-        self.detached(async move { app.run_here(&did, flow).await }).await
+        self.detached(async move {
+            let Some(there) = app.flows.there() else { return app.run_here(&did, flow).await };
+            let outcome = there.run(did.clone(), flow).await;
+            app.identities.forget(&did);
+            app.accounts.forget(&did, None);
+            outcome
+        })
+        .await
     }
 
     /// As [`App::run`], for the one who carries out changes.
@@ -122,37 +153,37 @@ impl App {
     /// # Errors
     /// As there.
     pub async fn run_here(&self, did: &Did, flow: Option<Flow>) -> Result<(), Error> {
-        let turn = self.flows.turn(did);
+        let turn = self.flows.own()?.turn(did);
         let _turn = turn.lock().await;
         let Some(flow) = flow else { return self.finish_or_release(did).await };
-        // What an earlier caller began comes first: the order in which they asked.
-        if let Some(earlier) = self.directory(BeginFlow { did: did.clone(), flow: flow.clone() }).await? {
-            self.finish(did, &earlier, false).await?;
-            self.directory(BeginFlow { did: did.clone(), flow: flow.clone() }).await?;
-        }
-        self.finish(did, &flow, true).await
+        let begin = BeginFlow { did: did.clone(), flow: flow.clone() };
+        let has_just_begun = !self.directory(begin).await?;
+        self.finish(did, &flow, has_just_begun).await
     }
 
-    /// Does the steps and strikes the change off, unless it may go on later.
+    /// Does the steps; strikes the change off when it can't be, and leaves it when it may go on later.
     async fn finish(&self, did: &Did, flow: &Flow, has_just_begun: bool) -> Result<(), Error> {
-        let outcome = self.steps(did, flow).await;
-        let is_over = match &outcome {
-            Ok(()) => true,
-            Err(error) => error.is_final(has_just_begun),
-        };
-        if is_over {
-            self.directory(EndFlow { did: did.clone() }).await?;
+        let Err(error) = self.steps(did, flow).await else { return Ok(()) };
+        if !error.is_final(has_just_begun) {
+            return Err(error.into_unsettled());
         }
-        outcome
+        self.directory(DropFlow { did: did.clone(), flow: flow.clone() }).await?;
+        Err(error)
     }
 
     async fn steps(&self, did: &Did, flow: &Flow) -> Result<(), Error> {
         match flow {
-            Flow::UpdateHandle { handle, verified } => self.update_handle_steps(did, handle, *verified).await,
+            Flow::UpdateHandle { handle, .. } => self.update_handle_steps(did, flow, handle).await,
             Flow::Activate => self.activate_steps(did).await,
+            Flow::Deactivate { .. } => self.deactivate_steps(did, flow).await,
             Flow::DeleteAgent => self.delete_agent_steps(did).await,
-            Flow::FinishImport { commit } => self.finish_import_steps(did, commit).await,
+            Flow::FinishImport { commit } => self.finish_import_steps(did, flow, commit).await,
         }
+    }
+
+    /// The last step of every change.
+    pub(super) async fn complete(&self, did: &Did, flow: &Flow) -> Result<(), Error> {
+        self.directory(CompleteFlow { did: did.clone(), flow: flow.clone() }).await
     }
 
     /// Goes on with changes and signups that a crash or an unknown outcome left behind. Changes that can't go on now
@@ -161,21 +192,31 @@ impl App {
     /// # Errors
     /// Of the directory.
     pub async fn resume_flows(&self) -> Result<(), Error> {
-        for (did, flow) in self.directory(ListFlows { limit: FLOWS_MAX }).await? {
-            let turn = self.flows.turn(&did);
-            let Some(_turn) = turn.try_lock() else { continue }; // Somebody is at it.
-            match self.finish(&did, &flow, false).await {
-                Ok(()) => tracing::info!(%did, change = flow.name(), "finished a change that was cut short"),
-                Err(error) => {
-                    tracing::warn!(%did, change = flow.name(), %error, "a change can't be finished yet");
-                }
+        let mut after = None;
+        loop {
+            let page = self.directory(ListFlows { after }).await?;
+            after = page.last().cloned();
+            if after.is_none() {
+                return self.resume_signups().await;
             }
+            stream::iter(page).for_each_concurrent(RESUMED_AT_ONCE, |did| self.resume(did)).await;
         }
-        self.resume_signups().await
     }
 
-    /// Whether somebody is changing the account now, kept from others while the answer is held.
-    pub(super) fn try_turn(&self, did: &Did) -> Option<futures::lock::OwnedMutexGuard<()>> {
-        self.flows.turn(did).try_lock_owned()
+    async fn resume(&self, did: Did) {
+        let Ok(here) = self.flows.own() else { return };
+        let turn = here.turn(&did);
+        let Some(_turn) = turn.try_lock() else { return }; // Somebody is at it.
+        let flow = match self.directory(GetFlow { did: did.clone() }).await {
+            Ok(Some(flow)) => flow,
+            Ok(None) => return, // It was finished meanwhile.
+            Err(error) => return tracing::warn!(%did, %error, "a change can't be read"),
+        };
+        match self.finish(&did, &flow, false).await {
+            Ok(()) => tracing::info!(%did, change = flow.name(), "finished a change that was cut short"),
+            Err(error) => {
+                tracing::warn!(%did, change = flow.name(), %error, "a change can't be finished yet")
+            }
+        }
     }
 }

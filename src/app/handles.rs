@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{App, Error, plc};
-use crate::directory::{CheckHandle, Flow, GetAccount, Placement, UpdateHandle, Who};
+use crate::directory::{CheckHandle, Flow, GetAccount, Placement, Who};
 use crate::syntax::{Did, Handle};
 
 impl App {
@@ -24,12 +24,13 @@ impl App {
         self.run(did.clone(), Some(Flow::UpdateHandle { handle, verified })).await
     }
 
-    /// The document first: when this fails nothing has changed, and a repetition after a crash finds it done.
+    /// The document first: when this fails nothing has changed, and a repetition after a crash finds it done. The handle is
+    /// kept for the account meanwhile.
     pub(super) async fn update_handle_steps(
         &self,
         did: &Did,
+        flow: &Flow,
         handle: &Handle,
-        verified: bool,
     ) -> Result<(), Error> {
         if did.method() == "plc" {
             plc::set_handle(self, did, handle).await?;
@@ -40,9 +41,7 @@ impl App {
             }
         }
         let account = self.directory(GetAccount { who: Who::Did(did.clone()) }).await?;
-        let update =
-            UpdateHandle { did: did.clone(), handle: handle.clone(), verified, allow_reserved: false };
-        self.directory(update).await?;
+        self.complete(did, flow).await?;
         self.accounts.forget(did, account.as_ref().map(|account| &account.handle));
         self.carry_notices_of(did).await
     }

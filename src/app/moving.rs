@@ -16,10 +16,10 @@ use serde_bytes::ByteBuf;
 
 use super::plc::{self, Standing};
 use super::{App, Error};
-use crate::actor::{Kind, Status};
+use crate::actor::Kind;
 use crate::archive::{self, Kdf, Manifest};
 use crate::crypto::SigningKey;
-use crate::directory::{self, Flow, ImportAccount, IssueAgentToken, SetStatus, StatusChange};
+use crate::directory::{self, Flow, ImportAccount, IssueAgentToken};
 use crate::moving::{BeginImport, DropMoveKey, FinishImport, GetMoveKey, SealManifest};
 use crate::seam::Hidden;
 use crate::syntax::{AtIdentifier, Did};
@@ -44,7 +44,7 @@ impl App {
         self.detached(async move { app.export_steps(export).await }).await
     }
 
-    async fn export_steps(&self, export: NewExport) -> Result<ByteBuf, Error> {
+    async fn export_steps(self: &Arc<Self>, export: NewExport) -> Result<ByteBuf, Error> {
         let account = self.agent(export.agent).await?;
         let kdf = Kdf::new(self.random());
         let key = self.derive(kdf.clone(), export.passphrase).await?;
@@ -54,13 +54,8 @@ impl App {
                 return Err(Error::NotMovable("only a did:plc is moved from here".to_owned()));
             }
             plc::require_ours(self, &did).await?;
-            if account.status != Status::Deactivated {
-                let change = StatusChange::Deactivate { delete_after_us: None };
-                self.directory(SetStatus { did: did.clone(), change }).await?;
-                self.accounts.forget(&did, Some(&account.handle));
-            }
-            // Also when it was at rest before: the cell may not have heard of it.
-            self.carry_notices_of(&did).await?;
+            // Whatever else was to become of it.
+            self.deactivate(&did, None).await?;
         }
         let seal = SealManifest {
             handle: account.handle,
@@ -150,7 +145,12 @@ impl App {
         Ok((did, token))
     }
 
-    pub(super) async fn finish_import_steps(&self, did: &Did, commit: &ByteBuf) -> Result<(), Error> {
+    pub(super) async fn finish_import_steps(
+        &self,
+        did: &Did,
+        flow: &Flow,
+        commit: &ByteBuf,
+    ) -> Result<(), Error> {
         let signing_key = self.account(did, FinishImport { commit: commit.clone() }).await?.signing_key;
         let move_key = self.account(did, GetMoveKey {}).await?;
         match plc::standing(self, did, &signing_key, move_key.as_deref()).await? {
@@ -161,7 +161,7 @@ impl App {
             }
         }
         self.account(did, DropMoveKey {}).await?;
-        self.directory(SetStatus { did: did.clone(), change: StatusChange::Activate }).await?;
+        self.complete(did, flow).await?;
         self.accounts.forget(did, None);
         self.carry_notices_of(did).await
     }

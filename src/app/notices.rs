@@ -5,7 +5,7 @@
 //! in the wrong order is not: one carrier at a time, in order, in the one place where changes are carried out
 //! ([`super::flows`]).
 
-use super::flows::{Carried, Flows};
+use super::flows::Carried;
 use super::{App, Error};
 use crate::account::{self, EmitIdentity, SetStatus};
 use crate::actor::Status;
@@ -34,7 +34,7 @@ impl App {
     /// # Errors
     /// Of the directory.
     pub async fn carry_notices(&self) -> Result<Carried, Error> {
-        let Flows::Elsewhere(there) = &self.flows else { return self.carry_here().await };
+        let Some(there) = self.flows.there() else { return self.carry_here().await };
         let carried = there.carry().await?;
         for did in &carried.brought {
             self.identities.forget(did);
@@ -48,10 +48,7 @@ impl App {
     /// # Errors
     /// As there.
     pub async fn carry_here(&self) -> Result<Carried, Error> {
-        let _turn = match &self.flows {
-            Flows::Here(here) => Some(here.carrying.lock().await),
-            Flows::Elsewhere(_) => None,
-        };
+        let _turn = self.flows.own()?.carrying.lock().await;
         let (mut carried, mut after) = (Carried::default(), 0);
         loop {
             let entries = self.directory(ReadOutbox { after, limit: BATCH }).await?;

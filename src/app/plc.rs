@@ -42,9 +42,12 @@ pub(super) async fn set_handle(app: &App, did: &Did, handle: &Handle) -> Result<
     submit(app, did, &signed).await
 }
 
-/// Ends the DID. Nothing happens when it has ended already, or is another network's by now.
+/// Ends the DID. Nothing happens when it has ended already, is another network's by now, or is unknown.
 pub(super) async fn tombstone(app: &App, did: &Did) -> Result<(), Error> {
-    let last = last_operation(app, did).await?;
+    let last = match last_operation(app, did).await {
+        Err(Error::Refused(_)) => return Ok(()),
+        last => last?,
+    };
     let Some(state) = last.state() else { return Ok(()) };
     if !state.rotation_keys.contains(&app.directory(GetRotationKey {}).await?) {
         tracing::info!(%did, "the DID has moved away and stays");
@@ -70,15 +73,16 @@ pub(super) async fn submit(app: &App, did: &Did, operation: &Operation) -> Resul
     if last.as_ref().is_ok_and(|last| last == operation) {
         return Ok(());
     }
-    let unsettled = || {
-        Error::Unsettled(
-            "the PLC directory does not answer: the change is recorded, and is finished when it does"
-                .to_owned(),
-        )
-    };
     let (status, body) = match (submitted, last) {
-        (Err(_), Err(_)) => return Err(unsettled()),
-        (Err(error), Ok(_)) => return Err(error),
+        // What got no answer may still arrive.
+        (Err(_), _) => return Err(Error::unanswered()),
+        (Ok((status, _)), _) if !is_refusal(status) => return Err(Error::unanswered()),
+        // Another operation came between: what this one follows is not the last any more.
+        (_, Ok(last))
+            if operation.prev().is_some_and(|prev| !last.cid().is_ok_and(|cid| cid.to_string() == prev)) =>
+        {
+            return Err(Error::unanswered());
+        }
         (Ok(answer), _) => answer,
     };
     tracing::warn!(%did, %status, answer = %excerpt(&body), "the PLC directory refused an operation");
@@ -196,10 +200,18 @@ fn not_movable(why: &'static str) -> Error {
 
 async fn last_operation(app: &App, did: &Did) -> Result<Operation, Error> {
     let (status, body) = exchange(app, Method::GET, &format!("/{did}/log/last"), Bytes::new()).await?;
-    if !status.is_success() {
-        return Err(Error::Upstream(format!("the PLC directory answered {status}")));
+    match status {
+        status if status.is_success() => Ok(Operation::from_json(&body)?),
+        StatusCode::NOT_FOUND => Err(Error::Refused("the PLC directory does not know the DID".to_owned())),
+        status => Err(Error::Upstream(format!("the PLC directory answered {status}"))),
     }
-    Ok(Operation::from_json(&body)?)
+}
+
+/// Whether the answer is about what was asked, and not about how the directory fares.
+fn is_refusal(status: StatusCode) -> bool {
+    status.is_client_error()
+        && status != StatusCode::TOO_MANY_REQUESTS
+        && status != StatusCode::REQUEST_TIMEOUT
 }
 
 async fn exchange(app: &App, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), Error> {

@@ -53,6 +53,35 @@ pub struct NewAccount {
     pub config: Option<String>,
 }
 
+/// What an agent was to be, to tell whether one that is there is the same.
+struct Wanted {
+    recovery_key: Option<String>,
+    display_name: Option<String>,
+    model: Option<String>,
+    config: Option<String>,
+}
+
+impl Wanted {
+    fn of(new: &NewAccount) -> Self {
+        Self {
+            recovery_key: new.recovery_key.clone(),
+            display_name: new.display_name.clone(),
+            model: new.model.clone(),
+            config: new.config.clone(),
+        }
+    }
+
+    async fn is(&self, app: &App, account: &Account) -> Result<bool, Error> {
+        let Self { recovery_key, display_name, model, config } = self;
+        let is_same = account.kind == Kind::Agent
+            && (&account.display_name, &account.model, &account.config) == (display_name, model, config);
+        match recovery_key {
+            Some(recovery_key) if is_same => plc::has_rotation_key(app, &account.did, recovery_key).await,
+            _ => Ok(is_same),
+        }
+    }
+}
+
 impl App {
     /// Makes an account: DID, repo, and what the directory keeps. Goes on when the caller hangs up.
     ///
@@ -63,17 +92,21 @@ impl App {
         self.detached(async move { app.reserve_and_finish(new).await }).await
     }
 
-    /// Makes an agent and its first token. Where an agent of that name was made for a caller who hung up before it had
-    /// the token, that one is given out.
+    /// Makes an agent and its first token. Where the same agent was made for a caller who hung up before it had the token,
+    /// that one is given out.
     ///
     /// # Errors
     /// As [`App::sign_up`].
     pub async fn create_agent(self: &Arc<Self>, new: NewAccount) -> Result<(Account, Hidden<String>), Error> {
-        let handle = new.handle.normalized();
+        let (handle, wanted) = (new.handle.normalized(), Wanted::of(&new));
         let account = match self.sign_up(new).await {
             Err(error @ Error::Directory(directory::Error::HandleNotAvailable)) => {
-                let standing = self.directory(GetAccount { who: Who::Handle(handle) }).await?;
-                standing.filter(|account| account.kind == Kind::Agent).ok_or(error)?
+                let standing =
+                    self.directory(GetAccount { who: Who::Handle(handle) }).await?.ok_or(error.clone())?;
+                if !wanted.is(self, &standing).await? {
+                    return Err(error);
+                }
+                standing
             }
             made => made?,
         };
@@ -144,11 +177,17 @@ impl App {
     /// Goes on with the signups that a crash interrupted. Signups that can't be finished now stay until they can, or
     /// until someone else wants their handle.
     pub(super) async fn resume_signups(&self) -> Result<(), Error> {
-        for reservation in self.directory(ListReservations { limit: RESERVATIONS_MAX }).await? {
-            let Some(_turn) = self.try_turn(&reservation.did) else { continue }; // The caller's own task is at it.
+        let here = self.flows.own()?;
+        for did in self.directory(ListReservations { limit: RESERVATIONS_MAX }).await? {
+            let turn = here.turn(&did);
+            let Some(_turn) = turn.try_lock() else { continue }; // The caller's own task is at it.
+            // Read under the turn: it may have been given back meanwhile.
+            let Some(reservation) = self.directory(GetReservation { did: did.clone() }).await? else {
+                continue;
+            };
             match self.finish_signup(&reservation).await {
-                Ok(account) => tracing::info!(did = %account.did, "resumed a signup"),
-                Err(error) => tracing::warn!(did = %reservation.did, %error, "a signup can't be resumed yet"),
+                Ok(_) => tracing::info!(%did, "resumed a signup"),
+                Err(error) => tracing::warn!(%did, %error, "a signup can't be resumed yet"),
             }
         }
         Ok(())

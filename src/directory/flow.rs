@@ -1,16 +1,21 @@
-//! Changes of several steps that are under way, so that they can be gone on with after a crash. One an account.
+//! Changes to accounts that are under way, so that they can be gone on with after a crash. One an account.
+//!
+//! A change is recorded before its first step and struck off in the transaction that makes it true here
+//! ([`CompleteFlow`]). A later wish takes an earlier one's place, which then completes nothing any more; only the end of
+//! an account gives way to nothing.
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::Error;
 use super::account::read_did;
+use super::status::{self, DeleteAccount, SetStatus, StatusChange, UpdateHandle};
+use super::{Error, handle_rules};
 use crate::directory::limits::FLOWS_MAX;
 use crate::env::Env;
 use crate::store::{Sql, SqlError, Value, query_all, query_first};
 use crate::syntax::{Did, Handle};
 
-/// A change of several steps to an account, without secrets.
+/// A change to an account, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Flow {
     /// Another name, in the DID document and here.
@@ -22,6 +27,11 @@ pub enum Flow {
     },
     /// Waking an account, which ends a move that was begun.
     Activate,
+    /// Putting an account to rest.
+    Deactivate {
+        /// When its owner would like to have it deleted: microseconds since the Unix epoch.
+        delete_after_us: Option<i64>,
+    },
     /// Ending an agent and its DID.
     DeleteAgent,
     /// Taking over an agent whose repo was rebuilt here.
@@ -37,13 +47,15 @@ impl Flow {
         match self {
             Self::UpdateHandle { .. } => "update handle",
             Self::Activate => "activate",
+            Self::Deactivate { .. } => "deactivate",
             Self::DeleteAgent => "delete agent",
             Self::FinishImport { .. } => "finish import",
         }
     }
 }
 
-/// Records a change before its first step; answers the one that is recorded already, if it is another.
+/// Records a change before its first step, in place of an earlier one. Answers whether there was an earlier one, or the
+/// same: steps may have been taken then.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BeginFlow {
     /// Whose.
@@ -52,65 +64,212 @@ pub struct BeginFlow {
     pub flow: Flow,
 }
 
-/// Strikes an account's change off, after its last step.
+/// Makes a change true here and strikes it off, after its steps elsewhere; [`Error::Superseded`] when it is not recorded
+/// any more.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct EndFlow {
+pub struct CompleteFlow {
+    /// Whose.
+    pub did: Did,
+    /// What.
+    pub flow: Flow,
+}
+
+/// Strikes a change off that can't be. Nothing happens when another has taken its place.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DropFlow {
+    /// Whose.
+    pub did: Did,
+    /// What.
+    pub flow: Flow,
+}
+
+/// Asks what is being done to an account.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GetFlow {
     /// Whose.
     pub did: Did,
 }
 
-/// Asks for the changes under way, the oldest first.
+/// Asks whose changes are under way, in the order of the DIDs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ListFlows {
-    /// At most this many.
-    pub limit: usize,
+    /// Those behind this one.
+    pub after: Option<Did>,
 }
 
-pub(super) fn begin(sql: &dyn Sql, env: &Env<'_>, ask: &BeginFlow) -> Result<Option<Flow>, Error> {
-    let recorded = "SELECT flow FROM flow WHERE did = ?";
-    let recorded = query_first(sql, recorded, &[ask.did.as_str().into()], |row| read(row.blob(0)?))?;
-    if let Some(recorded) = recorded {
-        return Ok((recorded != ask.flow).then_some(recorded));
+pub(super) fn begin(sql: &dyn Sql, env: &Env<'_>, ask: &BeginFlow) -> Result<bool, Error> {
+    let bytes = write(&ask.flow)?;
+    if recorded(sql, &ask.did)?.is_some_and(|recorded| recorded == bytes) {
+        return Ok(true);
     }
-    let bytes = serde_ipld_dagcbor::to_vec(&ask.flow).map_err(|_| Error::OverLimit("the change".into()))?;
+    let handle = match &ask.flow {
+        Flow::UpdateHandle { handle, .. } => Some(handle.as_str()),
+        Flow::Activate | Flow::Deactivate { .. } | Flow::DeleteAgent | Flow::FinishImport { .. } => None,
+    };
+    if let Some(handle) = &handle {
+        handle_rules::require_free(sql, handle, Some(&ask.did))?;
+    }
+    let was_recorded = supersede(sql, &ask.did)?;
     sql.execute(
-        "INSERT INTO flow (did, flow, begun_us) VALUES (?, ?, ?)",
-        &[ask.did.as_str().into(), Value::Blob(&bytes), env.now_us.into()],
+        "INSERT INTO flow (did, flow, handle, begun_us) VALUES (?, ?, ?, ?)",
+        &[ask.did.as_str().into(), Value::Blob(&bytes), Value::optional_text(handle), env.now_us.into()],
     )?;
-    Ok(None)
+    Ok(was_recorded)
 }
 
-pub(super) fn end(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
+pub(super) fn complete(sql: &dyn Sql, env: &Env<'_>, ask: &CompleteFlow) -> Result<(), Error> {
+    let CompleteFlow { did, flow } = ask;
+    if !strike(sql, did, flow)? {
+        return Err(Error::Superseded);
+    }
+    let set = |change| status::set(sql, env, &SetStatus { did: did.clone(), change }).map(|_| ());
+    match flow {
+        Flow::UpdateHandle { handle, verified } => {
+            let (did, handle) = (did.clone(), handle.clone());
+            let update = UpdateHandle { did, handle, verified: *verified, allow_reserved: false };
+            status::update_handle(sql, env, &update).map(|_| ())
+        }
+        Flow::Activate | Flow::FinishImport { .. } => set(StatusChange::Activate),
+        Flow::Deactivate { delete_after_us } => {
+            set(StatusChange::Deactivate { delete_after_us: *delete_after_us })
+        }
+        Flow::DeleteAgent => status::delete(sql, env, &DeleteAccount { did: did.clone(), code: None }),
+    }
+}
+
+pub(super) fn drop(sql: &dyn Sql, ask: &DropFlow) -> Result<(), Error> {
+    strike(sql, &ask.did, &ask.flow).map(|_| ())
+}
+
+/// Strikes off whatever is recorded, since something else is to hold; whether there was anything.
+pub(super) fn supersede(sql: &dyn Sql, did: &Did) -> Result<bool, Error> {
+    match recorded(sql, did)? {
+        None => Ok(false),
+        Some(recorded) if recorded == write(&Flow::DeleteAgent)? => Err(Error::DeletionUnderWay),
+        Some(_) => forget(sql, did).map(|()| true),
+    }
+}
+
+/// Strikes off whatever is recorded, with the account.
+pub(super) fn forget(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
     Ok(sql.execute("DELETE FROM flow WHERE did = ?", &[did.as_str().into()])?)
 }
 
-pub(super) fn list(sql: &dyn Sql, limit: usize) -> Result<Vec<(Did, Flow)>, Error> {
-    let limit = i64::try_from(limit.min(FLOWS_MAX)).unwrap_or(i64::MAX);
-    let statement = "SELECT did, flow FROM flow ORDER BY begun_us, did LIMIT ?";
-    Ok(query_all(sql, statement, &[limit.into()], |row| Ok((read_did(row, 0)?, read(row.blob(1)?)?)))?)
+pub(super) fn get(sql: &dyn Sql, did: &Did) -> Result<Option<Flow>, Error> {
+    let damaged = |_| SqlError::Column { column: 0, expected: "a change".into() };
+    let flow = recorded(sql, did)?.map(|bytes| serde_ipld_dagcbor::from_slice(&bytes).map_err(damaged));
+    Ok(flow.transpose()?)
 }
 
-fn read(bytes: &[u8]) -> Result<Flow, SqlError> {
-    serde_ipld_dagcbor::from_slice(bytes)
-        .map_err(|_| SqlError::Column { column: 1, expected: "a change".into() })
+pub(super) fn list(sql: &dyn Sql, ask: &ListFlows) -> Result<Vec<Did>, Error> {
+    let after = ask.after.as_ref().map_or("", Did::as_str);
+    let limit = i64::try_from(FLOWS_MAX).unwrap_or(i64::MAX);
+    let statement = "SELECT did FROM flow WHERE did > ? ORDER BY did LIMIT ?";
+    Ok(query_all(sql, statement, &[after.into(), limit.into()], |row| read_did(row, 0))?)
+}
+
+fn recorded(sql: &dyn Sql, did: &Did) -> Result<Option<Vec<u8>>, Error> {
+    let statement = "SELECT flow FROM flow WHERE did = ?";
+    Ok(query_first(sql, statement, &[did.as_str().into()], |row| Ok(row.blob(0)?.to_vec()))?)
+}
+
+/// Whether it was recorded.
+fn strike(sql: &dyn Sql, did: &Did, flow: &Flow) -> Result<bool, Error> {
+    let params = [did.as_str().into(), Value::Blob(&write(flow)?)];
+    Ok(sql.execute_counted("DELETE FROM flow WHERE did = ? AND flow = ?", &params)? > 0)
+}
+
+fn write(flow: &Flow) -> Result<Vec<u8>, Error> {
+    serde_ipld_dagcbor::to_vec(flow).map_err(|_| Error::OverLimit("the change".into()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::Cell;
+    use super::super::{GetAccount, ImportAccount, Who};
     use super::*;
+    use crate::actor::{Kind, Status};
+
+    fn rename(handle: &str) -> Flow {
+        Flow::UpdateHandle { handle: Handle::try_from(handle).unwrap(), verified: false }
+    }
+
+    fn begin(cell: &mut Cell, did: &Did, flow: &Flow) -> Result<bool, Error> {
+        cell.ask(BeginFlow { did: did.clone(), flow: flow.clone() })
+    }
+
+    fn complete(cell: &mut Cell, did: &Did, flow: &Flow) -> Result<(), Error> {
+        cell.ask(CompleteFlow { did: did.clone(), flow: flow.clone() })
+    }
 
     #[test]
     fn an_account_has_one_change_at_a_time_and_it_outlives_a_restart() {
         let mut cell = Cell::new();
         let did = cell.agent("alice.test");
-        let begin = |flow: &Flow| BeginFlow { did: did.clone(), flow: flow.clone() };
-        assert_eq!(cell.ask(begin(&Flow::Activate)), Ok(None));
-        assert_eq!(cell.ask(begin(&Flow::Activate)), Ok(None), "the same again is the same");
+        assert_eq!(begin(&mut cell, &did, &Flow::Activate), Ok(false));
+        assert_eq!(begin(&mut cell, &did, &Flow::Activate), Ok(true), "the same again is the same");
         cell.restart().unwrap();
-        assert_eq!(cell.ask(begin(&Flow::DeleteAgent)), Ok(Some(Flow::Activate)));
-        assert_eq!(cell.ask(ListFlows { limit: 10 }), Ok(vec![(did.clone(), Flow::Activate)]));
-        cell.ask(EndFlow { did: did.clone() }).unwrap();
-        assert_eq!(cell.ask(begin(&Flow::DeleteAgent)), Ok(None));
+        assert_eq!(cell.ask(ListFlows { after: None }), Ok(vec![did.clone()]));
+        assert_eq!(cell.ask(ListFlows { after: Some(did.clone()) }), Ok(vec![]));
+        assert_eq!(cell.ask(GetFlow { did: did.clone() }), Ok(Some(Flow::Activate)));
+        complete(&mut cell, &did, &Flow::Activate).unwrap();
+        assert_eq!(cell.ask(GetFlow { did: did.clone() }), Ok(None));
+        assert_eq!(begin(&mut cell, &did, &Flow::DeleteAgent), Ok(false));
+    }
+
+    #[test]
+    fn a_later_wish_takes_the_place_of_an_earlier_one() {
+        let mut cell = Cell::new();
+        let did = cell.agent("alice.test");
+        let rest = Flow::Deactivate { delete_after_us: None };
+        begin(&mut cell, &did, &rest).unwrap();
+        assert_eq!(begin(&mut cell, &did, &Flow::Activate), Ok(true));
+        assert_eq!(complete(&mut cell, &did, &rest), Err(Error::Superseded));
+        cell.ask(DropFlow { did: did.clone(), flow: rest }).unwrap();
+        assert_eq!(
+            cell.ask(GetFlow { did: did.clone() }),
+            Ok(Some(Flow::Activate)),
+            "it strikes off itself only"
+        );
+        begin(&mut cell, &did, &Flow::DeleteAgent).unwrap();
+        assert_eq!(begin(&mut cell, &did, &Flow::Activate), Err(Error::DeletionUnderWay));
+        let import = ImportAccount {
+            did: did.clone(),
+            handle: Handle::try_from("alice.test").unwrap(),
+            kind: Kind::Agent,
+            display_name: None,
+            model: None,
+            config: None,
+        };
+        let change = StatusChange::Deactivate { delete_after_us: None };
+        cell.ask(SetStatus { did: did.clone(), change }).unwrap();
+        assert_eq!(cell.ask(import.clone()).unwrap_err(), Error::DeletionUnderWay);
+        cell.ask(DropFlow { did: did.clone(), flow: Flow::DeleteAgent }).unwrap();
+        begin(&mut cell, &did, &Flow::Activate).unwrap();
+        cell.ask(import).unwrap();
+        assert_eq!(complete(&mut cell, &did, &Flow::Activate), Err(Error::Superseded));
+        let account = cell.ask(GetAccount { who: Who::Did(did) }).unwrap().unwrap();
+        assert_eq!(account.status, Status::Deactivated);
+    }
+
+    #[test]
+    fn a_handle_that_is_on_its_way_is_taken() {
+        let mut cell = Cell::new();
+        let (alice, bob) = (cell.agent("alice.test"), cell.agent("bob.test"));
+        begin(&mut cell, &alice, &rename("carol.test")).unwrap();
+        assert_eq!(begin(&mut cell, &bob, &rename("carol.test")), Err(Error::HandleNotAvailable));
+        let signup = super::super::testing::signup("carol.test", None);
+        assert!(matches!(cell.ask(signup.clone()), Err(Error::HandleNotAvailable)));
+        assert_eq!(begin(&mut cell, &alice, &rename("bob.test")), Err(Error::HandleNotAvailable));
+        assert_eq!(
+            cell.ask(GetFlow { did: alice.clone() }),
+            Ok(Some(rename("carol.test"))),
+            "what was refused ends nothing"
+        );
+        begin(&mut cell, &alice, &rename("dora.test")).unwrap();
+        cell.ask(signup).unwrap();
+        complete(&mut cell, &alice, &rename("dora.test")).unwrap();
+        let who = Who::Handle(Handle::try_from("dora.test").unwrap());
+        assert_eq!(cell.ask(GetAccount { who }).unwrap().unwrap().did, alice);
     }
 }

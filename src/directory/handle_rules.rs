@@ -47,15 +47,14 @@ pub(super) fn place(handle: &Handle, network: &Network, allow_reserved: bool) ->
     Ok(Placement::Service)
 }
 
-/// Checks that nobody but `except` has the handle.
-pub(super) fn require_free(sql: &dyn Sql, handle: &Handle, except: Option<&Did>) -> Result<(), Error> {
-    let owner =
-        query_first(sql, "SELECT did FROM account WHERE handle = ?", &[handle.as_str().into()], |row| {
-            Ok(row.text(0)?.to_owned())
-        })?;
-    match owner {
-        Some(owner) if except.is_none_or(|did| did.as_str() != owner) => Err(Error::HandleNotAvailable),
-        _ => Ok(()),
+/// Checks that nobody but `except` has the handle, or is being given it.
+pub(super) fn require_free(sql: &dyn Sql, handle: &str, except: Option<&Did>) -> Result<(), Error> {
+    let except = except.map_or("", Did::as_str);
+    let taken = "SELECT 1 FROM account WHERE handle = ?1 AND did <> ?2 \
+                 UNION ALL SELECT 1 FROM flow WHERE handle = ?1 AND did <> ?2";
+    match query_first(sql, taken, &[handle.into(), except.into()], |_| Ok(()))? {
+        Some(()) => Err(Error::HandleNotAvailable),
+        None => Ok(()),
     }
 }
 

@@ -63,7 +63,7 @@ pub const INVITE_CODES_MAX: usize = 1_000;
 /// Signups with one invite code.
 pub const INVITE_USES_MAX: i64 = 1_000_000;
 
-/// Changes of several steps in one answer: those that a crash or an unknown outcome left, a few at a time.
+/// Changes of several steps in one answer: a page of those that a crash or an unknown outcome left.
 pub const FLOWS_MAX: usize = 100;
 
 /// Notices in one read of the directory's outbox.

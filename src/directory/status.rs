@@ -6,7 +6,7 @@ use super::account::{self, Account};
 use super::handle_rules::{self, Placement};
 use super::mail_code::{self, MailPurpose};
 use super::outbox::{self, Notice};
-use super::{Error, credentials, session};
+use super::{Error, credentials, flow, session};
 use crate::actor::Status;
 use crate::env::Env;
 use crate::seam::Hidden;
@@ -82,7 +82,7 @@ pub struct DeleteAccount {
 pub(super) fn check_handle(sql: &dyn Sql, env: &Env<'_>, ask: &CheckHandle) -> Result<Placement, Error> {
     let handle = ask.handle.normalized();
     let placement = handle_rules::place(&handle, env.network, ask.allow_reserved)?;
-    handle_rules::require_free(sql, &handle, ask.did.as_ref())?;
+    handle_rules::require_free(sql, handle.as_str(), ask.did.as_ref())?;
     Ok(placement)
 }
 
@@ -93,7 +93,7 @@ pub(super) fn update_handle(sql: &dyn Sql, env: &Env<'_>, ask: &UpdateHandle) ->
     if placement == Placement::External && !ask.verified {
         return Err(Error::UnsupportedDomain);
     }
-    handle_rules::require_free(sql, &handle, Some(&ask.did))?;
+    handle_rules::require_free(sql, handle.as_str(), Some(&ask.did))?;
     sql.execute(
         "UPDATE account SET handle = ? WHERE did = ?",
         &[handle.as_str().into(), ask.did.as_str().into()],
@@ -155,6 +155,7 @@ pub(super) fn delete(sql: &dyn Sql, env: &Env<'_>, ask: &DeleteAccount) -> Resul
         mail_code::take(sql, env, &ask.did, MailPurpose::DeleteAccount, code.expose())?;
     }
     let did = [Value::Text(ask.did.as_str())];
+    flow::forget(sql, &ask.did)?;
     credentials::revoke_all(sql, &ask.did)?;
     sql.execute(
         "UPDATE account SET status = 'deleted', handle = NULL, email = NULL, email_confirmed_us = NULL,

@@ -280,11 +280,16 @@ impl Shard {
         if let Some(error) = failed {
             return Err(error);
         }
+        // What is committed is answered so, whatever comes after.
         let effects = open.cell.take_effects();
         open.drain.hold(effects.events);
-        open.drain(did, &shared.sequencer)?;
+        let drained = open.drain(did, &shared.sequencer);
         if effects.shredded && !open.database.checkpoint().unwrap_or(false) {
             self.uncut.insert(did.clone());
+        }
+        if let Err(error) = drained {
+            tracing::error!(%did, %error, "events stay in the outbox until the cell is opened again");
+            self.open.remove(did);
         }
         Ok(answers)
     }

@@ -35,10 +35,12 @@ pub(super) fn start(app: &Arc<App>, inner: &Arc<Inner>, crashed: bool) -> Vec<Jo
 
 async fn go_on(app: Arc<App>) {
     loop {
-        if let Err(error) = app.resume_flows().await {
+        // Side by side: changes may wait long for a directory that does not answer.
+        let (resumed, carried) = tokio::join!(app.resume_flows(), app.carry_notices());
+        if let Err(error) = resumed {
             tracing::warn!(%error, "changes that were cut short wait for the next try");
         }
-        if let Err(error) = app.carry_notices().await {
+        if let Err(error) = carried {
             tracing::warn!(%error, "notices of the directory wait for the next try");
         }
         tokio::time::sleep(GO_ON_INTERVAL).await;

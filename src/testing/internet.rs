@@ -11,6 +11,7 @@ use super::PLC;
 use crate::host::HostError;
 use crate::native::sql::Database;
 use crate::plc;
+use crate::store::Sql as _;
 
 /// What is reached through [`crate::host::Host::fetch`] and in the DNS.
 pub struct Internet {
@@ -19,6 +20,8 @@ pub struct Internet {
     pub plc_is_down: AtomicBool,
     /// The did:plc directory does what it is asked, and nobody hears so.
     pub plc_is_mute: AtomicBool,
+    /// What is posted to the did:plc directory is lost on the way; it answers all else.
+    pub plc_loses_posts: AtomicBool,
     /// Whoever holds this lets nothing be posted to the did:plc directory.
     pub plc_gate: Arc<tokio::sync::Mutex<()>>,
     /// The DNS does not answer.
@@ -48,6 +51,7 @@ impl Internet {
             directory,
             plc_is_down: AtomicBool::default(),
             plc_is_mute: AtomicBool::default(),
+            plc_loses_posts: AtomicBool::default(),
             plc_gate: Arc::default(),
             dns_is_down: AtomicBool::default(),
             txt: Mutex::default(),
@@ -73,6 +77,9 @@ impl Internet {
         if self.plc_is_down.load(Ordering::Relaxed) {
             return upstream("connection refused");
         }
+        if self.plc_loses_posts.load(Ordering::Relaxed) && request.method() == Method::POST {
+            return upstream("no answer in time");
+        }
         let answer = self.ask_plc(
             now_us,
             &plc::Request {
@@ -88,6 +95,12 @@ impl Internet {
         let mut response = Response::new(Bytes::from(answer.body));
         *response.status_mut() = StatusCode::from_u16(answer.status).unwrap();
         Ok(response)
+    }
+
+    /// The did:plc directory loses all it knows of a DID.
+    pub fn forget_did(&self, did: &str) {
+        let directory = self.directory.lock().unwrap();
+        directory.execute("DELETE FROM operation WHERE did = ?", &[did.into()]).unwrap();
     }
 
     /// What the did:plc directory answers, faults or not.

@@ -8,13 +8,13 @@ use serde_json::json;
 
 use super::*;
 use crate::account::{self, Account, CreateRepo};
-use crate::actor;
-use crate::app::NewAccount;
+use crate::actor::{self, Status};
+use crate::app::{self, App, NewAccount};
 use crate::data_model::{encode_record, from_json};
-use crate::directory::{GetAccount, Who};
+use crate::directory::{GetAccount, ListFlows, Who};
 use crate::repo::{ApplyWrites, Swap, Write, WriteAction, WritesApplied};
 use crate::seam::Hidden;
-use crate::syntax::Did;
+use crate::syntax::{AtIdentifier, Did};
 
 fn alice() -> NewAccount {
     NewAccount {
@@ -71,6 +71,83 @@ async fn a_signup_cut_short_after_any_step_is_finished_or_leaves_nothing() {
         if !is_cut {
             assert!(steps > 6, "only {steps} steps");
             return;
+        }
+    }
+}
+
+/// What each change of several steps is asked for, and whether it is done by what all can see.
+#[derive(Clone, Copy, Debug)]
+enum Wish {
+    Rename,
+    Rest,
+    Wake,
+    Delete,
+}
+
+impl Wish {
+    async fn ask(self, app: &Arc<App>, did: &Did) -> Result<(), app::Error> {
+        match self {
+            Self::Rename => app.update_handle(did, &"alicia.test".parse().unwrap()).await,
+            Self::Rest => app.deactivate(did, None).await,
+            Self::Wake => app.activate(did).await,
+            Self::Delete => app.delete_agent(AtIdentifier::Did(did.clone())).await.map(|_| ()),
+        }
+    }
+
+    /// All say the same: the directory, the cell, and the did:plc directory.
+    async fn is_done(self, world: &Simulated, app: &App, did: &Did) -> bool {
+        let account = app.directory(GetAccount { who: Who::Did(did.clone()) }).await.unwrap();
+        let status = account.as_ref().map(|account| account.status);
+        let (document, heard) = (world.document(did.as_str()), world.heard(did.as_str()));
+        let (in_document, here, cell) = match self {
+            Self::Rename => (
+                document["alsoKnownAs"] == json!(["at://alicia.test"]),
+                account.is_some_and(|account| account.handle.as_str() == "alicia.test"),
+                heard.contains(&"identity alicia.test".to_owned()),
+            ),
+            Self::Rest => {
+                let is_at_rest = status == Some(Status::Deactivated);
+                (is_at_rest, is_at_rest, heard.last().unwrap() == "status deactivated")
+            }
+            Self::Wake => {
+                let is_awake = status == Some(Status::Active);
+                (is_awake, is_awake, heard.last().unwrap() == "status active")
+            }
+            Self::Delete => {
+                let last = world.ask_plc(&format!("/{did}/log/last"));
+                (last["type"] == "plc_tombstone", account.is_none(), !world.has_cell(did.as_str()))
+            }
+        };
+        assert_eq!((in_document, cell), (here, here), "{self:?}: {status:?} {document} {heard:?}");
+        here
+    }
+}
+
+/// Breaks if a crash between any two steps leaves a change half done, or undoes one that was answered.
+#[tokio::test]
+async fn a_change_cut_short_after_any_step_is_finished_or_leaves_nothing() {
+    for wish in [Wish::Rename, Wish::Rest, Wish::Wake, Wish::Delete] {
+        for steps in 0.. {
+            let world = Simulated::new(network(), Internet::default(), Randomness::stream(steps));
+            let app = world.start();
+            let did = app.sign_up(alice()).await.unwrap().did;
+            if matches!(wish, Wish::Wake) {
+                app.deactivate(&did, None).await.unwrap();
+            }
+            world.crash_after(steps);
+            let is_answered = wish.ask(&app, &did).await.is_ok();
+            let is_cut = !world.is_running();
+            assert_ne!(is_answered, is_cut, "{wish:?} after {steps} steps");
+            let app = world.start();
+            app.resume_flows().await.unwrap();
+            app.carry_notices().await.unwrap();
+            let is_done = wish.is_done(&world, &app, &did).await;
+            assert!(is_done || !is_answered, "{wish:?} after {steps} steps");
+            assert!(app.directory(ListFlows { after: None }).await.unwrap().is_empty());
+            if !is_cut {
+                assert!(steps > 3, "{wish:?}: only {steps} steps");
+                break;
+            }
         }
     }
 }

@@ -282,9 +282,10 @@ impl Inner {
         if !self.exists()? {
             return Ok(None);
         }
-        let Some(did) = self.did()? else { return Ok(None) };
+        // A repo that is on its way in has no account yet; the drain is asked all the same, and sees that it has no events.
+        let did = self.did()?;
         let rows = self.drain.borrow_mut().next(&self.sql, now_us())?;
-        Ok(rows.map(|rows| (did, rows)))
+        Ok(did.zip(rows))
     }
 
     async fn send(&self, did: Did, rows: Vec<OutboxRow>) -> Result<(), HostError> {

@@ -6,6 +6,7 @@
 use std::cell::OnceCell;
 use std::pin::{Pin, pin};
 use std::task::{self, Poll};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::IntoResponse;
@@ -15,6 +16,7 @@ use futures::future::{Either, select};
 use tower_service::Service;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
+use worker::wasm_bindgen_futures::spawn_local;
 use worker::worker_sys::web_sys::AbortSignal;
 use worker::{Context, Env, event};
 
@@ -25,6 +27,9 @@ use crate::app::Flows;
 use crate::host::HostError;
 use crate::xrpc::{XrpcError, router};
 
+/// How long the runtime lets a request go on without its caller.
+const LINGER: Duration = Duration::from_secs(30);
+
 thread_local! {
     /// An isolate has one thread.
     static ROUTER: OnceCell<axum::Router> = const { OnceCell::new() };
@@ -32,12 +37,16 @@ thread_local! {
 
 /// Answers one request. What its caller alone waits for ends when that hangs up, as on every host.
 #[event(fetch, respond_with_errors)]
-async fn fetch(request: worker::Request, env: Env, _: Context) -> worker::Result<worker::Response> {
+async fn fetch(request: worker::Request, env: Env, context: Context) -> worker::Result<worker::Response> {
     console::start();
     let caller = Caller::of(&request);
     match select(pin!(serve(request, &env)), caller).await {
         Either::Left((answer, _)) => answer,
-        Either::Right(_) => worker::Response::error("nobody is there to hear this", 499),
+        Either::Right(_) => {
+            // What goes on without a caller (see `App::detached`) is let go on as long as the runtime lets it.
+            context.wait_until(worker::Delay::from(LINGER));
+            worker::Response::error("nobody is there to hear this", 499)
+        }
     }
 }
 
@@ -98,7 +107,8 @@ impl Drop for Caller {
 
 fn start(env: &Env) -> Result<axum::Router, HostError> {
     let directory = Settings::directory(env)?;
-    let router = router(app(env, &Settings::of(env), Flows::elsewhere(Afar { directory }))?);
+    let router =
+        router(app(env, &Settings::of(env), Flows::elsewhere(Box::new(spawn_local), Afar { directory }))?);
     #[cfg(feature = "testing")]
     let router = super::testing::route(router, env);
     Ok(router)

@@ -166,6 +166,8 @@ impl From<directory::Error> for XrpcError {
             | Error::DidNotAvailable
             | Error::DuplicateAppPassword
             | Error::InvalidCursor
+            | Error::DeletionUnderWay
+            | Error::Superseded
             | Error::OverLimit(_) => Self::invalid(message),
             Error::Sql(error) => error.into(),
             Error::ReservationNotFound | Error::PlcOperation(_) | Error::Wrap(_) | Error::Unwrap(_) => {

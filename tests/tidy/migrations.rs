@@ -25,6 +25,10 @@ const RELEASED: &[(&str, &str)] = &[
         "migrations/directory/0002_flow.sql",
         "c37ca4a271df88c5f076950cd2def1786e28131a7aa9f780092ea1002fd973f9",
     ),
+    (
+        "migrations/directory/0003_flow_handle.sql",
+        "d61e278d92aa5bbcf17d6a2b6bccf24421e837a190a6ae8e36d92ca96aa206ef",
+    ),
     ("migrations/plc/0001_init.sql", "34e67790f0ff42f070c2f03273fa55bbcf6da9c574827d1db4fe65a5ce748e77"),
     (
         "migrations/sequencer/0001_init.sql",

@@ -97,7 +97,7 @@ pub(super) async fn deactivate(context: Context, input: DeactivateInput) -> Resu
         }
         None => None,
     };
-    context.deactivate(context.caller.did()?, delete_after_us).await?;
+    context.app.deactivate(context.caller.did()?, delete_after_us).await?;
     Ok(Empty)
 }
 

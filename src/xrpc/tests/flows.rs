@@ -7,13 +7,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::world::{ADMIN, Answer, World, bearer};
-use crate::directory::ListReservations;
-use crate::store::SqlError;
+use crate::directory::{BeginFlow, Flow, GetFlow, ListReservations};
 use crate::syntax::Did;
 
 const CREATE_ACCOUNT: &str = "com.atproto.server.createAccount";
 const CREATE_AGENT: &str = "agent.admin.createAgent";
 const DELETE_AGENT: &str = "agent.admin.deleteAgent";
+const ACTIVATE: &str = "com.atproto.server.activateAccount";
+const DEACTIVATE: &str = "com.atproto.server.deactivateAccount";
 const UPDATE_HANDLE: &str = "com.atproto.identity.updateHandle";
 
 fn bob() -> Value {
@@ -43,6 +44,37 @@ async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
 /// Whether the did:plc directory is heard: it does what it is asked either way.
 fn mute(world: &World, is_mute: bool) {
     world.host.internet.plc_is_mute.store(is_mute, Ordering::Relaxed);
+}
+
+/// Whether what is posted to the did:plc directory is lost, so that a change stays recorded.
+fn lose_posts(world: &World, are_lost: bool) {
+    world.host.internet.plc_loses_posts.store(are_lost, Ordering::Relaxed);
+}
+
+/// A change that is recorded: nobody knows whether the did:plc directory has taken its operation.
+async fn leave_recorded(world: &World, nsid: &str, authorization: &str, body: Value) {
+    lose_posts(world, true);
+    let answer = world.post(nsid, authorization, body).await;
+    assert_eq!(answer.error(), (502, "UpstreamFailure"));
+    assert!(answer.body["message"].as_str().unwrap().contains("is finished when it does"), "{}", answer.body);
+    lose_posts(world, false);
+}
+
+async fn agent(world: &World, name: &str) -> (String, String) {
+    let made = world.post(CREATE_AGENT, ADMIN, json!({"name": name})).await.ok();
+    (made["did"].as_str().unwrap().to_owned(), bearer(&made["token"]))
+}
+
+async fn recorded(world: &World, did: &str) -> Option<Flow> {
+    world.app.directory(GetFlow { did: Did::try_from(did).unwrap() }).await.unwrap()
+}
+
+async fn begin(world: &World, did: &str, flow: Flow) {
+    world.app.directory(BeginFlow { did: Did::try_from(did).unwrap(), flow }).await.unwrap();
+}
+
+async fn status(world: &World, did: &str) -> Value {
+    world.get(&format!("com.atproto.sync.getRepoStatus?did={did}"), "").await.ok()["status"].clone()
 }
 
 async fn resolve(world: &World, handle: &str) -> Answer {
@@ -198,17 +230,130 @@ async fn a_deletion_goes_on_though_its_caller_hung_up() {
 }
 
 #[tokio::test]
-async fn a_deletion_goes_on_after_a_restart() {
+async fn a_deletion_goes_on_though_the_directory_was_down_in_its_middle() {
     let world = World::new();
-    let made = world.post(CREATE_AGENT, ADMIN, json!({"name": "alice"})).await.ok();
-    let did = made["did"].as_str().unwrap();
-    world.host.broken.lock().unwrap().insert(Did::try_from(did).unwrap(), SqlError::Full.into());
+    let (did, own) = agent(&world, "alice").await;
+    world.host.internet.plc_is_down.store(true, Ordering::Relaxed);
     let answer = world.post(DELETE_AGENT, ADMIN, json!({"agent": did})).await;
-    assert!(answer.status.is_server_error(), "{} {}", answer.status, answer.body);
+    assert_eq!(answer.error(), (502, "UpstreamFailure"));
+    let session = world.get("com.atproto.server.getSession", &own).await;
+    assert_eq!(session.error(), (400, "InvalidToken"), "its token is gone");
     let world = world.restarted();
-    world.host.broken.lock().unwrap().clear();
+    // Nothing else can be done to it meanwhile, and nothing shows it.
+    assert_eq!(status(&world, &did).await, "deactivated");
+    let export = json!({"agent": did, "passphrase": "correct horse", "move": true});
+    let refused = world.post("agent.admin.exportAgent", ADMIN, export).await;
+    assert!(!refused.status.is_success(), "{}", refused.body);
+    world.host.internet.plc_is_down.store(false, Ordering::Relaxed);
     world.app.resume_flows().await.unwrap();
-    world.app.carry_notices().await.unwrap();
-    assert!(!world.host.has_cell(did));
+    assert!(!world.host.has_cell(&did));
     assert_eq!(world.host.ask_plc(&format!("/{did}/log/last"))["type"], "plc_tombstone");
+    assert_eq!(recorded(&world, &did).await, None);
+}
+
+#[tokio::test]
+async fn who_asks_again_while_the_directory_keeps_silent_ends_nothing() {
+    let world = World::new();
+    let person = world.person("bob").await;
+    let (did, own) = (person["did"].as_str().unwrap(), bearer(&person["accessJwt"]));
+    let wish = json!({"handle": "robert.test"});
+    leave_recorded(&world, UPDATE_HANDLE, &own, wish.clone()).await;
+    world.host.internet.plc_is_down.store(true, Ordering::Relaxed);
+    let again = world.post(UPDATE_HANDLE, &own, wish).await;
+    assert!(again.body["message"].as_str().unwrap().contains("is finished when it does"), "{}", again.body);
+    world.host.internet.plc_is_down.store(false, Ordering::Relaxed);
+    world.app.resume_flows().await.unwrap();
+    assert_handle(&world, did, "robert.test").await;
+}
+
+#[tokio::test]
+async fn a_handle_on_its_way_is_nobody_elses() {
+    let world = World::new();
+    let person = world.person("bob").await;
+    let (did, own) = (person["did"].as_str().unwrap(), bearer(&person["accessJwt"]));
+    leave_recorded(&world, UPDATE_HANDLE, &own, json!({"handle": "robert.test"})).await;
+    let refused = world.post(CREATE_AGENT, ADMIN, json!({"name": "robert"})).await;
+    assert_eq!(refused.error(), (400, "HandleNotAvailable"));
+    world.app.resume_flows().await.unwrap();
+    assert_handle(&world, did, "robert.test").await;
+}
+
+#[tokio::test]
+async fn a_later_wish_takes_the_place_of_one_that_waits() {
+    let world = World::new();
+    let person = world.person("bob").await;
+    let (did, own) = (person["did"].as_str().unwrap(), bearer(&person["accessJwt"]));
+    leave_recorded(&world, UPDATE_HANDLE, &own, json!({"handle": "robert.test"})).await;
+    world.post(UPDATE_HANDLE, &own, json!({"handle": "bobby.test"})).await.ok();
+    world.app.resume_flows().await.unwrap();
+    assert_handle(&world, did, "bobby.test").await;
+
+    // Nor is an account woken that was put to rest since, though the directory can't be reached.
+    world.post(DEACTIVATE, &own, json!({})).await.ok();
+    begin(&world, did, Flow::Activate).await;
+    world.host.internet.plc_is_down.store(true, Ordering::Relaxed);
+    world.post(DEACTIVATE, &own, json!({})).await.ok();
+    world.host.internet.plc_is_down.store(false, Ordering::Relaxed);
+    world.app.resume_flows().await.unwrap();
+    assert_eq!(status(&world, did).await, "deactivated");
+    world.post(ACTIVATE, &own, json!({})).await.ok();
+}
+
+/// What breaks: what was read before the account's turn came is done over what was wished since.
+#[tokio::test]
+async fn only_what_is_still_recorded_is_gone_on_with() {
+    let world = World::new();
+    // In the order of DIDs, the first keeps those who go on waiting.
+    let mut people = [world.person("bob").await, world.person("carol").await];
+    people.sort_by_key(|person| person["did"].as_str().unwrap().to_owned());
+    for (person, name) in people.iter().zip(["robert.test", "caroline.test"]) {
+        leave_recorded(&world, UPDATE_HANDLE, &bearer(&person["accessJwt"]), json!({"handle": name})).await;
+    }
+    let [_, second] = &people;
+    let (did, own) = (second["did"].as_str().unwrap(), bearer(&second["accessJwt"]));
+    let gate = Arc::clone(&world.host.internet.plc_gate).lock_owned().await;
+    let resume = world.app.resume_flows();
+    let meanwhile = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop(gate);
+        world.post(UPDATE_HANDLE, &own, json!({"handle": "later.test"})).await.ok();
+    };
+    let (resumed, ()) = futures::join!(resume, meanwhile);
+    resumed.unwrap();
+    world.app.resume_flows().await.unwrap();
+    assert_handle(&world, did, "later.test").await;
+}
+
+#[tokio::test]
+async fn a_deleted_owner_s_document_is_not_changed_any_more() {
+    let world = World::new();
+    let person = world.person("bob").await;
+    let (did, own) = (person["did"].as_str().unwrap(), bearer(&person["accessJwt"]));
+    leave_recorded(&world, UPDATE_HANDLE, &own, json!({"handle": "robert.test"})).await;
+    world.post("com.atproto.admin.deleteAccount", ADMIN, json!({"did": did})).await.ok();
+    world.app.resume_flows().await.unwrap();
+    assert_eq!(world.host.document(did)["alsoKnownAs"], json!(["at://bob.test"]));
+    assert_eq!(recorded(&world, did).await, None);
+}
+
+#[tokio::test]
+async fn an_agent_that_the_directory_does_not_know_can_be_deleted() {
+    let world = World::new();
+    let (did, _) = agent(&world, "alice").await;
+    world.host.internet.forget_did(&did);
+    world.post(DELETE_AGENT, ADMIN, json!({"agent": did})).await.ok();
+    assert!(!world.host.has_cell(&did));
+}
+
+#[tokio::test]
+async fn a_waiting_token_is_for_who_asks_for_the_same_agent() {
+    let world = World::new();
+    let alice = json!({"name": "alice", "model": "small"});
+    hang_up_during(&world, CREATE_AGENT, ADMIN, alice.clone()).await;
+    until("alice", async || resolve(&world, "alice.test").await.status.is_success().then_some(())).await;
+    let key = crate::crypto::SigningKey::from_bytes(&[7; 32]).unwrap().did_key();
+    for other in [json!({"name": "alice"}), json!({"name": "alice", "model": "small", "recoveryKey": key})] {
+        assert_eq!(world.post(CREATE_AGENT, ADMIN, other).await.error(), (400, "HandleNotAvailable"));
+    }
+    world.post(CREATE_AGENT, ADMIN, alice).await.ok();
 }

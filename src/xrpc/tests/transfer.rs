@@ -1,5 +1,7 @@
 //! Agents between two networks that share a did:plc directory.
 
+use std::sync::atomic::Ordering;
+
 use http_body_util::BodyExt as _;
 use repo_mst::car::{CarLimits, read_all};
 use repo_mst::commit::Commit;
@@ -266,6 +268,51 @@ async fn a_copy_that_is_restored_ends_a_move_that_was_begun() {
 }
 
 /// A manifest that lists no blobs, for repos whose blobs went with their account.
+/// Asks the old host to take an agent back, whose move key then goes nobody knows when.
+async fn leave_activation_recorded(world: &World, alice: &Alice) {
+    let lost = &world.host.internet.plc_loses_posts;
+    lost.store(true, Ordering::Relaxed);
+    let answer = world.post("com.atproto.server.activateAccount", &alice.own, json!({})).await;
+    assert_eq!(answer.error(), (502, "UpstreamFailure"));
+    lost.store(false, Ordering::Relaxed);
+}
+
+/// What breaks: the agent is active on a host that its document does not name any more.
+#[tokio::test]
+async fn an_activation_that_waited_finds_that_the_agent_has_moved() {
+    let (old, new) = networks();
+    let alice = alice(&old, None).await;
+    let manifest = export(&old, &alice.did, true).await;
+    leave_activation_recorded(&old, &alice).await;
+    bring(&old, &new, &alice.did, &manifest).await.ok();
+    for _ in 0..2 {
+        old.app.resume_flows().await.unwrap();
+        assert_eq!(write(&old, &alice).await.error(), (400, "AccountDeactivated"));
+    }
+}
+
+/// What breaks: an agent that came back with its archive is active and can't write.
+#[tokio::test]
+async fn an_activation_that_waited_is_over_when_the_agent_comes_back_by_its_archive() {
+    let (old, _) = networks();
+    let mut alice = alice(&old, None).await;
+    let manifest = export(&old, &alice.did, true).await;
+    leave_activation_recorded(&old, &alice).await;
+    let (commit, records) = repo(&old, &alice.did).await;
+    import(&old, &manifest, PASSPHRASE).await.ok();
+    old.app.resume_flows().await.unwrap();
+    let did = alice.did.clone();
+    let blob = decoded(&manifest).blobs.remove(0);
+    let body = serde_ipld_dagcbor::to_vec(&records).unwrap();
+    old.bytes(&format!("agent.admin.importRecords?did={did}"), ADMIN, body).await.ok();
+    let path = format!("agent.admin.importBlob?did={did}&mime={}", blob.mime);
+    old.bytes(&path, ADMIN, b"a picture".to_vec()).await.ok();
+    let commit = serde_json::to_value(Bytes(commit)).unwrap();
+    let finished = old.post(FINISH, ADMIN, json!({"did": did, "commit": commit})).await.ok();
+    alice.own = bearer(&finished["token"]);
+    write(&old, &alice).await.ok();
+}
+
 fn no_blobs() -> Value {
     let mut manifest = Manifest {
         v: 1,
