@@ -66,6 +66,8 @@ impl App {
         if let Some(move_key) = self.account(did, GetMoveKey {}).await? {
             plc::expel(self, did, &move_key).await?;
             self.account(did, DropMoveKey {}).await?;
+            // An export that was at it let the key in just now, or finds it dropped.
+            plc::expel(self, did, &move_key).await?;
         }
         Ok(())
     }

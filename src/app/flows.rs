@@ -63,13 +63,16 @@ enum Place {
     Elsewhere(Box<dyn Elsewhere>),
 }
 
+/// Held by whoever is at it; who asked first has it first.
+type Turn = async_lock::Mutex<()>;
+
 /// What the one who carries out changes remembers.
 #[derive(Default)]
 pub(super) struct Here {
     /// Whose turn it is, by account.
-    turns: Mutex<HashMap<Did, Weak<futures::lock::Mutex<()>>>>,
+    turns: Mutex<HashMap<Did, Weak<Turn>>>,
     /// Held while notices are carried.
-    pub(super) carrying: futures::lock::Mutex<()>,
+    pub(super) carrying: Turn,
 }
 
 impl Flows {
@@ -105,7 +108,7 @@ impl Flows {
 
 impl Here {
     /// The turn of an account: whoever holds it changes it.
-    pub(super) fn turn(&self, did: &Did) -> Arc<futures::lock::Mutex<()>> {
+    pub(super) fn turn(&self, did: &Did) -> Arc<Turn> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(turn) = turns.get(did).and_then(Weak::upgrade) {
             return turn;

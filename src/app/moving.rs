@@ -14,8 +14,7 @@ use std::sync::Arc;
 
 use serde_bytes::ByteBuf;
 
-use super::plc::{self, Standing};
-use super::{App, Error};
+use super::{App, Error, plc};
 use crate::actor::Kind;
 use crate::archive::{self, Kdf, Manifest};
 use crate::crypto::SigningKey;
@@ -103,10 +102,12 @@ impl App {
         // Before anything is destroyed for it: it opens, and it may live here.
         let (signing_key, move_key) = did_keys(&manifest, &key)?;
         let did = manifest.did;
-        plc::standing(self, &did, &signing_key, move_key.as_deref()).await?;
+        let standing = plc::standing(self, &did, &signing_key, move_key.as_deref()).await?;
+        // It may have another name by now than when it was archived.
+        let handle = standing.handle.unwrap_or(manifest.handle);
         let account = ImportAccount {
             did: did.clone(),
-            handle: manifest.handle.clone(),
+            handle: handle.clone(),
             kind: manifest.kind,
             display_name: manifest.display_name,
             model: manifest.model,
@@ -116,7 +117,7 @@ impl App {
             Err(Error::Directory(directory::Error::DidNotAvailable)) => return Err(Error::AccountExists),
             imported => imported?,
         };
-        self.accounts.forget(&did, Some(&manifest.handle));
+        self.accounts.forget(&did, Some(&handle));
         // What was told of the old account reaches its cell before that goes.
         self.carry_notices_of(&did).await?;
         // With the cell goes what is known of a move that was begun from here; its archive must not keep its power.
@@ -153,12 +154,9 @@ impl App {
     ) -> Result<(), Error> {
         let signing_key = self.account(did, FinishImport { commit: commit.clone() }).await?.signing_key;
         let move_key = self.account(did, GetMoveKey {}).await?;
-        match plc::standing(self, did, &signing_key, move_key.as_deref()).await? {
-            Standing::Here => {}
-            Standing::Movable => {
-                let move_key = move_key.unwrap_or_default();
-                plc::take_over(self, did, &signing_key, &move_key).await?;
-            }
+        let standing = plc::standing(self, did, &signing_key, move_key.as_deref()).await?;
+        if let Some(move_key) = move_key.filter(|_| standing.is_movable) {
+            plc::take_over(self, did, &signing_key, &move_key).await?;
         }
         self.account(did, DropMoveKey {}).await?;
         self.complete(did, flow).await?;

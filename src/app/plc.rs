@@ -57,36 +57,33 @@ pub(super) async fn tombstone(app: &App, did: &Did) -> Result<(), Error> {
     submit(app, did, &signed).await
 }
 
-/// Submits an operation. Submitting the same one again is fine: the directory has it.
+/// Submits an operation. Submitting the same one again is fine: the directory has it. Its word alone does not count: a
+/// page that a gateway serves in its place says 200 too, so that it is looked up.
 ///
 /// # Errors
-/// [`Error::Refused`] by the directory, [`Error::Upstream`] when it has not come there, [`Error::Unsettled`] when that is not known.
+/// [`Error::Refused`] by the directory; [`Error::Unsettled`] when it is not known whether it has the operation.
 pub(super) async fn submit(app: &App, did: &Did, operation: &Operation) -> Result<(), Error> {
     let body = Bytes::from(operation.to_json()?);
     let submitted = exchange(app, Method::POST, &format!("/{did}"), body).await;
     app.identities.forget(did);
-    if submitted.as_ref().is_ok_and(|(status, _)| status.is_success()) {
-        return Ok(());
-    }
-    // A repetition is out of order to the directory, and is what it has: not an error.
     let last = last_operation(app, did).await;
     if last.as_ref().is_ok_and(|last| last == operation) {
         return Ok(());
     }
-    let (status, body) = match (submitted, last) {
-        // What got no answer may still arrive.
-        (Err(_), _) => return Err(Error::unanswered()),
-        (Ok((status, _)), _) if !is_refusal(status) => return Err(Error::unanswered()),
-        // Another operation came between: what this one follows is not the last any more.
-        (_, Ok(last))
-            if operation.prev().is_some_and(|prev| !last.cid().is_ok_and(|cid| cid.to_string() == prev)) =>
-        {
-            return Err(Error::unanswered());
-        }
-        (Ok(answer), _) => answer,
+    let is_first = |last: &Operation| {
+        operation.prev().is_none_or(|prev| last.cid().is_ok_and(|cid| cid.to_string() == prev))
     };
-    tracing::warn!(%did, %status, answer = %excerpt(&body), "the PLC directory refused an operation");
-    Err(Error::Refused("the PLC directory refused the operation".to_owned()))
+    match (submitted, last) {
+        // Refused where it stands: what it follows is the last, or it is a first one.
+        (Ok((status, body)), last)
+            if is_refusal(status) && last.as_ref().map_or(operation.prev().is_none(), is_first) =>
+        {
+            tracing::warn!(%did, %status, answer = %excerpt(&body), "the PLC directory refused an operation");
+            Err(Error::Refused("the PLC directory refused the operation".to_owned()))
+        }
+        // What got no answer may still arrive, and where another operation came between, this one is made anew.
+        _ => Err(Error::unanswered()),
+    }
 }
 
 /// Checks that this network may change the DID's document.
@@ -126,12 +123,12 @@ pub(super) async fn expel(app: &App, did: &Did, move_key: &str) -> Result<(), Er
     submit(app, did, &signed).await
 }
 
-/// Whether an agent may live here, by its DID.
-pub(super) enum Standing {
-    /// The document names this server and the signing key.
-    Here,
-    /// The document can be made to: the move key has the power.
-    Movable,
+/// Whether an agent may live here, by its DID, and by which name.
+pub(super) struct Standing {
+    /// Whether the document names another server still, and can be made to name this one: the move key has the power.
+    pub(super) is_movable: bool,
+    /// The handle that the document names.
+    pub(super) handle: Option<Handle>,
 }
 
 /// Finds out where a DID stands. `signing_key` is a did:key, and so is `move_key`.
@@ -148,7 +145,8 @@ pub(super) async fn standing(
         let state = last_operation(app, did).await?.state();
         let state = state.ok_or_else(|| not_movable("the DID was ended"))?;
         if move_key.is_some_and(|move_key| state.rotation_keys.iter().any(|key| key == move_key)) {
-            return Ok(Standing::Movable);
+            let handle = state.also_known_as.iter().find_map(|name| name.strip_prefix("at://")?.parse().ok());
+            return Ok(Standing { is_movable: true, handle });
         }
     }
     let document = app.identities.did_document(&app.host, did, true).await?;
@@ -161,7 +159,7 @@ pub(super) async fn standing(
     if document.signing_key().is_none_or(|key| key.did_key() != signing_key) {
         return Err(Error::InvalidArchive("the DID document names another signing key by now".to_owned()));
     }
-    Ok(Standing::Here)
+    Ok(Standing { is_movable: false, handle: document.handle() })
 }
 
 /// Whether a key has power over a did:plc now.
@@ -201,7 +199,9 @@ fn not_movable(why: &'static str) -> Error {
 async fn last_operation(app: &App, did: &Did) -> Result<Operation, Error> {
     let (status, body) = exchange(app, Method::GET, &format!("/{did}/log/last"), Bytes::new()).await?;
     match status {
-        status if status.is_success() => Ok(Operation::from_json(&body)?),
+        status if status.is_success() => Operation::from_json(&body).map_err(|_| {
+            Error::Upstream("the PLC directory answered something that is no operation".to_owned())
+        }),
         StatusCode::NOT_FOUND => Err(Error::Refused("the PLC directory does not know the DID".to_owned())),
         status => Err(Error::Upstream(format!("the PLC directory answered {status}"))),
     }

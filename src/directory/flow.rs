@@ -9,7 +9,7 @@ use serde_bytes::ByteBuf;
 
 use super::account::read_did;
 use super::status::{self, DeleteAccount, SetStatus, StatusChange, UpdateHandle};
-use super::{Error, handle_rules};
+use super::{Error, handle_rules, signup};
 use crate::directory::limits::FLOWS_MAX;
 use crate::env::Env;
 use crate::store::{Sql, SqlError, Value, query_all, query_first};
@@ -103,16 +103,22 @@ pub(super) fn begin(sql: &dyn Sql, env: &Env<'_>, ask: &BeginFlow) -> Result<boo
         return Ok(true);
     }
     let handle = match &ask.flow {
-        Flow::UpdateHandle { handle, .. } => Some(handle.as_str()),
+        Flow::UpdateHandle { handle, .. } => Some(handle),
         Flow::Activate | Flow::Deactivate { .. } | Flow::DeleteAgent | Flow::FinishImport { .. } => None,
     };
     if let Some(handle) = &handle {
-        handle_rules::require_free(sql, handle, Some(&ask.did))?;
+        signup::release_stale(sql, env, handle)?;
+        handle_rules::require_free(sql, env, handle, Some(&ask.did))?;
     }
     let was_recorded = supersede(sql, &ask.did)?;
     sql.execute(
         "INSERT INTO flow (did, flow, handle, begun_us) VALUES (?, ?, ?, ?)",
-        &[ask.did.as_str().into(), Value::Blob(&bytes), Value::optional_text(handle), env.now_us.into()],
+        &[
+            ask.did.as_str().into(),
+            Value::Blob(&bytes),
+            Value::optional_text(handle.map(Handle::as_str)),
+            env.now_us.into(),
+        ],
     )?;
     Ok(was_recorded)
 }

@@ -6,9 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
+use super::{Error, signup};
 use crate::directory::limits::{HANDLE_LABEL_BYTES_MAX, HANDLE_LABEL_BYTES_MIN};
-use crate::env::Network;
+use crate::env::{Env, Network};
 use crate::store::{Sql, query_first};
 use crate::syntax::{Did, Handle};
 
@@ -47,12 +47,18 @@ pub(super) fn place(handle: &Handle, network: &Network, allow_reserved: bool) ->
     Ok(Placement::Service)
 }
 
-/// Checks that nobody but `except` has the handle, or is being given it.
-pub(super) fn require_free(sql: &dyn Sql, handle: &str, except: Option<&Did>) -> Result<(), Error> {
-    let except = except.map_or("", Did::as_str);
-    let taken = "SELECT 1 FROM account WHERE handle = ?1 AND did <> ?2 \
+/// Checks that nobody but `except` has the handle, or is being given it. A signup that came to nothing has it no more.
+pub(super) fn require_free(
+    sql: &dyn Sql,
+    env: &Env<'_>,
+    handle: &Handle,
+    except: Option<&Did>,
+) -> Result<(), Error> {
+    let params =
+        [handle.as_str().into(), except.map_or("", Did::as_str).into(), signup::stale_before_us(env).into()];
+    let taken = "SELECT 1 FROM account WHERE handle = ?1 AND did <> ?2 AND (status <> 'pending' OR created_us > ?3) \
                  UNION ALL SELECT 1 FROM flow WHERE handle = ?1 AND did <> ?2";
-    match query_first(sql, taken, &[handle.into(), except.into()], |_| Ok(()))? {
+    match query_first(sql, taken, &params, |_| Ok(()))? {
         Some(()) => Err(Error::HandleNotAvailable),
         None => Ok(()),
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::account::{self, Account};
-use super::signup::check_lengths;
+use super::signup::{self, check_lengths};
 use super::{Error, credentials, flow, handle_rules};
 use crate::actor::{Kind, Status};
 use crate::env::Env;
@@ -32,7 +32,8 @@ pub(super) fn import(sql: &dyn Sql, env: &Env<'_>, ask: &ImportAccount) -> Resul
     check_lengths(ask.display_name.as_ref(), ask.model.as_ref(), ask.config.as_ref())?;
     let handle = ask.handle.normalized();
     handle_rules::place(&handle, env.network, true)?;
-    handle_rules::require_free(sql, handle.as_str(), Some(&ask.did))?;
+    signup::release_stale(sql, env, &handle)?;
+    handle_rules::require_free(sql, env, &handle, Some(&ask.did))?;
     match account::any_status(sql, &ask.did)? {
         None | Some(Status::Deactivated | Status::Deleted) => {}
         Some(_) => return Err(Error::DidNotAvailable),

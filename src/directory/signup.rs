@@ -106,15 +106,15 @@ pub struct ListReservations {
 }
 
 pub(super) fn reserve(sql: &dyn Sql, env: &mut Env<'_>, ask: &ReserveAccount) -> Result<Reservation, Error> {
-    release_stale(sql, env)?;
     check_lengths(ask.display_name.as_ref(), ask.model.as_ref(), ask.config.as_ref())?;
     let handle = ask.handle.normalized();
+    release_stale(sql, env, &handle)?;
     let placement = handle_rules::place(&handle, env.network, ask.allow_reserved)?;
     if placement == Placement::External && !ask.handle_verified {
         return Err(Error::UnsupportedDomain);
     }
     let email = ask.email.as_deref().map(normalize_email).transpose()?;
-    handle_rules::require_free(sql, handle.as_str(), None)?;
+    handle_rules::require_free(sql, env, &handle, None)?;
     if ask.plc_operation.is_none() {
         // Who brings a DID has shown that it is theirs, so they may come back after leaving.
         sql.execute("DELETE FROM account WHERE did = ? AND status = 'deleted'", &[ask.did.as_str().into()])?;
@@ -247,12 +247,18 @@ impl Wrapped {
     }
 }
 
-fn release_stale(sql: &dyn Sql, env: &Env<'_>) -> Result<(), Error> {
-    let oldest_us = env.now_us.saturating_sub(RESERVATION_SECONDS.saturating_mul(1_000_000));
+/// Signups that were begun before this have come to nothing.
+pub(super) fn stale_before_us(env: &Env<'_>) -> i64 {
+    env.now_us.saturating_sub(RESERVATION_SECONDS.saturating_mul(1_000_000))
+}
+
+/// Gives back what signups hold that came to nothing, `handle` first.
+pub(super) fn release_stale(sql: &dyn Sql, env: &Env<'_>, handle: &Handle) -> Result<(), Error> {
     let stale = query_all(
         sql,
-        "SELECT did FROM account WHERE status = 'pending' AND created_us <= ? ORDER BY created_us LIMIT 100",
-        &[oldest_us.into()],
+        "SELECT did FROM account WHERE status = 'pending' AND created_us <= ? \
+         ORDER BY handle <> ?, created_us LIMIT 100",
+        &[stale_before_us(env).into(), handle.as_str().into()],
         |row| read_did(row, 0),
     )?;
     stale.iter().try_for_each(|did| release(sql, did))

@@ -6,7 +6,7 @@ use super::account::{self, Account};
 use super::handle_rules::{self, Placement};
 use super::mail_code::{self, MailPurpose};
 use super::outbox::{self, Notice};
-use super::{Error, credentials, flow, session};
+use super::{Error, credentials, flow, session, signup};
 use crate::actor::Status;
 use crate::env::Env;
 use crate::seam::Hidden;
@@ -82,7 +82,7 @@ pub struct DeleteAccount {
 pub(super) fn check_handle(sql: &dyn Sql, env: &Env<'_>, ask: &CheckHandle) -> Result<Placement, Error> {
     let handle = ask.handle.normalized();
     let placement = handle_rules::place(&handle, env.network, ask.allow_reserved)?;
-    handle_rules::require_free(sql, handle.as_str(), ask.did.as_ref())?;
+    handle_rules::require_free(sql, env, &handle, ask.did.as_ref())?;
     Ok(placement)
 }
 
@@ -93,7 +93,8 @@ pub(super) fn update_handle(sql: &dyn Sql, env: &Env<'_>, ask: &UpdateHandle) ->
     if placement == Placement::External && !ask.verified {
         return Err(Error::UnsupportedDomain);
     }
-    handle_rules::require_free(sql, handle.as_str(), Some(&ask.did))?;
+    signup::release_stale(sql, env, &handle)?;
+    handle_rules::require_free(sql, env, &handle, Some(&ask.did))?;
     sql.execute(
         "UPDATE account SET handle = ? WHERE did = ?",
         &[handle.as_str().into(), ask.did.as_str().into()],

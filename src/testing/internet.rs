@@ -22,6 +22,8 @@ pub struct Internet {
     pub plc_is_mute: AtomicBool,
     /// What is posted to the did:plc directory is lost on the way; it answers all else.
     pub plc_loses_posts: AtomicBool,
+    /// What a gateway answers in the did:plc directory's place.
+    pub plc_gateway: Mutex<Option<(u16, &'static str)>>,
     /// Whoever holds this lets nothing be posted to the did:plc directory.
     pub plc_gate: Arc<tokio::sync::Mutex<()>>,
     /// The DNS does not answer.
@@ -52,6 +54,7 @@ impl Internet {
             plc_is_down: AtomicBool::default(),
             plc_is_mute: AtomicBool::default(),
             plc_loses_posts: AtomicBool::default(),
+            plc_gateway: Mutex::default(),
             plc_gate: Arc::default(),
             dns_is_down: AtomicBool::default(),
             txt: Mutex::default(),
@@ -76,6 +79,9 @@ impl Internet {
         }
         if self.plc_is_down.load(Ordering::Relaxed) {
             return upstream("connection refused");
+        }
+        if let Some((status, body)) = *self.plc_gateway.lock().unwrap() {
+            return Ok(Response::builder().status(status).body(body.into()).unwrap());
         }
         if self.plc_loses_posts.load(Ordering::Relaxed) && request.method() == Method::POST {
             return upstream("no answer in time");

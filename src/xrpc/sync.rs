@@ -68,7 +68,7 @@ pub(super) async fn available(context: &Context, who: AtIdentifier) -> Result<Ac
         Status::Suspended => {
             Err(XrpcError::named("RepoSuspended", format!("Repo has been suspended: {name}")))
         }
-        Status::Pending | Status::Deleted => Err(repo_not_found(&name)),
+        Status::Pending | Status::Deleted => Err(repo_not_found(name)),
     }
 }
 

@@ -267,6 +267,70 @@ async fn who_asks_again_while_the_directory_keeps_silent_ends_nothing() {
 }
 
 #[tokio::test]
+async fn a_page_in_the_directory_s_place_is_no_word_of_it() {
+    for page in [(200, "<html>maintenance</html>"), (503, "busy"), (504, ""), (429, "{}")] {
+        let world = World::new();
+        let person = world.person("bob").await;
+        let (did, own) = (person["did"].as_str().unwrap(), bearer(&person["accessJwt"]));
+        leave_recorded(&world, UPDATE_HANDLE, &own, json!({"handle": "robert.test"})).await;
+        *world.host.internet.plc_gateway.lock().unwrap() = Some(page);
+        let signup =
+            json!({"handle": "carol.test", "email": "carol@example.com", "password": "correct horse"});
+        assert_eq!(world.post(CREATE_ACCOUNT, "", signup).await.error(), (502, "UpstreamFailure"));
+        world.app.resume_flows().await.unwrap();
+        *world.host.internet.plc_gateway.lock().unwrap() = None;
+        world.app.resume_flows().await.unwrap();
+        assert_handle(&world, did, "robert.test").await;
+        assert_eq!(resolve(&world, "carol.test").await.error(), (400, "HandleNotFound"));
+    }
+}
+
+#[tokio::test]
+async fn of_two_who_want_one_handle_the_other_keeps_its_own() {
+    let world = World::new();
+    let people = [world.person("bob").await, world.person("carol").await];
+    let wish = json!({"handle": "robert.test"});
+    let owners = people.each_ref().map(|person| bearer(&person["accessJwt"]));
+    let [first, second] = owners.each_ref().map(|own| world.post(UPDATE_HANDLE, own, wish.clone()));
+    let (first, second) = futures::join!(first, second);
+    assert_ne!(first.status.is_success(), second.status.is_success());
+    for (person, (answer, own)) in people.iter().zip([(first, "bob.test"), (second, "carol.test")]) {
+        let handle = if answer.status.is_success() { "robert.test" } else { own };
+        assert_handle(&world, person["did"].as_str().unwrap(), handle).await;
+    }
+}
+
+#[tokio::test]
+async fn changes_are_made_in_the_order_in_which_they_were_asked_for() {
+    let world = World::new();
+    let person = world.person("bob").await;
+    let (did, own) = (person["did"].as_str().unwrap(), bearer(&person["accessJwt"]));
+    let gate = Arc::clone(&world.host.internet.plc_gate);
+    let mut closed = Arc::clone(&gate).lock_owned().await;
+    let names: Vec<String> = (0..6).map(|number| format!("robert{number}.test")).collect();
+    // One asks after the other, while the directory takes one operation at a time.
+    const APART: Duration = Duration::from_millis(20);
+    let calls = (0..6).zip(&names).map(async |(number, name)| {
+        tokio::time::sleep(APART * number).await;
+        world.post(UPDATE_HANDLE, &own, json!({"handle": name})).await
+    });
+    let opens = async {
+        for _ in 0..8 {
+            tokio::time::sleep(APART * 3 / 2).await;
+            drop(closed);
+            closed = Arc::clone(&gate).lock_owned().await;
+        }
+        drop(closed);
+    };
+    let (answers, ()) = futures::join!(futures::future::join_all(calls), opens);
+    assert!(answers.iter().all(|answer| answer.status.is_success()));
+    assert_handle(&world, did, "robert5.test").await;
+    let mut heard = world.host.heard(did);
+    heard.retain(|heard| heard.starts_with("identity robert"));
+    assert_eq!(heard, names.iter().map(|name| format!("identity {name}")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_handle_on_its_way_is_nobody_elses() {
     let world = World::new();
     let person = world.person("bob").await;

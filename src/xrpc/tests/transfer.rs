@@ -268,6 +268,20 @@ async fn a_copy_that_is_restored_ends_a_move_that_was_begun() {
 }
 
 /// A manifest that lists no blobs, for repos whose blobs went with their account.
+/// What breaks: document and server name different handles.
+#[tokio::test]
+async fn an_agent_comes_back_under_the_name_it_has_by_now() {
+    let (old, _) = networks();
+    let alice = alice(&old, None).await;
+    let manifest = export(&old, &alice.did, false).await;
+    let wish = json!({"handle": "alicia.test"});
+    old.post("com.atproto.identity.updateHandle", &alice.own, wish).await.ok();
+    old.post("com.atproto.server.deactivateAccount", &alice.own, json!({})).await.ok();
+    import(&old, &manifest, PASSPHRASE).await.ok();
+    let shown = old.get(&format!("agent.admin.getAgent?agent={}", alice.did), ADMIN).await.ok();
+    assert_eq!(shown["handle"], "alicia.test");
+}
+
 /// Asks the old host to take an agent back, whose move key then goes nobody knows when.
 async fn leave_activation_recorded(world: &World, alice: &Alice) {
     let lost = &world.host.internet.plc_loses_posts;
