@@ -22,8 +22,10 @@ const runtime = new Miniflare({
   modules: [module("ESModule", "index.js"), module("CompiledWasm", "index_bg.wasm")],
   bindings: { ...options.bindings, ...Object.fromEntries(vars.map((text) => text.split(/=(.*)/s, 2))) },
   durableObjects: { ...options.durableObjects, ...Object.fromEntries(objects) },
+  // Directly, as on Cloudflare: Miniflare's own Worker in front does not pass on that a caller has hung up.
+  unsafeDirectSockets: [{ host: "127.0.0.1", port: Number(port) }],
   host: "127.0.0.1",
-  port: Number(port),
+  port: 0,
   cf: false,
   durableObjectsPersist: resolve(folder, "objects"),
   r2Persist: resolve(folder, "blobs"),

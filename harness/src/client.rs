@@ -21,6 +21,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(120);
 pub struct Client {
     address: SocketAddr,
     sender: Option<SendRequest<Full<Bytes>>>,
+    resets: bool,
 }
 
 /// What the server said.
@@ -73,7 +74,13 @@ impl Answer {
 impl Client {
     /// A connection to `address`, not yet opened.
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, sender: None }
+        Self { address, sender: None, resets: false }
+    }
+
+    /// The same, whose connection is reset when it is dropped.
+    #[must_use]
+    pub fn resetting(self) -> Self {
+        Self { resets: true, ..self }
     }
 
     /// GET of a path with its query.
@@ -124,7 +131,7 @@ impl Client {
     async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answer> {
         let mut sender = match self.sender.take().filter(|sender| !sender.is_closed()) {
             Some(sender) => sender,
-            None => connect(self.address).await?,
+            None => connect(self.address, self.resets).await?,
         };
         sender.ready().await?;
         let response = sender.send_request(request).await?;
@@ -137,9 +144,12 @@ impl Client {
     }
 }
 
-async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>> {
+async fn connect(address: SocketAddr, resets: bool) -> Result<SendRequest<Full<Bytes>>> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
+    if resets {
+        stream.set_zero_linger()?;
+    }
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(async move {
         // The connection's end shows at the sender.
