@@ -32,8 +32,7 @@ use crate::work::{Owner, Work};
 use crate::{blobs, memory, moving, outbox, repo};
 
 /// The cell's schema.
-pub const MIGRATIONS: &[Migration] =
-    crate::migrations!("account", 1 "0001_init", 2 "0002_vault", 3 "0003_settled_nodes", 4 "0004_move");
+pub const MIGRATIONS: &[Migration] = crate::migrations!("account", 1 "0001_init", 2 "0002_vault", 3 "0003_settled_nodes", 4 "0004_move", 5 "0005_export");
 
 crate::cell! {
     Hosting: hosting,

@@ -158,6 +158,9 @@ pub const FORGET_COMMITS_MAX: usize = 1_000;
 /// Bytes of an archive's manifest: it passes through a Worker's 128 MB some times over, as text too.
 pub const MANIFEST_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Archives of an agent that its owner is told of: as many as a page.
+pub const EXPORTS_NOTED_MAX: i64 = 100;
+
 /// Data keys in one archive, of some hundred bytes each: what fits into a manifest beside a list of blobs.
 pub const ARCHIVE_KEYS_MAX: u64 = 120_000;
 

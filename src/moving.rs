@@ -10,8 +10,9 @@ mod command;
 mod leave;
 
 pub use command::{
-    BeginImport, Change, Command, DropMoveKey, FinishImport, GetMoveKey, ImportFinished, ImportRecords,
-    ImportedRecord, Query, Reply, SealManifest, SealedManifest, SignMove,
+    BeginImport, Change, Command, DropMoveKey, Exported, FinishImport, GetMoveKey, GetVaultStatus,
+    ImportFinished, ImportRecords, ImportedRecord, Query, Reply, SealManifest, SealedManifest, SignMove,
+    VaultStatus,
 };
 
 use serde::{Deserialize, Serialize};
@@ -136,6 +137,7 @@ pub fn change(
         Change::GetMoveKey(_) => Reply::GetMoveKey(leave::move_key(sql)?),
         Change::SignMove(sign) => Reply::SignMove(leave::sign_move(sql, env, present()?, &sign)?.into()),
         Change::DropMoveKey(_) => Reply::DropMoveKey(leave::drop_move_key(sql, effects)?),
+        Change::GetVaultStatus(_) => Reply::GetVaultStatus(leave::status(sql, present()?)?),
         Change::BeginImport(begin) => Reply::BeginImport(arrive::begin(sql, env, home, &begin)?),
         Change::ImportRecords(import) => Reply::ImportRecords(arrive::import_records(sql, &import)?),
         Change::FinishImport(finish) => Reply::FinishImport(arrive::finish(sql, env, home, &finish)?),

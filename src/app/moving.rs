@@ -26,7 +26,7 @@ use crate::syntax::{AtIdentifier, Did};
 /// An archive that is to be made.
 pub struct NewExport {
     /// Of whom.
-    pub agent: AtIdentifier,
+    pub did: Did,
     /// What its keys are sealed under.
     pub passphrase: Hidden<String>,
     /// Whether the agent moves with it.
@@ -44,7 +44,7 @@ impl App {
     }
 
     async fn export_steps(self: &Arc<Self>, export: NewExport) -> Result<ByteBuf, Error> {
-        let account = self.agent(export.agent).await?;
+        let account = self.agent(AtIdentifier::Did(export.did)).await?;
         let kdf = Kdf::new(self.random());
         let key = self.derive(kdf.clone(), export.passphrase).await?;
         let did = account.did;

@@ -53,18 +53,18 @@ pub(crate) async fn run(args: &ExportArgs, session: &Session, out: Out) -> Resul
     let passphrase = args.passphrase.read(true)?;
     // Before the agent is put to rest for it.
     let mut file = Partial::create(&args.out)?;
-    let agent = session.handle(&args.agent).await?;
-    let input = json!({"agent": agent, "passphrase": *passphrase, "move": args.moving});
+    let token = session.token_of(&args.agent).await?;
+    let input = json!({"passphrase": *passphrase, "move": args.moving});
     for _ in 0..ATTEMPTS {
-        let exported: Exported = session.procedure(As::Admin, "agent.admin.exportAgent", &input).await?;
+        let exported: Exported = session.procedure(As::Token(&token), "agent.vault.export", &input).await?;
         let manifest = Manifest::decode(&exported.manifest.0)?;
         file.restart()?;
         file.write(&car::header(&[Manifest::cid(&exported.manifest.0), manifest.root.0]))?;
         file.block(&Manifest::cid(&exported.manifest.0), &exported.manifest.0)?;
-        let Some(contents) = write_repo(&mut file, session, &manifest, &passphrase).await? else {
+        let Some(contents) = write_repo(&mut file, session, &token, &manifest, &passphrase).await? else {
             continue;
         };
-        write_blobs(&mut file, session, &manifest).await?;
+        write_blobs(&mut file, session, &token, &manifest).await?;
         let bytes = file.finish()?;
         return report(args, &manifest, &contents, bytes, out);
     }
@@ -76,12 +76,13 @@ pub(crate) async fn run(args: &ExportArgs, session: &Session, out: Out) -> Resul
 async fn write_repo(
     file: &mut Partial,
     session: &Session,
+    token: &str,
     manifest: &Manifest,
     passphrase: &str,
 ) -> Result<Option<Contents>, CliError> {
     const NSID: &str = "com.atproto.sync.getRepo";
     let did = manifest.did.as_str();
-    let mut answer = session.download(As::Admin, NSID, &[("did", did)]).await?;
+    let mut answer = session.download(As::Token(token), NSID, &[("did", did)]).await?;
     let mut import = Import::new();
     let broken =
         |error: reqwest::Error| SessionError::Answer { nsid: NSID.to_owned(), reason: error.to_string() };
@@ -101,13 +102,18 @@ async fn write_repo(
     Ok(Some(repo.verify_contents()?))
 }
 
-async fn write_blobs(file: &mut Partial, session: &Session, manifest: &Manifest) -> Result<(), CliError> {
+async fn write_blobs(
+    file: &mut Partial,
+    session: &Session,
+    token: &str,
+    manifest: &Manifest,
+) -> Result<(), CliError> {
     const NSID: &str = "com.atproto.sync.getBlob";
     let mut progress = Progress::new();
     for (done, blob) in manifest.blobs.iter().enumerate() {
         let cid = blob.cid.0.to_string();
         let params = [("did", manifest.did.as_str()), ("cid", cid.as_str())];
-        let answer = session.download(As::Admin, NSID, &params).await?;
+        let answer = session.download(As::Token(token), NSID, &params).await?;
         let bytes = answer.bytes().await;
         let bytes = bytes
             .map_err(|error| SessionError::Answer { nsid: NSID.to_owned(), reason: error.to_string() })?;

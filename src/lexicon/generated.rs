@@ -10,7 +10,6 @@ pub(super) const DOCUMENTS: &[&str] = &[
     include_str!("../../lexicons/agent/admin/createAgent.json"),
     include_str!("../../lexicons/agent/admin/defs.json"),
     include_str!("../../lexicons/agent/admin/deleteAgent.json"),
-    include_str!("../../lexicons/agent/admin/exportAgent.json"),
     include_str!("../../lexicons/agent/admin/finishImport.json"),
     include_str!("../../lexicons/agent/admin/getAgent.json"),
     include_str!("../../lexicons/agent/admin/importAgent.json"),
@@ -39,6 +38,8 @@ pub(super) const DOCUMENTS: &[&str] = &[
     include_str!("../../lexicons/agent/memory/summary.json"),
     include_str!("../../lexicons/agent/observability/event.json"),
     include_str!("../../lexicons/agent/trust/endorsement.json"),
+    include_str!("../../lexicons/agent/vault/export.json"),
     include_str!("../../lexicons/agent/vault/key.json"),
     include_str!("../../lexicons/agent/vault/sealed.json"),
+    include_str!("../../lexicons/agent/vault/status.json"),
 ];

@@ -15,6 +15,7 @@ crate::seam! {
         GetMoveKey => Option<String>,
         SignMove => ByteBuf,
         DropMoveKey => (),
+        GetVaultStatus => VaultStatus,
         ImportRecords => u64,
         FinishImport => ImportFinished,
     }
@@ -51,6 +52,30 @@ pub struct SealedManifest {
     pub manifest: ByteBuf,
     /// The move key as a did:key, when there is one in it.
     pub move_key: Option<String>,
+}
+
+/// Asks how the vault stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GetVaultStatus {}
+
+/// How a vault stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VaultStatus {
+    /// The epoch that new records belong to.
+    pub epoch: i64,
+    /// Records that can be opened.
+    pub keys: u64,
+    /// The last archives that were made, newest first.
+    pub exports: Vec<Exported>,
+}
+
+/// An archive that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exported {
+    /// When: microseconds since the Unix epoch.
+    pub made_us: i64,
+    /// Whether it was made to move the account.
+    pub moving: bool,
 }
 
 /// The move key as a did:key; `None` when the account is not on the move.

@@ -5,13 +5,13 @@
 
 use cid::Cid;
 
-use super::{Error, Home, SealManifest, SealedManifest, SignMove};
+use super::{Error, Exported, Home, SealManifest, SealedManifest, SignMove, VaultStatus};
 use crate::actor::Status;
 use crate::archive::{ArchivedBlob, Manifest, Secret, Secrets, VERSION};
 use crate::crypto::SigningKey;
 use crate::env::Env;
 use crate::lexicon::{Bytes, CidLink};
-use crate::limits::ARCHIVE_KEYS_MAX;
+use crate::limits::{ARCHIVE_KEYS_MAX, EXPORTS_NOTED_MAX};
 use crate::outbox::Effects;
 use crate::store::{Sql, SqlError, Value, query_all, query_first};
 use crate::syntax::Did;
@@ -58,7 +58,31 @@ pub(super) fn seal_manifest(
         sealed: Bytes::default(),
     };
     let manifest = manifest.seal(&command.key, &secrets, env.rng)?.into();
+    note(sql, env.now_us, command.moving)?;
     Ok(SealedManifest { manifest, move_key: move_key.map(|key| key.did_key()) })
+}
+
+/// Notes that keys left; the newest notes are kept.
+fn note(sql: &dyn Sql, now_us: i64, moving: bool) -> Result<(), Error> {
+    sql.execute(
+        "INSERT INTO export (made_us, moving) VALUES (?, ?)",
+        &[now_us.into(), i64::from(moving).into()],
+    )?;
+    let older = "DELETE FROM export WHERE id <= (SELECT max(id) FROM export) - ?";
+    Ok(sql.execute(older, &[EXPORTS_NOTED_MAX.into()])?)
+}
+
+/// How the vault stands.
+pub(super) fn status(sql: &dyn Sql, home: &Home<'_>) -> Result<VaultStatus, Error> {
+    let keys = query_first(sql, "SELECT count(*) FROM keyring", &[], |row| row.integer(0))?;
+    let exports = query_all(sql, "SELECT made_us, moving FROM export ORDER BY id DESC", &[], |row| {
+        Ok(Exported { made_us: row.integer(0)?, moving: row.integer(1)? != 0 })
+    })?;
+    Ok(VaultStatus {
+        epoch: home.keyring.current_epoch(),
+        keys: keys.unwrap_or_default().unsigned_abs(),
+        exports,
+    })
 }
 
 /// Signs an operation with the move key.

@@ -3,6 +3,7 @@
 mod flows;
 mod lexicons;
 mod memories;
+mod operator;
 mod records;
 mod transfer;
 pub(super) mod world;

@@ -1,4 +1,8 @@
-//! agent.admin.exportAgent, importAgent and what comes between: agents as archives, and on their way between hosts.
+//! agent.vault.export, importAgent and what comes between: agents as archives, and on their way between hosts;
+//! agent.vault.status, which tells of the archives.
+//!
+//! Keys leave by the agent's own wish only: the operator can't make an archive. Who has one, and its passphrase, has
+//! the agent, so the operator's token is enough to take it in.
 //!
 //! The steps and their order are `app::moving`'s.
 
@@ -13,10 +17,11 @@ use crate::app::NewExport;
 use crate::auth::Access;
 use crate::blobs::AddBlob;
 use crate::lexicon::Bytes;
-use crate::lexicon::agent::admin::{export_agent, finish_import, import_agent, import_blob, import_records};
+use crate::lexicon::agent::admin::{finish_import, import_agent, import_blob, import_records};
+use crate::lexicon::agent::vault;
 use crate::limits::{IMPORT_BODY_BYTES_MAX, JSON_BODY_BYTES_MAX, MANIFEST_BYTES_MAX};
-use crate::moving::ImportRecords;
-use crate::syntax::{AtIdentifier, CidText};
+use crate::moving::{Exported, GetVaultStatus, ImportRecords};
+use crate::syntax::{AtIdentifier, CidText, Datetime, format_datetime_ms};
 
 /// A manifest as base64, and what is around it.
 const MANIFEST_BODY_BYTES_MAX: usize = MANIFEST_BYTES_MAX / 3 * 4 + JSON_BODY_BYTES_MAX;
@@ -25,7 +30,8 @@ const MANIFEST_BODY_BYTES_MAX: usize = MANIFEST_BYTES_MAX / 3 * 4 + JSON_BODY_BY
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let up_to = MANIFEST_BODY_BYTES_MAX;
     vec![
-        Endpoint::of::<export_agent::ExportAgent>(Access::Admin, export),
+        Endpoint::of::<vault::export::Export>(Access::AccountFull, export),
+        Endpoint::of::<vault::status::Status>(Access::Vault, status),
         Endpoint::of_up_to::<import_agent::ImportAgent>(Access::Admin, up_to, import),
         Endpoint::upload::<import_records::ImportRecords>(Access::Admin, records),
         Endpoint::upload::<import_blob::ImportBlob>(Access::Admin, blob),
@@ -33,10 +39,25 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-async fn export(context: Context, input: export_agent::Input) -> Answer<export_agent::ExportAgent> {
-    let export_agent::Input { agent, passphrase, r#move: moving } = input;
-    let manifest = context.app.export_agent(NewExport { agent, passphrase, moving }).await?;
-    Ok(export_agent::Output { manifest: Bytes(manifest.into_vec()) })
+async fn status(context: Context, _: vault::status::Params) -> Answer<vault::status::Status> {
+    let status = context.account(context.caller.did()?, GetVaultStatus {}).await?;
+    let export = |export: &Exported| {
+        let created_at =
+            Datetime::try_from(format_datetime_ms(export.made_us)).map_err(XrpcError::internal)?;
+        Ok(vault::status::Export { created_at, r#move: export.moving })
+    };
+    Ok(vault::status::Output {
+        epoch: status.epoch,
+        keys: i64::try_from(status.keys).map_err(XrpcError::internal)?,
+        exports: status.exports.iter().map(export).collect::<Result<_, XrpcError>>()?,
+    })
+}
+
+async fn export(context: Context, input: vault::export::Input) -> Answer<vault::export::Export> {
+    let vault::export::Input { passphrase, r#move: moving } = input;
+    let did = context.caller.did()?.clone();
+    let manifest = context.app.export_agent(NewExport { did, passphrase, moving }).await?;
+    Ok(vault::export::Output { manifest: Bytes(manifest.into_vec()) })
 }
 
 async fn import(context: Context, input: import_agent::Input) -> Answer<import_agent::ImportAgent> {

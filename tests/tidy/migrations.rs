@@ -18,6 +18,10 @@ const RELEASED: &[(&str, &str)] = &[
     ),
     ("migrations/account/0004_move.sql", "0c18811adb8144d84940564c5bcf5b2b2e3fd92b7551d8b5ff11fbabd9240c96"),
     (
+        "migrations/account/0005_export.sql",
+        "1f6a61f9dbad00c71145f7017b61917a89b277895783ecf7f08350eabe750e08",
+    ),
+    (
         "migrations/directory/0001_init.sql",
         "cb7936a7340f1bc55267014c3a8cd5f9e4aff683442309fd85cf1ebd026bdabf",
     ),

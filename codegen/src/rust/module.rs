@@ -13,9 +13,9 @@ use crate::text::description;
 /// for them.
 pub(super) const SECRETS: &[(&str, &str)] = &[
     ("agent.admin.createAgent", "token"),
-    ("agent.admin.exportAgent", "passphrase"),
     ("agent.admin.finishImport", "token"),
     ("agent.admin.importAgent", "passphrase"),
+    ("agent.vault.export", "passphrase"),
 ];
 
 /// The code of a document, its imports first.

@@ -239,11 +239,7 @@ async fn a_deletion_goes_on_though_the_directory_was_down_in_its_middle() {
     let session = world.get("com.atproto.server.getSession", &own).await;
     assert_eq!(session.error(), (400, "InvalidToken"), "its token is gone");
     let world = world.restarted();
-    // Nothing else can be done to it meanwhile, and nothing shows it.
     assert_eq!(status(&world, &did).await, "deactivated");
-    let export = json!({"agent": did, "passphrase": "correct horse", "move": true});
-    let refused = world.post("agent.admin.exportAgent", ADMIN, export).await;
-    assert!(!refused.status.is_success(), "{}", refused.body);
     world.host.internet.plc_is_down.store(false, Ordering::Relaxed);
     world.app.resume_flows().await.unwrap();
     assert!(!world.host.has_cell(&did));

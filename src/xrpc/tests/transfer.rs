@@ -17,7 +17,7 @@ use crate::syntax::Did;
 use crate::vault::MasterKey;
 
 const PASSPHRASE: &str = "correct horse battery";
-const EXPORT: &str = "agent.admin.exportAgent";
+const EXPORT: &str = "agent.vault.export";
 const IMPORT: &str = "agent.admin.importAgent";
 const FINISH: &str = "agent.admin.finishImport";
 
@@ -50,9 +50,9 @@ async fn alice(world: &World, recovery_key: Option<String>) -> Alice {
     alice
 }
 
-async fn export(world: &World, did: &str, moving: bool) -> Value {
-    let input = json!({"agent": did, "passphrase": PASSPHRASE, "move": moving});
-    world.post(EXPORT, ADMIN, input).await.ok()["manifest"].clone()
+async fn export(world: &World, alice: &Alice, moving: bool) -> Value {
+    let input = json!({"passphrase": PASSPHRASE, "move": moving});
+    world.post(EXPORT, &alice.own, input).await.ok()["manifest"].clone()
 }
 
 async fn import(world: &World, manifest: &Value, passphrase: &str) -> Answer {
@@ -139,12 +139,12 @@ async fn an_agent_moves_and_comes_back() {
     assert_eq!(first, recovery);
     let before = latest(&old, &did).await;
 
-    let manifest = export(&old, &did, true).await;
+    let manifest = export(&old, &alice, true).await;
     assert_eq!(write(&old, &alice).await.error(), (400, "AccountDeactivated"));
     assert_eq!(rotation_keys(&old, &did)[2], old_key, "the move key ranks above the network's");
     let gone = old.post("agent.admin.deleteAgent", ADMIN, json!({"agent": did})).await;
     assert_eq!(gone.error(), (400, "InvalidRequest"), "its DID would end, and the archive with it");
-    let again = export(&old, &did, true).await;
+    let again = export(&old, &alice, true).await;
     assert_ne!(again, manifest);
     assert_eq!(rotation_keys(&old, &did).len(), 3, "a move has one key");
 
@@ -183,7 +183,7 @@ async fn an_agent_moves_and_comes_back() {
     assert!(latest(&new, &did).await["rev"].as_str() > before["rev"].as_str());
 
     // Back, over what was left there.
-    let manifest = export(&new, &did, true).await;
+    let manifest = export(&new, &alice, true).await;
     let finished = bring(&new, &old, &did, &manifest).await.ok();
     alice.own = bearer(&finished["token"]);
     assert_eq!(rotation_keys(&old, &did), [recovery, old_key]);
@@ -203,7 +203,7 @@ async fn a_copy_restores_where_the_agent_lives_and_nowhere_else() {
     let (old, new) = networks();
     let alice = alice(&old, None).await;
     let before = (data(&old, &alice.did), latest(&old, &alice.did).await);
-    let manifest = export(&old, &alice.did, false).await;
+    let manifest = export(&old, &alice, false).await;
     assert_eq!((data(&old, &alice.did), latest(&old, &alice.did).await), before, "a copy changes nothing");
     assert_eq!(import(&new, &manifest, PASSPHRASE).await.error(), (400, "NotMovable"));
     assert_eq!(import(&old, &manifest, PASSPHRASE).await.error(), (400, "AccountExists"));
@@ -225,14 +225,14 @@ async fn a_move_that_is_called_off_leaves_its_archive_without_power() {
     let (old, new) = networks();
     let alice = alice(&old, None).await;
     let before = rotation_keys(&old, &alice.did);
-    let manifest = export(&old, &alice.did, true).await;
+    let manifest = export(&old, &alice, true).await;
     old.post("com.atproto.server.activateAccount", &alice.own, Value::Null).await.ok();
     assert_eq!(rotation_keys(&old, &alice.did), before);
     assert_eq!(import(&new, &manifest, PASSPHRASE).await.error(), (400, "NotMovable"));
     write(&old, &alice).await.ok();
 
     // Or by taking the archive back.
-    let manifest = export(&old, &alice.did, true).await;
+    let manifest = export(&old, &alice, true).await;
     let kept = repo(&old, &alice.did).await;
     import(&old, &manifest, PASSPHRASE).await.ok();
     finish(&new, &old, &alice.did, &no_blobs(), kept.0, &kept.1).await.ok();
@@ -240,15 +240,25 @@ async fn a_move_that_is_called_off_leaves_its_archive_without_power() {
 }
 
 #[tokio::test]
-async fn exporting_asks_for_a_passphrase_and_the_operator() {
+async fn exporting_asks_for_a_passphrase_and_the_agent_s_own_token() {
     let (old, _) = networks();
     let alice = alice(&old, None).await;
-    let input = json!({"agent": alice.did, "passphrase": "short", "move": true});
-    assert_eq!(old.post(EXPORT, ADMIN, input.clone()).await.error(), (400, "InvalidPassphrase"));
-    assert!(old.post(EXPORT, &alice.own, input).await.status.is_client_error());
+    let input = json!({"passphrase": "short", "move": true});
+    assert_eq!(old.post(EXPORT, &alice.own, input).await.error(), (400, "InvalidPassphrase"));
+    let input = json!({"agent": alice.did, "passphrase": PASSPHRASE, "move": true});
+    assert_eq!(old.post(EXPORT, ADMIN, input.clone()).await.error(), (403, "Forbidden"));
+    let name = json!({"name": "vault", "scope": "vault"});
+    let made = old.post("com.atproto.server.createAppPassword", &alice.own, name).await;
+    if made.status.is_success() {
+        let login = json!({"identifier": alice.did, "password": made.body["password"]});
+        let session = old.post("com.atproto.server.createSession", "", login).await.ok();
+        let refused = old.post(EXPORT, &bearer(&session["accessJwt"]), input).await;
+        assert!(refused.status.is_client_error(), "an app password takes nobody away");
+    }
     write(&old, &alice).await.ok();
-    let input = json!({"agent": "bob.test", "passphrase": PASSPHRASE});
-    assert_eq!(old.post(EXPORT, ADMIN, input).await.error(), (400, "AgentNotFound"));
+    let person = bearer(&old.person("carol").await["accessJwt"]);
+    let input = json!({"passphrase": PASSPHRASE});
+    assert_eq!(old.post(EXPORT, &person, input).await.error(), (400, "AgentNotFound"));
     let junk = serde_json::to_value(Bytes(b"\xa0".to_vec())).unwrap();
     assert_eq!(import(&old, &junk, PASSPHRASE).await.error(), (400, "InvalidArchive"));
 }
@@ -258,8 +268,8 @@ async fn a_copy_that_is_restored_ends_a_move_that_was_begun() {
     let (old, new) = networks();
     let alice = alice(&old, None).await;
     let before = rotation_keys(&old, &alice.did);
-    let copy = export(&old, &alice.did, false).await;
-    let moving = export(&old, &alice.did, true).await;
+    let copy = export(&old, &alice, false).await;
+    let moving = export(&old, &alice, true).await;
     let kept = repo(&old, &alice.did).await;
     import(&old, &copy, PASSPHRASE).await.ok();
     assert_eq!(rotation_keys(&old, &alice.did), before);
@@ -273,7 +283,7 @@ async fn a_copy_that_is_restored_ends_a_move_that_was_begun() {
 async fn an_agent_comes_back_under_the_name_it_has_by_now() {
     let (old, _) = networks();
     let alice = alice(&old, None).await;
-    let manifest = export(&old, &alice.did, false).await;
+    let manifest = export(&old, &alice, false).await;
     let wish = json!({"handle": "alicia.test"});
     old.post("com.atproto.identity.updateHandle", &alice.own, wish).await.ok();
     old.post("com.atproto.server.deactivateAccount", &alice.own, json!({})).await.ok();
@@ -296,7 +306,7 @@ async fn leave_activation_recorded(world: &World, alice: &Alice) {
 async fn an_activation_that_waited_finds_that_the_agent_has_moved() {
     let (old, new) = networks();
     let alice = alice(&old, None).await;
-    let manifest = export(&old, &alice.did, true).await;
+    let manifest = export(&old, &alice, true).await;
     leave_activation_recorded(&old, &alice).await;
     bring(&old, &new, &alice.did, &manifest).await.ok();
     for _ in 0..2 {
@@ -310,7 +320,7 @@ async fn an_activation_that_waited_finds_that_the_agent_has_moved() {
 async fn an_activation_that_waited_is_over_when_the_agent_comes_back_by_its_archive() {
     let (old, _) = networks();
     let mut alice = alice(&old, None).await;
-    let manifest = export(&old, &alice.did, true).await;
+    let manifest = export(&old, &alice, true).await;
     leave_activation_recorded(&old, &alice).await;
     let (commit, records) = repo(&old, &alice.did).await;
     import(&old, &manifest, PASSPHRASE).await.ok();

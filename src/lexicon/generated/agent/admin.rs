@@ -5,7 +5,6 @@
 pub mod create_agent;
 pub mod defs;
 pub mod delete_agent;
-pub mod export_agent;
 pub mod finish_import;
 pub mod get_agent;
 pub mod import_agent;
@@ -14,7 +13,6 @@ pub mod import_records;
 pub mod list_agents;
 pub use create_agent::CreateAgent;
 pub use delete_agent::DeleteAgent;
-pub use export_agent::ExportAgent;
 pub use finish_import::FinishImport;
 pub use get_agent::GetAgent;
 pub use import_agent::ImportAgent;
