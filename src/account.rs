@@ -32,7 +32,8 @@ use crate::work::{Owner, Work};
 use crate::{blobs, memory, moving, outbox, repo};
 
 /// The cell's schema.
-pub const MIGRATIONS: &[Migration] = crate::migrations!("account", 1 "0001_init", 2 "0002_vault", 3 "0003_settled_nodes", 4 "0004_move", 5 "0005_export");
+pub const MIGRATIONS: &[Migration] = crate::migrations!("account", 1 "0001_init", 2 "0002_vault", 3 "0003_settled_nodes", 4 "0004_move", 5 "0005_export",
+    6 "0006_cut");
 
 crate::cell! {
     Hosting: hosting,
@@ -113,8 +114,7 @@ impl Account {
             Change::Outbox(never) => match never {},
             Change::Moving(change) => {
                 let home = self.state.as_ref().map(State::home);
-                let effects = &mut desk.out.effects;
-                let reply = moving::change(desk.sql, desk.env, effects, home.as_ref(), change)?;
+                let reply = moving::change(desk.sql, desk.env, home.as_ref(), change)?;
                 if self.state.is_none() {
                     desk.out.adopt(self.open(desk.sql, desk.env)?);
                 }

@@ -58,6 +58,13 @@ pub const EXPORTS_MAX: usize = 64;
 /// then.
 pub const EXPORT_READER_SECONDS: u64 = 30;
 
+/// How long the download of a repo may take in all: 2 GB at 20 Mbit/s. What it holds, a snapshot and a thread, is bounded
+/// by that.
+pub const EXPORT_SECONDS: u64 = 900;
+
+/// How much longer it may take once a key was ended that the log can't be rid of meanwhile.
+pub const EXPORT_OWED_SECONDS: u64 = 5;
+
 /// Bytes of records in one page, about: what is over goes into the next page.
 pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 

@@ -19,7 +19,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive;
 use crate::env::Env;
-use crate::outbox::Effects;
 use crate::repo::{self, Head};
 use crate::store::{Sql, SqlError};
 use crate::vault::{self, Keyring};
@@ -126,7 +125,6 @@ pub struct Home<'a> {
 pub fn change(
     sql: &dyn Sql,
     env: &mut Env<'_>,
-    effects: &mut Effects,
     home: Option<&Home<'_>>,
     change: Change,
 ) -> Result<Reply, Error> {
@@ -136,7 +134,7 @@ pub fn change(
         // Not a read beside the writer: the database of an account that slept long has no such table yet.
         Change::GetMoveKey(_) => Reply::GetMoveKey(leave::move_key(sql)?),
         Change::SignMove(sign) => Reply::SignMove(leave::sign_move(sql, env, present()?, &sign)?.into()),
-        Change::DropMoveKey(_) => Reply::DropMoveKey(leave::drop_move_key(sql, effects)?),
+        Change::DropMoveKey(_) => Reply::DropMoveKey(leave::drop_move_key(sql)?),
         Change::GetVaultStatus(_) => Reply::GetVaultStatus(leave::status(sql, present()?)?),
         Change::BeginImport(begin) => Reply::BeginImport(arrive::begin(sql, env, home, &begin)?),
         Change::ImportRecords(import) => Reply::ImportRecords(arrive::import_records(sql, &import)?),

@@ -29,13 +29,13 @@ mod upkeep;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cid::Cid;
 use futures::future::BoxFuture;
 use rand_core::Rng;
-use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::blobs::Blobs;
@@ -51,12 +51,18 @@ use crate::config::Config;
 use crate::host::{
     Answered, ByteStream, Download, Failed, Host, HostError, PutBlobError, StoredBlob, download,
 };
-use crate::limits::{EXPORT_CHUNKS_WAITING_MAX, EXPORT_READER_SECONDS, EXPORTS_MAX, SHARDS};
+use crate::limits::{
+    EXPORT_CHUNKS_WAITING_MAX, EXPORT_OWED_SECONDS, EXPORT_READER_SECONDS, EXPORT_SECONDS, EXPORTS_MAX,
+    SHARDS,
+};
 use crate::outbound::FetchPolicy;
 use crate::repo::export::Export;
 use crate::store::SqlError;
 use crate::syntax::{Did, Tid};
 use crate::{account, auth, directory as directory_cell, sequencer as sequencer_cell};
+
+/// How often an export whose reader is slow looks whether it has to end.
+const EXPORT_LOOK: Duration = Duration::from_millis(100);
 
 /// A running server's world.
 pub struct NativeHost {
@@ -98,7 +104,9 @@ impl NativeHost {
             files: files.clone(),
             network: Arc::clone(&network),
             sequencer: sequencer.clone(),
+            readers: Arc::default(),
         });
+        let readers = Arc::clone(&shared.readers);
         let shards = (0..SHARDS).map(|number| ShardHandle::start(number, Arc::clone(&shared)));
         let policy = FetchPolicy {
             allow_loopback: config.allow_loopback,
@@ -106,7 +114,7 @@ impl NativeHost {
         };
         let inner = Arc::new(Inner {
             shards: std::sync::RwLock::new(shards.collect::<Result<_, _>>().map_err(storage)?),
-            readers: Arc::default(),
+            readers,
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             undrained: AtomicBool::new(crashed),
             directory: std::sync::RwLock::new(Some(Arc::new(directory))),
@@ -240,21 +248,45 @@ impl Host for Inner {
             }
             let turn = Arc::clone(&self.exports).acquire_owned().await;
             let turn = turn.map_err(|_| Failed::Stopping)?;
+            // Who begins now would hold the log as well.
+            while let Some(hurried) = self.readers.hurried_for(&did) {
+                if hurried.as_secs() > 2 * EXPORT_OWED_SECONDS {
+                    let why = "what the agent forgot is being destroyed: try again".to_owned();
+                    return Err(Failed::Unreachable(why));
+                }
+                tokio::time::sleep(EXPORT_LOOK).await;
+            }
             let (sender, receiver) = mpsc::channel(EXPORT_CHUNKS_WAITING_MAX);
             let (readers, files) = (Arc::clone(&self.readers), self.files.clone());
             let (done, outcome) = oneshot::channel();
             let runtime = tokio::runtime::Handle::current();
             tokio::task::spawn_blocking(move || {
                 let _turn = turn;
-                let send = |chunk| {
-                    let gone = || SqlError::Other("the client has gone".to_owned());
-                    let chunk = match sender.try_send(chunk) {
-                        Ok(()) => return Ok(()),
-                        Err(TrySendError::Closed(_)) => return Err(gone()),
-                        Err(TrySendError::Full(chunk)) => chunk,
-                    };
-                    let sent = sender.send_timeout(chunk, Duration::from_secs(EXPORT_READER_SECONDS));
-                    runtime.block_on(sent).map_err(|_| gone())
+                let begun = Instant::now();
+                let is_over = || {
+                    begun.elapsed() > Duration::from_secs(EXPORT_SECONDS)
+                        || readers
+                            .hurried_for(&did)
+                            .is_some_and(|hurried| hurried.as_secs() >= EXPORT_OWED_SECONDS)
+                };
+                let send = |mut chunk| {
+                    let gone = || SqlError::Other("the client has gone, or takes too long".to_owned());
+                    let waiting = Instant::now();
+                    loop {
+                        if is_over() || waiting.elapsed() > Duration::from_secs(EXPORT_READER_SECONDS) {
+                            return Err(gone());
+                        }
+                        chunk = match sender.try_send(chunk) {
+                            Ok(()) => return Ok(()),
+                            Err(TrySendError::Closed(_)) => return Err(gone()),
+                            Err(TrySendError::Full(chunk)) => chunk,
+                        };
+                        chunk = match runtime.block_on(sender.send_timeout(chunk, EXPORT_LOOK)) {
+                            Ok(()) => return Ok(()),
+                            Err(SendTimeoutError::Closed(_)) => return Err(gone()),
+                            Err(SendTimeoutError::Timeout(chunk)) => chunk,
+                        };
+                    }
                 };
                 let exported = readers.read(&files, &did, |database| {
                     export_snapshot(database, since.as_ref().map(Tid::as_str), &send)

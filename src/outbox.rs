@@ -21,8 +21,6 @@ pub struct Effects {
     pub events: Vec<OutboxRow>,
     /// The cell wants to be woken at this time at the latest: microseconds since the Unix epoch.
     pub wake_us: Option<i64>,
-    /// Keys were destroyed: the write-ahead log still has them until it is cut.
-    pub shredded: bool,
 }
 
 impl Effects {
@@ -103,12 +101,10 @@ impl Outbox {
     /// Runs one command; where it fails, its effects are taken back.
     pub fn undo_on_error<T, E>(&mut self, command: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
         let (events, wake_us) = (self.effects.events.len(), self.effects.wake_us);
-        let shredded = self.effects.shredded;
         let answer = command(self);
         if answer.is_err() {
             self.effects.events.truncate(events);
             self.effects.wake_us = wake_us;
-            self.effects.shredded = shredded;
         }
         answer
     }

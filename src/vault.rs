@@ -20,9 +20,10 @@
 //! - A record that does not open is an [`Error`] the caller sees, never a record that is skipped.
 //!
 //! Tricky bits: an inline seal and a stream differ in their derivation, or else a stream's first chunk would open as a
-//! whole record. Deleting a keyring row overwrites it in the database file (`secure_delete`); a copy of the *wrapped*
-//! key may stay in the write-ahead log until the host's next checkpoint.
+//! whole record. Deleting a keyring row overwrites it in the database file (`secure_delete`); that no copy of the *wrapped*
+//! key stays in the write-ahead log is owed with it ([`owes_cut`]).
 
+mod cut;
 mod keyring;
 mod keys;
 mod padding;
@@ -31,6 +32,7 @@ mod seal;
 mod stream;
 mod transfer;
 
+pub use cut::{cut_paid, owes_cut};
 pub use keyring::{Keyring, KeyringRow, SealedWrite};
 pub use keys::{DataKey, EpochKey, MasterKey, RootKey, unwrap_secret, wrap_secret};
 pub use padding::padded_len;

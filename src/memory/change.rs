@@ -101,7 +101,6 @@ impl Memory {
             return Ok(0);
         }
         let shredded = forgetting.apply(work.sql)?;
-        work.out.effects.shredded = true;
         self.forgotten(&forgetting.keys);
         Ok(shredded)
     }

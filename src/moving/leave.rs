@@ -12,7 +12,6 @@ use crate::crypto::SigningKey;
 use crate::env::Env;
 use crate::lexicon::{Bytes, CidLink};
 use crate::limits::{ARCHIVE_KEYS_MAX, EXPORTS_NOTED_MAX};
-use crate::outbox::Effects;
 use crate::store::{Sql, SqlError, Value, query_all, query_first};
 use crate::syntax::Did;
 use crate::vault::{unwrap_secret, wrap_secret};
@@ -97,11 +96,8 @@ pub(super) fn sign_move(
 }
 
 /// Destroys the move key.
-pub(super) fn drop_move_key(sql: &dyn Sql, effects: &mut Effects) -> Result<(), Error> {
-    if sql.execute_counted("DELETE FROM move_key", &[])? > 0 {
-        effects.shredded = true;
-    }
-    Ok(())
+pub(super) fn drop_move_key(sql: &dyn Sql) -> Result<(), Error> {
+    Ok(sql.execute("DELETE FROM move_key", &[])?)
 }
 
 /// The move key's public half.

@@ -16,6 +16,7 @@ use crate::crypto::sha256;
 use crate::store::SqlError;
 use crate::store::migrate::migrate;
 use crate::syntax::Did;
+use crate::vault::cut_paid;
 
 /// Longer DIDs (did:web of long names) are filed under their hash: file names end at 255 bytes.
 const FILE_NAME_DID_BYTES_MAX: usize = 200;
@@ -135,6 +136,7 @@ impl Files {
         }
         let database = Database::open(&half_made, Durability::Full)?;
         migrate(&database, crate::account::MIGRATIONS)?;
+        cut_paid(&database)?;
         if !database.checkpoint()? {
             return Err(SqlError::Other("the template is read already".to_owned()));
         }

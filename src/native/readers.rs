@@ -2,17 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::files::Files;
 use super::sql::Database;
 use crate::account::Error;
-use crate::limits::READERS_IDLE_MAX;
+use crate::limits::{EXPORT_OWED_SECONDS, READERS_IDLE_MAX};
 use crate::syntax::Did;
 
-/// Idle read-only connections, by agent.
+/// Idle read-only connections, by agent; and who is waited for by a writer.
 #[derive(Default)]
 pub(super) struct Readers {
     idle: Mutex<Idle>,
+    /// Agents whose log can't be cut for readers, and since when.
+    hurried: Mutex<HashMap<Did, Instant>>,
 }
 
 #[derive(Default)]
@@ -49,6 +52,29 @@ impl Readers {
         let answer = read(&database);
         self.put(did, database, removals);
         answer
+    }
+
+    /// Tells those who read long that the agent's log is to be cut.
+    pub(super) fn hurry(&self, did: &Did) {
+        let mut hurried = self.hurried.lock().unwrap_or_else(PoisonError::into_inner);
+        hurried.entry(did.clone()).or_insert_with(Instant::now);
+    }
+
+    /// Tells those who read long that the agent is removed: they end at once.
+    pub(super) fn end(&self, did: &Did) {
+        let past = Instant::now().checked_sub(Duration::from_secs(2 * EXPORT_OWED_SECONDS));
+        let mut hurried = self.hurried.lock().unwrap_or_else(PoisonError::into_inner);
+        hurried.insert(did.clone(), past.unwrap_or_else(Instant::now));
+    }
+
+    /// The log is cut.
+    pub(super) fn settle(&self, did: &Did) {
+        self.hurried.lock().unwrap_or_else(PoisonError::into_inner).remove(did);
+    }
+
+    /// How long the agent's log could not be cut, if it is to be.
+    pub(super) fn hurried_for(&self, did: &Did) -> Option<Duration> {
+        self.hurried.lock().unwrap_or_else(PoisonError::into_inner).get(did).map(Instant::elapsed)
     }
 
     /// Closes the idle connections of an agent that is removed.

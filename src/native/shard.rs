@@ -10,6 +10,7 @@
 //! - Events go to the sequencer in the order of the outbox; opening a cell sends what its outbox still holds.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -20,6 +21,7 @@ use tokio::sync::oneshot;
 
 use super::clock::{now_us, system_random};
 use super::files::Files;
+use super::readers::Readers;
 use super::sequencer::{Outgoing, SequencerHandle};
 use super::sql::{Database, Durability};
 use crate::account::{Account, Change, Error, Reply};
@@ -30,12 +32,17 @@ use crate::outbox::drain::Drain;
 use crate::outbox::{PendingOutbox, pending};
 use crate::seam::{Access, Named as _};
 use crate::sequencer::OutboxEvent;
-use crate::store::Sql;
+use crate::store::{Sql, SqlError, in_transaction};
 use crate::syntax::Did;
+use crate::vault::{self, Keyring};
 
 /// The longest a deletion waits for the event log, and how often it looks: the log is synced ten times a second.
 const SYNCED_WITHIN: Duration = Duration::from_secs(10);
 const SYNCED_LOOK: Duration = Duration::from_millis(5);
+
+/// How long those who read an agent that is removed may take to notice, and how often it is looked.
+const READERS_END_WITHIN: Duration = Duration::from_secs(2);
+const READERS_LOOK: Duration = Duration::from_millis(5);
 
 /// How often it is looked whether a reader has left a log that is to be cut.
 const UNCUT_LOOK: Duration = Duration::from_secs(1);
@@ -58,6 +65,7 @@ pub(super) struct Shared {
     pub(super) files: Files,
     pub(super) network: Arc<Network>,
     pub(super) sequencer: SequencerHandle,
+    pub(super) readers: Arc<Readers>,
 }
 
 /// The way to one shard.
@@ -121,7 +129,19 @@ struct Open {
     drain: Drain,
     /// Where the sequencer notes how far the outbox is safe.
     synced: Arc<AtomicI64>,
+    cut: Cut,
     used: u64,
+}
+
+/// Whether the write-ahead log holds keys that were ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    /// No.
+    Never,
+    /// It may, and the database says so.
+    Owed,
+    /// Not any more; the next transaction takes the note away.
+    Paid,
 }
 
 impl Open {
@@ -225,14 +245,30 @@ impl Shard {
     /// Cuts the logs that readers held.
     fn cut(&mut self) {
         for did in std::mem::take(&mut self.uncut) {
-            match self.opened(&did, false).and_then(|open| Ok(open.database.checkpoint()?)) {
-                Ok(true) | Err(Error::NoRepo) => {}
-                Ok(false) => {
-                    self.uncut.insert(did);
-                }
-                Err(error) => {
-                    tracing::warn!(%did, %error, "forgotten keys stay in the write-ahead log until the next are forgotten");
-                }
+            // Opening settles.
+            if let Err(error) = self.opened(&did, false)
+                && error != Error::NoRepo
+            {
+                tracing::warn!(%did, %error, "forgotten keys stay in the write-ahead log until the agent is opened");
+            }
+        }
+    }
+
+    /// Cuts an agent's log where that is owed, or sees to it that it is cut when its readers have gone.
+    fn settle(&mut self, did: &Did) {
+        let Some(open) = self.open.get_mut(did).filter(|open| open.cut == Cut::Owed) else { return };
+        match open.database.checkpoint() {
+            Ok(true) => {
+                open.cut = Cut::Paid;
+                self.shared.readers.settle(did);
+            }
+            Ok(false) => {
+                self.shared.readers.hurry(did);
+                self.uncut.insert(did.clone());
+            }
+            Err(error) => {
+                tracing::error!(%did, %error, "forgotten keys stay in the write-ahead log: it can't be cut");
+                self.uncut.insert(did.clone());
             }
         }
     }
@@ -261,8 +297,14 @@ impl Shard {
         let mut answers = Vec::with_capacity(changes.len());
         let mut failed = None;
         let mut changes = Some(changes);
-        let Open { database, cell, .. } = open;
+        let Open { database, cell, cut, .. } = open;
         database.transaction(&mut || {
+            if *cut == Cut::Paid
+                && let Err(error) = vault::cut_paid(&*database)
+            {
+                failed = Some(error.into());
+                return false;
+            }
             for change in changes.take().into_iter().flatten() {
                 let mut rng = system_random();
                 let mut env = Env { now_us: now_us(), rng: &mut rng, network: &shared.network };
@@ -284,9 +326,11 @@ impl Shard {
         let effects = open.cell.take_effects();
         open.drain.hold(effects.events);
         let drained = open.drain(did, &shared.sequencer);
-        if effects.shredded && !open.database.checkpoint().unwrap_or(false) {
-            self.uncut.insert(did.clone());
-        }
+        open.cut = match vault::owes_cut(&open.database) {
+            Ok(false) => Cut::Never,
+            Ok(true) | Err(_) => Cut::Owed,
+        };
+        self.settle(did);
         if let Err(error) = drained {
             tracing::error!(%did, %error, "events stay in the outbox until the cell is opened again");
             self.open.remove(did);
@@ -305,6 +349,7 @@ impl Shard {
             let opened = self.open_cell(did, create)?;
             self.open.insert(did.clone(), opened);
         }
+        self.settle(did);
         let open = self.open.get_mut(did).ok_or(Error::NoRepo)?;
         open.used = self.turn;
         Ok(open)
@@ -323,9 +368,11 @@ impl Shard {
         let mut rng = system_random();
         let mut env = Env { now_us: now_us(), rng: &mut rng, network: &shared.network };
         let cell = Account::load(&database, &mut env)?;
+        let cut = if vault::owes_cut(&database)? { Cut::Owed } else { Cut::Never };
         let mut open = Open {
             database,
             cell,
+            cut,
             drain: Drain::new(OUTBOX_BATCH_BYTES_MAX),
             synced: Arc::default(),
             used: self.turn,
@@ -334,6 +381,7 @@ impl Shard {
         Ok(open)
     }
 
+    /// Ends an agent's keys, also in its log, and then removes its files.
     fn destroy(&mut self, did: &Did) -> Result<(), Error> {
         // Opened once more, so that the last events are on their way; then they must have arrived: their outbox goes.
         match self.opened(did, false) {
@@ -342,6 +390,38 @@ impl Shard {
             Err(error) => tracing::warn!(%did, %error, "removing an agent whose outbox can't be read"),
         }
         self.open.remove(did);
-        Ok(self.shared.files.remove_account(did)?)
+        self.uncut.remove(did);
+        let path = self.shared.files.account(did);
+        if path.exists() {
+            self.shared.readers.end(did);
+            match shred(&path) {
+                Ok(true) => {}
+                Ok(false) => {
+                    return Err(Error::Internal(
+                        "readers hold the log of an agent that is removed".to_owned(),
+                    ));
+                }
+                Err(error) => {
+                    tracing::warn!(%did, %error, "the keys of a damaged agent are removed and not overwritten")
+                }
+            }
+        }
+        self.shared.files.remove_account(did)?;
+        self.shared.readers.settle(did);
+        Ok(())
     }
+}
+
+/// Destroys all keys in a database, and cuts its log; false while readers hold that.
+fn shred(path: &Path) -> Result<bool, SqlError> {
+    let database = Database::open(path, Durability::Full)?;
+    in_transaction(&database, || Keyring::shred(&database))?;
+    let start = Instant::now();
+    while !database.checkpoint()? {
+        if start.elapsed() > READERS_END_WITHIN {
+            return Ok(false);
+        }
+        std::thread::sleep(READERS_LOOK);
+    }
+    Ok(true)
 }

@@ -106,7 +106,6 @@ impl Repo {
         // A sealed record that is overwritten or deleted by its key loses its data key with it.
         for rkey in sealed {
             if Keyring::forget(work.sql, rkey.as_str()).map_err(|error| Error::Keys(error.to_string()))? {
-                work.out.effects.shredded = true;
                 unsealed.push(rkey);
             }
         }

@@ -295,8 +295,8 @@ impl Keyring {
     /// Destroys every key of the agent, for good. Drop all its Keyrings after this.
     ///
     /// # Errors
-    /// [`Error::Sql`].
-    pub fn shred(sql: &dyn Sql) -> Result<(), Error> {
+    /// [`SqlError`].
+    pub fn shred(sql: &dyn Sql) -> Result<(), SqlError> {
         for statement in ["DELETE FROM keyring", "DELETE FROM key_epoch", "DELETE FROM key_root"] {
             sql.execute(statement, &[])?;
         }

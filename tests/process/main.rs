@@ -13,6 +13,7 @@ mod crash;
 mod deletion;
 mod firehose;
 mod flows;
+mod forgetting;
 mod interop;
 mod large_repo;
 mod old_data;
