@@ -97,16 +97,21 @@ impl App {
         bytes
     }
 
-    /// Runs slow computation off the serving threads and returns its result.
+    /// Runs slow computation off the serving threads and returns its result. One whose caller left before it began is
+    /// left out.
     ///
     /// # Errors
-    /// [`Error::Internal`] when the host is stopping.
+    /// [`Error::Busy`] when too much waits already; [`Error::Internal`] when it was cut short.
     pub async fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
         let (sender, receiver) = futures::channel::oneshot::channel();
-        self.host.compute(Box::new(move || drop(sender.send(work())))).await;
+        self.host.compute(Box::new(move || {
+            if !sender.is_canceled() {
+                drop(sender.send(work()));
+            }
+        }))?;
         receiver.await.map_err(|_| Error::Internal("computation was dropped".to_owned()))
     }
 }

@@ -24,6 +24,9 @@ pub enum HostError {
     /// Another server could not be reached or answered nonsense.
     #[error("{0}")]
     Upstream(String),
+    /// Too many wait for the same already.
+    #[error("the server is busy: try again in a moment")]
+    Busy,
     /// The host is stopping.
     #[error("the server is stopping")]
     Stopping,
@@ -117,8 +120,11 @@ pub trait Host: Send + Sync + 'static {
     /// The TXT records of a DNS name; an empty list when there are none.
     fn txt_records(&self, name: String) -> BoxFuture<'_, Result<Vec<String>, HostError>>;
 
-    /// Runs slow computation (a password hash) where it delays nobody else.
-    fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, ()>;
+    /// Has slow computation (a password hash) done where it delays nobody else; one that is not done is dropped.
+    ///
+    /// # Errors
+    /// [`HostError::Busy`] when too much waits already.
+    fn compute(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), HostError>;
 
     /// Microseconds since the Unix epoch.
     fn now_us(&self) -> i64;

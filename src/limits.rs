@@ -99,6 +99,9 @@ pub const READERS_IDLE_MAX: usize = 128;
 /// Accounts remembered in front of the directory, some 200 bytes each.
 pub const ACCOUNTS_CACHED_MAX: usize = 50_000;
 
+/// Slow computations, password hashes of some 50 ms above all, that wait for a core: a second or two on a small machine.
+pub const COMPUTE_WAITING_MAX: usize = 64;
+
 /// Chunks of an exported repo that may wait for a slow client.
 pub const EXPORT_CHUNKS_WAITING_MAX: usize = 4;
 

@@ -10,10 +10,12 @@
 //! | [`sequencer`] | the event log's thread, and what carries events to subscribers |
 //! | [`blobs`] [`fetch`] [`dns`] | bytes on disk, other servers, names |
 //! | [`plc`] | the embedded did:plc directory's routes |
+//! | `compute` | slow computations |
 //! | [`telemetry`] | logs and metrics |
 
 pub mod blobs;
 pub mod clock;
+mod compute;
 mod directory;
 pub mod dns;
 pub mod fetch;
@@ -39,6 +41,7 @@ use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::blobs::Blobs;
+use self::compute::Pool;
 use self::directory::DirectoryHandle;
 use self::dns::Dns;
 use self::fetch::Fetcher;
@@ -83,6 +86,7 @@ struct Inner {
     directory: std::sync::RwLock<Option<Arc<DirectoryHandle>>>,
     sequencer: SequencerHandle,
     blobs: Blobs,
+    compute: Pool,
     fetcher: Fetcher,
     dns: Dns,
 }
@@ -120,6 +124,7 @@ impl NativeHost {
             directory: std::sync::RwLock::new(Some(Arc::new(directory))),
             sequencer,
             blobs: Blobs::open(&config.data)?,
+            compute: Pool::start().map_err(storage)?,
             fetcher: Fetcher::new(policy)?,
             dns: Dns::new(),
             files,
@@ -339,12 +344,8 @@ impl Host for Inner {
         Box::pin(async move { self.dns.txt_records(&name).await })
     }
 
-    fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, ()> {
-        Box::pin(async move {
-            if tokio::task::spawn_blocking(work).await.is_err() {
-                tracing::error!("a computation was cut short");
-            }
-        })
+    fn compute(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), HostError> {
+        self.compute.take(work)
     }
 
     fn now_us(&self) -> i64 {

@@ -23,6 +23,9 @@ pub enum Error {
     /// A cell can't be reached.
     #[error("a cell can't be reached: {0}")]
     Unreachable(String),
+    /// Too many wait for the same already; nothing has happened.
+    #[error("the server is busy: try again in a moment")]
+    Busy,
     /// The host is stopping.
     #[error("the server is stopping")]
     Stopping,
@@ -100,6 +103,7 @@ impl Error {
             Error::Upstream(_) => has_just_begun,
             Error::Account(account::Error::Sql(_)) | Error::Directory(directory::Error::Sql(_)) => false,
             Error::Account(_)
+            | Error::Busy
             | Error::Directory(_)
             | Error::Refused(_)
             | Error::Identity(_)
@@ -164,6 +168,7 @@ impl From<HostError> for Error {
         match error {
             HostError::Storage(what) => Error::Storage(what),
             HostError::Upstream(what) => Error::Upstream(what),
+            HostError::Busy => Error::Busy,
             HostError::Stopping => Error::Stopping,
         }
     }

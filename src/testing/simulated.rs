@@ -400,9 +400,9 @@ impl Host for Process {
         async move { self.world.internet.txt_records(&name) }.boxed()
     }
 
-    fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, ()> {
+    fn compute(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), HostError> {
         work();
-        async {}.boxed()
+        Ok(())
     }
 
     fn now_us(&self) -> i64 {

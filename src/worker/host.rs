@@ -175,9 +175,9 @@ impl Host for WorkerHost {
     }
 
     /// Here and now: an isolate has one thread.
-    fn compute(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'_, ()> {
+    fn compute(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), HostError> {
         work();
-        std::future::ready(()).boxed()
+        Ok(())
     }
 
     fn now_us(&self) -> i64 {

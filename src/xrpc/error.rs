@@ -16,6 +16,9 @@ use crate::lexicon::NamedError;
 use crate::store::SqlError;
 use crate::{account, app, auth, blobs, directory, memory, moving, repo};
 
+/// When to ask a busy server again.
+const RETRY_AFTER_SECONDS: &str = "2";
+
 /// An error as a client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct XrpcError {
@@ -196,6 +199,9 @@ impl From<app::Error> for XrpcError {
         match error {
             Error::Account(error) => error.into(),
             Error::Directory(error) => error.into(),
+            Error::Busy => {
+                Self::named("NotEnoughResources", text).with_status(StatusCode::SERVICE_UNAVAILABLE)
+            }
             Error::Stopping => {
                 Self::named("ServiceUnavailable", text).with_status(StatusCode::SERVICE_UNAVAILABLE)
             }
@@ -330,6 +336,9 @@ impl IntoResponse for XrpcError {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

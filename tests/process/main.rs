@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod adversary;
 mod canary;
 mod crash;
 mod deletion;
