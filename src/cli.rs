@@ -110,6 +110,8 @@ pub(crate) fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error, std::env::args_os().any(|arg| arg == "--json")),
     };
+    // Whatever any command writes is for its owner alone: data, tokens, archives.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = match runtime {
         Ok(runtime) => runtime.block_on(run(&cli)),

@@ -27,7 +27,7 @@ impl FolderLock {
     }
 }
 
-/// Makes the folder. One that is there stays as it is.
+/// Makes the folder, for its owner alone. One that was open to others is closed, with all in it.
 pub(super) fn make(data: &Path) -> Result<(), ConfigError> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
@@ -35,7 +35,53 @@ pub(super) fn make(data: &Path) -> Result<(), ConfigError> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder
         .create(data)
-        .map_err(|error| failed(data, format!("can't be made: {error}; choose another with --data")))
+        .map_err(|error| failed(data, format!("can't be made: {error}; choose another with --data")))?;
+    #[cfg(unix)]
+    close(data);
+    Ok(())
+}
+
+/// Takes from others what they may do in a folder. Where the system does not let us (a disk that knows no owners), the
+/// log says so.
+#[cfg(unix)]
+fn close(data: &Path) {
+    let shown = data.display();
+    match close_one(data) {
+        Ok(None) => {}
+        // Nobody came past the folder's own mode, so only below one that was open something may be.
+        Ok(Some(mode)) => match close_all_in(data) {
+            Ok(()) => tracing::warn!("{shown} was open to other users (mode {mode:03o}); it is closed now"),
+            Err(error) => tracing::warn!(
+                "{shown} was open to other users (mode {mode:03o}), and so is some of what is in it: {error}"
+            ),
+        },
+        Err(error) => tracing::warn!("{shown} is open to other users and can't be closed: {error}"),
+    }
+}
+
+/// The mode it had, if that was too wide.
+#[cfg(unix)]
+fn close_one(path: &Path) -> std::io::Result<Option<u32>> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let metadata = std::fs::symlink_metadata(path)?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if metadata.is_symlink() || mode & 0o077 == 0 {
+        return Ok(None);
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o700))?;
+    Ok(Some(mode))
+}
+
+#[cfg(unix)]
+fn close_all_in(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        close_one(&path)?;
+        if std::fs::symlink_metadata(&path)?.is_dir() {
+            close_all_in(&path)?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn failed(path: &Path, reason: String) -> ConfigError {

@@ -11,6 +11,7 @@
 mod adversary;
 mod canary;
 mod crash;
+mod data_folder;
 mod deletion;
 mod firehose;
 mod flows;
