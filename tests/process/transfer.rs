@@ -38,20 +38,23 @@ async fn a_copy_is_made_beside_the_agents_work_and_kept_whole() {
     fill(&zap, &agent).await;
     let file = folder.path().join("copy.car");
     let path = file.to_str().unwrap();
-    let copy = run(zap.command().args(["export", "mover", "--out", path])).await;
+    let copy = run(own(&zap, &agent).args(["export", "mover", "--out", path])).await;
     assert_eq!((&copy["did"], &copy["blobs"], &copy["move"]), (&json!(agent.did), &json!(1), &json!(false)));
     assert_eq!(files(folder.path()), ["copy.car"], "nothing unfinished is left");
     write(&mut zap.client(), &agent).await.success().unwrap();
 
-    let mut again = zap.command();
+    let mut again = own(&zap, &agent);
     assert_eq!(failure(again.args(["export", "mover", "--out", path])).await.0, 1, "it would be overwritten");
     let (code, error) = failure(zap.command().args(["import", path])).await;
     assert_eq!((code, &error["error"]), (1, &json!("AccountExists")));
     let mut wrong = zap.command();
     wrong.args(["import", path]).env("ZAP_PASSPHRASE", "correct horse batterz");
     assert_eq!(failure(&mut wrong).await.0, 1);
-    let mut none = zap.command();
-    assert_eq!(failure(none.args(["export", "nobody", "--out", "nobody.car"])).await.0, 3);
+    for (who, code) in [("nobody", 3), ("mover", 4)] {
+        let mut none = if who == "nobody" { own(&zap, &agent) } else { zap.command() };
+        let refused = failure(none.args(["export", who, "--out", "nobody.car"])).await;
+        assert_eq!(refused.0, code, "{who}: the operator alone takes no keys away");
+    }
 
     let mut bytes = std::fs::read(&file).unwrap();
     let at = bytes.len() - 3;
@@ -59,6 +62,13 @@ async fn a_copy_is_made_beside_the_agents_work_and_kept_whole() {
     std::fs::write(&file, &bytes).unwrap();
     let (_, error) = failure(zap.command().args(["import", path])).await;
     assert!(error["message"].as_str().unwrap().contains("hash"), "{error}");
+}
+
+/// A command as the agent.
+fn own(zap: &Zap, agent: &Account) -> Command {
+    let mut command = zap.command();
+    command.env("ZAP_TOKEN", agent.authorization.trim_start_matches("Bearer "));
+    command
 }
 
 /// Records, a blob and memories; gives the blob's CID.
@@ -86,7 +96,7 @@ async fn journey(from: &Zap, to: &Zap, agent: &Account, picture: &str, folder: &
     let before = latest(from, did).await;
     let file = folder.join(format!("{}.car", from.address.port()));
     let path = file.to_str().unwrap();
-    let exported = run(from.command().args(["export", "mover", "--move", "--out", path])).await;
+    let exported = run(own(from, agent).args(["export", "mover", "--move", "--out", path])).await;
     assert_eq!((&exported["root"], &exported["rev"]), (&before["cid"], &before["rev"]));
     let refused = write(&mut from.client(), agent).await;
     assert_eq!((refused.status, refused.error_name().as_str()), (400, "AccountDeactivated"));
