@@ -18,6 +18,8 @@ pub struct AccountSummary {
     pub status: Status,
     /// Whether a person or an agent owns it.
     pub kind: Kind,
+    /// Counts the ends of what proves its owner; rises.
+    pub generation: i64,
 }
 
 /// Who owns an account.

@@ -64,8 +64,8 @@ use crate::store::{Sql, SqlError, in_transaction};
 use crate::syntax::Did;
 
 /// The cell's schema.
-pub const MIGRATIONS: &[Migration] =
-    crate::migrations!("directory", 1 "0001_init", 2 "0002_flow", 3 "0003_flow_handle");
+pub const MIGRATIONS: &[Migration] = crate::migrations!("directory", 1 "0001_init", 2 "0002_flow", 3 "0003_flow_handle",
+    4 "0004_generation");
 
 crate::seam! {
     read {
@@ -98,7 +98,7 @@ crate::seam! {
 
         OpenSession => Session,
         RotateSession => Session,
-        CloseSession => (),
+        CloseSession => Option<Did>,
         CreateAppPassword => CreatedAppPassword,
         RevokeAppPassword => (),
 
@@ -236,7 +236,7 @@ impl Directory {
 
             Change::OpenSession(ask) => Reply::OpenSession(session::open(sql, env, &ask)?),
             Change::RotateSession(ask) => Reply::RotateSession(session::rotate(sql, env, &ask.id)?),
-            Change::CloseSession(ask) => Reply::CloseSession(session::close(sql, &ask.id)?),
+            Change::CloseSession(ask) => Reply::CloseSession(credentials::close_session(sql, &ask.id)?),
             Change::CreateAppPassword(ask) => Reply::CreateAppPassword(app_password::create(sql, env, &ask)?),
             Change::RevokeAppPassword(ask) => {
                 Reply::RevokeAppPassword(credentials::revoke_app_password(sql, &ask.did, &ask.name)?)
@@ -249,7 +249,7 @@ impl Directory {
                 Reply::ClaimAgentToken(registry::claim_token(sql, env, &ask.did)?)
             }
             Change::RevokeAgentTokens(ask) => {
-                Reply::RevokeAgentTokens(registry::revoke_tokens(sql, &ask.did)?)
+                Reply::RevokeAgentTokens(credentials::revoke_tokens(sql, &ask.did)?)
             }
 
             Change::CreateInviteCodes(ask) => Reply::CreateInviteCodes(invite::create(sql, env, &ask)?),

@@ -134,6 +134,7 @@ mod tests {
                 handle: Handle::try_from("alice.test").unwrap(),
                 status: Status::Active,
                 kind: Kind::Agent,
+                generation: 0,
             },
             scope,
         })

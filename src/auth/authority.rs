@@ -35,6 +35,8 @@ pub enum Presented {
         did: Did,
         /// What it opens.
         scope: Scope,
+        /// What the account's count was when it was made.
+        generation: i64,
     },
     /// A session's refresh token, checked; the session may be closed.
     Refresh {
@@ -74,6 +76,8 @@ struct Claims {
     aud: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     jti: Option<String>,
+    #[serde(default, rename = "gen", skip_serializing_if = "Option::is_none")]
+    generation: Option<i64>,
     iat: i64,
     exp: i64,
 }
@@ -97,6 +101,7 @@ impl Authority {
             scope: scope.as_str().to_owned(),
             sub: session.account.did.as_str().to_owned(),
             aud: self.service_did.clone(),
+            generation: jti.is_none().then_some(session.account.generation),
             jti: jti.map(str::to_owned),
             iat: now_seconds,
             exp,
@@ -155,9 +160,11 @@ impl Authority {
             return Ok(Presented::AgentToken { digest: sha256(token.as_bytes()) });
         }
         match self.claims(token, Typ::Access, now_seconds) {
-            Ok((did, scope, _)) if scope != Scope::Refresh => Ok(Presented::Session { did, scope }),
+            Ok((did, scope, claims)) if scope != Scope::Refresh => {
+                Ok(Presented::Session { did, scope, generation: claims.generation.unwrap_or(0) })
+            }
             Err(jwt::Error::WrongType) => match self.claims(token, Typ::Refresh, now_seconds) {
-                Ok((did, Scope::Refresh, Some(id))) => Ok(Presented::Refresh { did, id }),
+                Ok((did, Scope::Refresh, Claims { jti: Some(id), .. })) => Ok(Presented::Refresh { did, id }),
                 Ok(_) => Err(Error::Invalid("Malformed token")),
                 Err(error) => Err(refusal(&error)),
             },
@@ -167,19 +174,14 @@ impl Authority {
         }
     }
 
-    fn claims(
-        &self,
-        token: &str,
-        typ: Typ,
-        now_seconds: i64,
-    ) -> Result<(Did, Scope, Option<String>), jwt::Error> {
+    fn claims(&self, token: &str, typ: Typ, now_seconds: i64) -> Result<(Did, Scope, Claims), jwt::Error> {
         let claims: Claims = jwt::verify_hs256(token, typ, &self.key, now_seconds)?;
         if claims.aud != self.service_did {
             return Err(jwt::Error::Malformed("audience"));
         }
-        let did = Did::try_from(claims.sub).map_err(|_| jwt::Error::Malformed("subject"))?;
+        let did = Did::try_from(claims.sub.as_str()).map_err(|_| jwt::Error::Malformed("subject"))?;
         let scope = Scope::parse(&claims.scope).ok_or(jwt::Error::Malformed("scope"))?;
-        Ok((did, scope, claims.jti))
+        Ok((did, scope, claims))
     }
 
     fn is_admin(&self, token: &[u8]) -> bool {
@@ -279,6 +281,7 @@ mod tests {
             model: None,
             config: None,
             created_us: 0,
+            generation: 0,
         };
         Session { account, id: "jti".to_owned(), expires_seconds: NOW + 100_000, scope }
     }
@@ -292,7 +295,7 @@ mod tests {
         for scope in [Scope::Access, Scope::AppPass, Scope::AppPassPrivileged, Scope::AppPassVault] {
             let pair = authority().mint(&session(scope), NOW).unwrap();
             let access = bearer(&pair.access).unwrap();
-            assert!(matches!(access, Presented::Session { did, scope: read }
+            assert!(matches!(access, Presented::Session { did, scope: read, generation: 0 }
                 if did == *"did:plc:alice" && read == scope));
             let refresh = bearer(&pair.refresh).unwrap();
             assert!(matches!(refresh, Presented::Refresh { id, .. } if id == "jti"));

@@ -31,6 +31,8 @@ pub struct Account {
     pub config: Option<String>,
     /// When it signed up.
     pub created_us: i64,
+    /// Counts the ends of what proves its owner; rises.
+    pub generation: i64,
 }
 
 impl Account {
@@ -41,6 +43,7 @@ impl Account {
             handle: self.handle.clone(),
             status: self.status,
             kind: self.kind,
+            generation: self.generation,
         }
     }
 }
@@ -120,7 +123,8 @@ pub struct NetworkCounts {
 /// The columns [`read`] reads, for `concat!`.
 macro_rules! columns {
     () => {
-        "did, handle, email, email_confirmed_us, kind, status, display_name, model, config, created_us"
+        "did, handle, email, email_confirmed_us, kind, status, display_name, model, config, created_us, \
+         generation"
     };
 }
 
@@ -224,6 +228,7 @@ fn read(row: &dyn Row) -> Result<Account, SqlError> {
         model: owned(7)?,
         config: owned(8)?,
         created_us: row.integer(9)?,
+        generation: row.integer(10)?,
     })
 }
 

@@ -50,7 +50,21 @@ pub(super) fn get(sql: &dyn Sql, ask: &GetCredentials) -> Result<Option<Credenti
 /// Removes an app password and ends the sessions it opened.
 pub(super) fn revoke_app_password(sql: &dyn Sql, did: &Did, name: &str) -> Result<(), Error> {
     app_password::remove(sql, did, name)?;
-    session::close_of_app_password(sql, did, name)
+    session::close_of_app_password(sql, did, name)?;
+    count_end(sql, did)
+}
+
+/// Ends a session; says whose it was.
+pub(super) fn close_session(sql: &dyn Sql, id: &str) -> Result<Option<Did>, Error> {
+    let did = session::close(sql, id)?;
+    did.as_ref().map_or(Ok(()), |did| count_end(sql, did))?;
+    Ok(did)
+}
+
+/// Ends all of an agent's tokens.
+pub(super) fn revoke_tokens(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
+    registry::revoke_tokens(sql, did)?;
+    count_end(sql, did)
 }
 
 /// Ends all that could prove the account's owner but its password.
@@ -58,5 +72,11 @@ pub(super) fn revoke_all(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
     session::close_all(sql, did)?;
     registry::revoke_tokens(sql, did)?;
     mail_code::remove_all(sql, did)?;
-    app_password::remove_all(sql, did)
+    app_password::remove_all(sql, did)?;
+    count_end(sql, did)
+}
+
+/// Access tokens rest nowhere and can't be taken back one by one: those from before open no vault any more.
+pub(super) fn count_end(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
+    Ok(sql.execute("UPDATE account SET generation = generation + 1 WHERE did = ?", &[did.as_str().into()])?)
 }

@@ -43,8 +43,9 @@ pub(super) fn import(sql: &dyn Sql, env: &Env<'_>, ask: &ImportAccount) -> Resul
     credentials::revoke_all(sql, &ask.did)?;
     sql.execute("DELETE FROM account WHERE did = ?", &[did])?;
     sql.execute(
-        "INSERT INTO account (did, handle, kind, status, deactivated_us, display_name, model, config, created_us)
-         VALUES (?, ?, ?, 'deactivated', ?, ?, ?, ?, ?)",
+        "INSERT INTO account (did, handle, kind, status, deactivated_us, display_name, model, config, created_us,
+             generation)
+         VALUES (?1, ?2, ?3, 'deactivated', ?4, ?5, ?6, ?7, ?4, ?4)",
         &[
             did,
             handle.as_str().into(),
@@ -53,7 +54,6 @@ pub(super) fn import(sql: &dyn Sql, env: &Env<'_>, ask: &ImportAccount) -> Resul
             Value::optional_text(ask.display_name.as_deref()),
             Value::optional_text(ask.model.as_deref()),
             Value::optional_text(ask.config.as_deref()),
-            env.now_us.into(),
         ],
     )?;
     account::require(sql, &ask.did)

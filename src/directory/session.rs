@@ -30,7 +30,7 @@ pub struct RotateSession {
     pub id: String,
 }
 
-/// Ends a session. Nothing happens when there is none.
+/// Ends a session; answers whose it was. Nothing happens when there is none.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CloseSession {
     /// The `jti` of its refresh token.
@@ -87,14 +87,15 @@ pub(super) fn rotate(sql: &dyn Sql, env: &mut Env<'_>, id: &str) -> Result<Sessi
     insert(sql, env, account, &next_id, old.scope, old.app_password.as_deref())
 }
 
-pub(super) fn close(sql: &dyn Sql, id: &str) -> Result<(), Error> {
+pub(super) fn close(sql: &dyn Sql, id: &str) -> Result<Option<Did>, Error> {
+    let did = find(sql, id)?.map(|session| session.did);
     // Predecessors in their grace period would bring it back, one after the other, so they go too.
     sql.execute(
         "WITH RECURSIVE line (id) AS (SELECT ? UNION SELECT session.id FROM session JOIN line ON next_id = line.id) \
          DELETE FROM session WHERE id IN (SELECT id FROM line)",
         &[id.into()],
     )?;
-    Ok(())
+    Ok(did)
 }
 
 /// Ends all sessions of an account.

@@ -147,8 +147,8 @@ fn insert(
     let did = Value::Text(ask.did.as_str());
     sql.execute(
         "INSERT INTO account (did, handle, email, password_hash, kind, status, display_name, model, config,
-             invite_code, token_owed, created_us)
-         VALUES (?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?)",
+             invite_code, token_owed, created_us, generation)
+         VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?7, ?8, ?9, ?10, ?11, ?11)",
         &[
             did,
             handle.as_str().into(),

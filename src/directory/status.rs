@@ -173,7 +173,8 @@ fn moderate(sql: &dyn Sql, did: &Did, reference: Option<&str>) -> Result<(), Err
         "UPDATE account SET takedown_reference = ? WHERE did = ?",
         &[Value::optional_text(reference), did.as_str().into()],
     )?;
-    session::close_all(sql, did)
+    session::close_all(sql, did)?;
+    credentials::count_end(sql, did)
 }
 
 #[cfg(test)]

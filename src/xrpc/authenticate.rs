@@ -33,7 +33,17 @@ pub(super) async fn authenticate(
         Presented::Nothing => Caller::Anonymous,
         Presented::Admin => Caller::Admin,
         Presented::Refresh { did, id } => Caller::Refresh { did, id },
-        Presented::Session { did, scope } => account(app, did, scope).await?,
+        Presented::Session { did, scope, generation } => {
+            let caller = account(app, did, scope).await?;
+            // A token rests nowhere: what ended since it was made shows in the account's count alone.
+            if matches!(access, Access::Vault | Access::AccountFull)
+                && caller.account()?.account.generation > generation
+            {
+                access.permits(&caller)?;
+                return Err(Error::Expired.into());
+            }
+            caller
+        }
         Presented::AgentToken { digest } => {
             let did = app.directory(FindAgentToken { digest }).await?;
             let did = did.ok_or(Error::Invalid("the agent's token is unknown or was revoked"))?;

@@ -1,5 +1,6 @@
 //! The edge over a host in memory: accounts, sessions, handles and agents, as clients see them.
 
+mod credentials;
 mod flows;
 mod lexicons;
 mod memories;

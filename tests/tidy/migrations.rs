@@ -34,6 +34,10 @@ const RELEASED: &[(&str, &str)] = &[
         "migrations/directory/0003_flow_handle.sql",
         "d61e278d92aa5bbcf17d6a2b6bccf24421e837a190a6ae8e36d92ca96aa206ef",
     ),
+    (
+        "migrations/directory/0004_generation.sql",
+        "371ae59da952433538f5ca681fd430fba78c2c8518ae95f973eac261bf72de01",
+    ),
     ("migrations/plc/0001_init.sql", "34e67790f0ff42f070c2f03273fa55bbcf6da9c574827d1db4fe65a5ce748e77"),
     (
         "migrations/sequencer/0001_init.sql",

@@ -50,7 +50,9 @@ pub(super) async fn refresh(context: Context, _: Nothing) -> Result<Json<Session
 
 pub(super) async fn delete(context: Context, _: Nothing) -> Result<Empty, XrpcError> {
     let id = refresh_token_id(&context)?;
-    context.directory(CloseSession { id }).await?;
+    if let Some(did) = context.directory(CloseSession { id }).await? {
+        context.accounts.forget(&did, None);
+    }
     Ok(Empty)
 }
 
