@@ -192,9 +192,12 @@ fn exit_codes(data: &Path, plc_port: u16) {
     let carols = ["--token", carols.trim()];
     assert_eq!(code(data, &[&["memories", "carol.test"], &carols[..]].concat()), 0);
     assert_eq!(code(data, &[&["remember", "alice", "not hers"], &carols[..]].concat()), 4, "carol's token");
-    assert_eq!(code(data, &["agent", "list", "--url", "http://127.0.0.1:1"]), 5);
+    let nobody = ["agent", "list", "--url", "http://127.0.0.1:1", "--token", "wrong"];
+    assert_eq!(code(data, &nobody), 5);
     let directory = format!("http://127.0.0.1:{plc_port}");
-    assert_eq!(code(data, &["memories", "carol", "--url", &directory]), 1, "a PLC directory has no agents");
+    let at = [&["memories", "carol", "--url", &directory], &carols[..]].concat();
+    assert_eq!(code(data, &at), 1, "a PLC directory has no agents");
+    tokens_go_to_their_server_only(data, carols[1]);
     let usage = run(data, &["recall", "carol", "--json"]);
     let told: Value = serde_json::from_slice(&usage.stderr).unwrap();
     assert_eq!((usage.status.code(), &told["error"]), (Some(2), &Value::from("Usage")));
@@ -202,6 +205,28 @@ fn exit_codes(data: &Path, plc_port: u16) {
     let error = run(data, &["agent", "show", "nobody", "--json"]);
     let error: Value = serde_json::from_slice(&error.stderr).unwrap();
     assert!(error["message"].is_string() && error["hint"].is_string(), "{error}");
+}
+
+/// Breaks if whoever is named by --url is shown the tokens that are kept here, or the way there shows any.
+fn tokens_go_to_their_server_only(data: &Path, token: &str) {
+    let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
+    stranger.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", stranger.local_addr().unwrap());
+    for command in [&["memories", "carol"][..], &["agent", "list"], &["agent", "create", "dan"]] {
+        let refused = run(data, &[command, &["--url", &url, "--json"]].concat());
+        let told: Value = serde_json::from_slice(&refused.stderr).unwrap();
+        assert_eq!(
+            (refused.status.code(), &told["error"]),
+            (Some(4), &Value::from("NotAuthorized")),
+            "{told}"
+        );
+        assert!(told["message"].as_str().unwrap().contains(&format!("is not sent to {url}")), "{told}");
+    }
+    // What nobody accepts was not asked: nothing came, in the clear or not.
+    assert_eq!(stranger.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    // Nobody answers at an address for documentation, so that a code of 4 says that nothing was tried.
+    let public = ["memories", "carol", "--url", "http://192.0.2.1", "--token", token];
+    assert_eq!(code(data, &public), 4);
 }
 
 #[cfg(unix)]

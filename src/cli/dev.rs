@@ -100,7 +100,8 @@ struct Known {
 }
 
 async fn welcome(server: &Server, data: &Path, out: Out) -> Result<(), CliError> {
-    let connection = Connection { url: Some(format!("http://{}", server.address())), token: None };
+    let url = Some(format!("http://{}", server.address()));
+    let connection = Connection { url, token: None, plain_http: false };
     let session = Session::new(&connection, data)?;
     let mut agents = Vec::new();
     for newcomer in &NEWCOMERS {

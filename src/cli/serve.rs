@@ -123,7 +123,8 @@ impl Server {
             .layer(axum::middleware::from_fn(unread::read))
             .layer(axum::middleware::from_fn_with_state(known, telemetry::observe));
         let serving = Serving::start(listener, router);
-        let written = ServerFile { url: url.clone(), plc_url: plc_url.clone() }.write(&file);
+        let listen = Some(format!("http://{}", reachable(serving.address)));
+        let written = ServerFile { url: url.clone(), listen, plc_url: plc_url.clone() }.write(&file);
         if let Err(error) = written {
             tracing::warn!(%error, file = %file.display(), "client commands will need --url");
         }
@@ -134,11 +135,7 @@ impl Server {
 
     /// Where it listens. An address that means all of them is reached through loopback.
     pub(crate) fn address(&self) -> SocketAddr {
-        let mut address = self.serving.address;
-        if address.ip().is_unspecified() {
-            address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-        }
-        address
+        reachable(self.serving.address)
     }
 
     /// Stops in order; a second signal ends the process at once.
@@ -164,6 +161,14 @@ impl Server {
         let _ = std::fs::remove_file(&self.file);
         tracing::info!("stopped");
     }
+}
+
+/// Where this machine reaches what listens there.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    address
 }
 
 async fn render_metrics(

@@ -21,6 +21,9 @@ mod error;
 use error::ADMINISTRATOR;
 pub(crate) use error::SessionError;
 
+/// Where a server is that nobody names.
+const DEFAULT_URL: &str = "http://localhost:2583";
+
 /// How long a server may take to accept; its answer, which may be a large repo, may take any time.
 const CONNECT_SECONDS: u64 = 10;
 
@@ -33,6 +36,9 @@ pub(crate) struct Connection {
     /// Token to use instead of the one kept in --data
     #[arg(long, env = "ZAP_TOKEN", hide_env_values = true, global = true, help_heading = "Connection")]
     pub(crate) token: Option<String>,
+    /// Send tokens over plain http to another machine, where everyone on the way reads them
+    #[arg(long, global = true, help_heading = "Connection")]
+    pub(crate) plain_http: bool,
 }
 
 /// What a running server says of itself in its data folder.
@@ -41,6 +47,9 @@ pub(crate) struct Connection {
 pub(crate) struct ServerFile {
     /// Where clients reach it.
     pub(crate) url: String,
+    /// Where it listens, as a URL.
+    #[serde(default)]
+    pub(crate) listen: Option<String>,
     /// The PLC directory it registers DIDs in.
     pub(crate) plc_url: String,
 }
@@ -81,6 +90,9 @@ pub(crate) struct Session {
     pub(crate) plc_url: Option<String>,
     pub(crate) data: PathBuf,
     token: Option<String>,
+    /// The URLs of the server whose data folder this is.
+    own: Vec<String>,
+    plain_http: bool,
 }
 
 impl Session {
@@ -88,8 +100,11 @@ impl Session {
         let running = ServerFile::read(data);
         let plc_url = running.as_ref().filter(|_| connection.url.is_none()).map(|file| file.plc_url.clone());
         let given = connection.url.as_deref().map(server_url).transpose()?;
-        let url = given.or(running.map(|file| file.url));
-        let url = url.unwrap_or_else(|| "http://localhost:2583".to_owned());
+        let own: Vec<String> = match running {
+            Some(file) => std::iter::once(file.url).chain(file.listen).collect(),
+            None => vec![DEFAULT_URL.to_owned()],
+        };
+        let url = given.or(own.first().cloned()).unwrap_or_default();
         let http = fetch::client(|builder| builder.connect_timeout(Duration::from_secs(CONNECT_SECONDS)))?;
         Ok(Self {
             http,
@@ -97,6 +112,8 @@ impl Session {
             plc_url,
             data: data.to_owned(),
             token: connection.token.clone(),
+            own,
+            plain_http: connection.plain_http,
         })
     }
 
@@ -194,13 +211,30 @@ impl Session {
             return Ok(token.clone());
         }
         let path = self.token_file(agent)?;
-        match std::fs::read_to_string(&path) {
-            Ok(token) => Ok(token.trim().to_owned()),
+        self.kept(agent, path)
+    }
+
+    /// A token that is kept here, if it is for this server.
+    fn kept(&self, who: &str, path: PathBuf) -> Result<String, SessionError> {
+        let token = match std::fs::read_to_string(&path) {
+            Ok(token) => token.trim().to_owned(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Err(SessionError::NoToken { who: agent.to_owned(), path })
+                return Err(SessionError::NoToken { who: who.to_owned(), path });
             }
-            Err(source) => Err(LocalError::File { path, source }.into()),
+            Err(source) => return Err(LocalError::File { path, source }.into()),
+        };
+        // One without an origin is of the server whose folder this is.
+        let origin = std::fs::read_to_string(origin_file(&path)).ok().map(|origin| origin.trim().to_owned());
+        let is_own = |url: &str| self.own.iter().any(|own| is_same_origin(own, url));
+        let is_for_this = match &origin {
+            Some(origin) => is_same_origin(origin, &self.url) || (is_own(origin) && is_own(&self.url)),
+            None => is_own(&self.url),
+        };
+        if is_for_this {
+            return Ok(token);
         }
+        let origin = origin.or(self.own.first().cloned()).unwrap_or_default();
+        Err(SessionError::ForAnotherServer { who: who.to_owned(), path, origin, url: self.url.clone() })
     }
 
     /// The token to act as an agent with, by a command's name for the agent. The token must be that agent's, whether it
@@ -222,6 +256,8 @@ impl Session {
         for path in [&path, &self.token_file(did)?] {
             let write = || {
                 std::fs::create_dir_all(path.parent().unwrap_or(&self.data))?;
+                // First, so that no token is ever without it.
+                replace_private_file(&origin_file(path), &format!("{}\n", self.url))?;
                 replace_private_file(path, &format!("{token}\n"))
             };
             write().map_err(|source| LocalError::File { path: path.clone(), source })?;
@@ -233,6 +269,7 @@ impl Session {
     pub(crate) fn drop_tokens(&self, names: &[&str]) {
         for name in names {
             if let Ok(path) = self.token_file(name) {
+                let _ = std::fs::remove_file(origin_file(&path));
                 let _ = std::fs::remove_file(path);
             }
         }
@@ -262,13 +299,7 @@ impl Session {
             return Ok(token);
         }
         let path = admin_token_file(&self.data);
-        match std::fs::read_to_string(&path) {
-            Ok(token) => Ok(token.trim().to_owned()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Err(SessionError::NoToken { who: ADMINISTRATOR.to_owned(), path })
-            }
-            Err(source) => Err(LocalError::File { path, source }.into()),
-        }
+        self.kept(ADMINISTRATOR, path)
     }
 
     fn authorized(
@@ -276,6 +307,9 @@ impl Session {
         request: reqwest::RequestBuilder,
         r#as: As<'_>,
     ) -> Result<reqwest::RequestBuilder, SessionError> {
+        if !matches!(r#as, As::Anyone) && !self.plain_http && !is_private(&self.url) {
+            return Err(SessionError::PlainHttp(self.url.clone()));
+        }
         Ok(match r#as {
             As::Anyone => request,
             As::Admin => request.bearer_auth(self.admin_token()?),
@@ -323,6 +357,28 @@ impl Session {
     }
 }
 
+/// The file beside a kept token that says which server it is for. No token's own name has a dot.
+fn origin_file(token: &Path) -> PathBuf {
+    token.with_added_extension("origin")
+}
+
+/// Whether two URLs name the same server: scheme, host and port.
+fn is_same_origin(one: &str, other: &str) -> bool {
+    let origin = |url: &str| reqwest::Url::parse(url).ok().map(|url| url.origin());
+    origin(one).is_some_and(|one| one.is_tuple() && Some(one) == origin(other))
+}
+
+/// Whether nobody on the way can read what is sent: TLS, or this very machine.
+fn is_private(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else { return false };
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here = host.parse::<std::net::IpAddr>().map_or_else(
+        |_| host == "localhost" || host.ends_with(".localhost"),
+        |address| address.is_loopback(),
+    );
+    url.scheme() == "https" || is_here
+}
+
 /// A text of an object.
 pub(crate) fn text_field<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
     value.get(name).and_then(Value::as_str)
@@ -349,7 +405,8 @@ mod tests {
     use super::*;
 
     fn session(data: &Path, url: Option<&str>) -> Session {
-        Session::new(&Connection { url: url.map(str::to_owned), token: None }, data).unwrap()
+        let url = url.map(str::to_owned);
+        Session::new(&Connection { url, token: None, plain_http: false }, data).unwrap()
     }
 
     #[test]

@@ -76,6 +76,21 @@ pub(crate) enum SessionError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// The token that is kept here is for another server.
+    #[error("the token of {who} in {} is for {origin} and is not sent to {url}", path.display())]
+    ForAnotherServer {
+        /// Whose.
+        who: String,
+        /// Where it is kept.
+        path: PathBuf,
+        /// The server it is for.
+        origin: String,
+        /// The server that was named.
+        url: String,
+    },
+    /// A token would pass others on the way in the clear.
+    #[error("tokens are not sent to {0}: everyone on the way could read them")]
+    PlainHttp(String),
     /// The token that was given, or is kept under the name, is somebody else's.
     #[error("the token is of {owner}, not of {agent}")]
     OtherToken {
@@ -96,7 +111,10 @@ impl Explain for SessionError {
             Self::Refused { status, name, .. } if is_not_found(*status, name) => Code::NotFound,
             Self::Refused { .. } | Self::NotXrpc { .. } | Self::Answer { .. } => Code::Failed,
             Self::NoAgent(_) | Self::NoDocument { missing: true, .. } => Code::NotFound,
-            Self::NoToken { .. } | Self::OtherToken { .. } => Code::NotAuthorized,
+            Self::NoToken { .. }
+            | Self::ForAnotherServer { .. }
+            | Self::PlainHttp(_)
+            | Self::OtherToken { .. } => Code::NotAuthorized,
         }
     }
 
@@ -125,6 +143,11 @@ impl Explain for SessionError {
                 "give --token or ZAP_TOKEN, or the folder it was created in with --data; \
                  `zap agent create` keeps the token of a new agent there"
             }
+            Self::ForAnotherServer { who, .. } if who == ADMINISTRATOR => {
+                "give that server's with --token, ZAP_TOKEN or ZAP_ADMIN_TOKEN"
+            }
+            Self::ForAnotherServer { .. } => "give that server's with --token or ZAP_TOKEN",
+            Self::PlainHttp(_) => "use https, or --plain-http where you trust everyone on the way",
             Self::OtherToken { agent, owner } => {
                 return Some(format!(
                     "name {owner}; or give a token of {agent} with --token or ZAP_TOKEN (name it by its DID to use the one \
