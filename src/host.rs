@@ -10,6 +10,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
+use crate::limits::FETCH_BODY_BYTES_MAX;
 use crate::seam::Request;
 use crate::syntax::{Did, Tid};
 use crate::{account, directory, sequencer};
@@ -61,6 +62,18 @@ pub type Download = http::Response<axum::body::Body>;
 /// Bytes that have no shorter way.
 pub fn download(chunks: ByteStream) -> Download {
     Download::new(axum::body::Body::from_stream(chunks))
+}
+
+/// An extension of a request to [`Host::fetch`]: bytes of the answer that are read, where that is less than usual.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimit(pub usize);
+
+impl BodyLimit {
+    /// Of a request.
+    pub fn of<T>(request: &http::Request<T>) -> usize {
+        let limit = request.extensions().get::<Self>();
+        limit.map_or(FETCH_BODY_BYTES_MAX, |limit| limit.0.min(FETCH_BODY_BYTES_MAX))
+    }
 }
 
 /// What the edge asks of the world.

@@ -117,6 +117,24 @@ pub const FETCH_BODY_BYTES_MAX: usize = 5 * 1024 * 1024;
 /// Seconds for one DNS question: as the reference waits for a handle.
 pub const DNS_TIMEOUT_SECONDS: u64 = 3;
 
+/// Bytes of a DID document: proper ones have one or two thousand.
+pub const DID_DOCUMENT_BYTES_MAX: usize = 64 * 1024;
+
+/// Names, keys or services of a DID document that are looked at: proper ones have a handful of each.
+pub const DID_DOCUMENT_ENTRIES_MAX: usize = 64;
+
+/// Bytes of DID documents kept in memory, and of handles.
+pub const IDENTITY_CACHE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// DID documents asked for at once on the word of strangers; others are told to come back.
+pub const STRANGERS_DOCUMENTS_MAX: usize = 16;
+
+/// The longest that a service token may be good for: what the reference server makes.
+pub const SERVICE_TOKEN_SECONDS_MAX: i64 = 3600;
+
+/// How often at most a DID's document is asked for again because a signature does not fit.
+pub const KEY_REFRESH_SECONDS: i64 = 60;
+
 /// TXT records of one name that are looked at: proper names have one or two of ours beside a few of others.
 pub const DNS_TXT_RECORDS_MAX: usize = 100;
 

@@ -5,11 +5,16 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::Error;
 use super::resolve::resolve;
 use crate::directory::limits::IDENTITY_CACHE_ENTRIES_MAX;
 use crate::host::Host;
 use crate::identity::{Cache, DidDocument, DidResolution, HandleResolution, IdentityError, Lookup};
+use crate::limits::{IDENTITY_CACHE_BYTES_MAX, KEY_REFRESH_SECONDS, STRANGERS_DOCUMENTS_MAX};
 use crate::syntax::{Did, Handle};
+
+/// What an entry takes besides a document, about.
+const ENTRY_BYTES: usize = 300;
 
 /// What is known of identities, and where to ask.
 #[derive(Debug)]
@@ -17,6 +22,10 @@ pub struct Identities {
     plc_url: String,
     documents: Mutex<Cache<Did, Arc<DidDocument>>>,
     handles: Mutex<Cache<Handle, Did>>,
+    /// Turns of those who ask on the word of strangers.
+    strangers: async_lock::Semaphore,
+    /// Whose documents were asked for again because a signature did not fit.
+    refreshed: Mutex<Cache<Did, i64>>,
 }
 
 impl Identities {
@@ -24,8 +33,10 @@ impl Identities {
     pub fn new(plc_url: String) -> Self {
         Self {
             plc_url,
-            documents: Mutex::new(Cache::new(IDENTITY_CACHE_ENTRIES_MAX)),
-            handles: Mutex::new(Cache::new(IDENTITY_CACHE_ENTRIES_MAX)),
+            documents: Mutex::new(Cache::new(IDENTITY_CACHE_ENTRIES_MAX, IDENTITY_CACHE_BYTES_MAX)),
+            handles: Mutex::new(Cache::new(IDENTITY_CACHE_ENTRIES_MAX, IDENTITY_CACHE_BYTES_MAX)),
+            strangers: async_lock::Semaphore::new(STRANGERS_DOCUMENTS_MAX),
+            refreshed: Mutex::new(Cache::new(IDENTITY_CACHE_ENTRIES_MAX, IDENTITY_CACHE_BYTES_MAX)),
         }
     }
 
@@ -59,6 +70,44 @@ impl Identities {
         }
     }
 
+    /// The document of a DID that a stranger names. With `refresh` it is asked for again, `None` when that was done within
+    /// the last minute.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when many are asked for already, and as [`Identities::did_document`].
+    pub async fn document_for_stranger(
+        &self,
+        host: &Arc<dyn Host>,
+        did: &Did,
+        refresh: bool,
+    ) -> Result<Option<Arc<DidDocument>>, Error> {
+        let now_us = host.now_us();
+        if let Lookup::Fresh(document) = with(&self.documents, |cache| owned(cache.get(did, now_us)))
+            && !refresh
+        {
+            return Ok(Some(document));
+        }
+        if refresh && !self.may_refresh(did, now_us) {
+            return Ok(None);
+        }
+        let _turn = self.strangers.try_acquire().ok_or(Error::Busy)?;
+        Ok(Some(self.did_document(host, did, refresh).await?))
+    }
+
+    fn may_refresh(&self, did: &Did, now_us: i64) -> bool {
+        with(&self.refreshed, |refreshed| {
+            let last = match refreshed.get(did, now_us) {
+                Lookup::Fresh(last) | Lookup::Stale(last) => *last,
+                Lookup::Miss => i64::MIN,
+            };
+            let may = now_us.saturating_sub(last) >= KEY_REFRESH_SECONDS * 1_000_000;
+            if may {
+                refreshed.insert(did.clone(), now_us, ENTRY_BYTES, now_us);
+            }
+            may
+        })
+    }
+
     /// The DID a handle's domain names; `fresh` asks even if one is known.
     ///
     /// # Errors
@@ -78,7 +127,7 @@ impl Identities {
         };
         match resolve(host.as_ref(), HandleResolution::new(&handle)).await {
             Ok(did) => {
-                with(&self.handles, |cache| cache.insert(handle, did.clone(), host.now_us()));
+                with(&self.handles, |cache| cache.insert(handle, did.clone(), ENTRY_BYTES, host.now_us()));
                 Ok(did)
             }
             Err(error @ IdentityError::NotFound) => {
@@ -91,7 +140,8 @@ impl Identities {
 
     /// Keeps a document that was just seen or made.
     pub fn learn(&self, document: &Arc<DidDocument>, now_us: i64) {
-        with(&self.documents, |cache| cache.insert(document.id.clone(), Arc::clone(document), now_us));
+        let bytes = ENTRY_BYTES + document.bytes();
+        with(&self.documents, |cache| cache.insert(document.id.clone(), Arc::clone(document), bytes, now_us));
     }
 
     /// Forgets a DID's document: it has changed.

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
-use crate::host::Host;
+use crate::host::{BodyLimit, Host};
 use crate::identity::{IdentityError, Request, Resolution, Response, Step};
+use crate::limits::DID_DOCUMENT_BYTES_MAX;
 
 /// Runs a resolution to its end. Each request has the host's own timeout and size limit.
 ///
@@ -30,10 +31,11 @@ pub(super) async fn resolve<R: Resolution>(
 
 async fn get(host: &dyn Host, url: &str, accept: &'static str) -> Response {
     let request = http::Request::get(url).header(http::header::ACCEPT, accept).body(Bytes::new());
-    let request = match request {
+    let mut request = match request {
         Ok(request) => request,
         Err(error) => return Response::Failed(error.to_string()),
     };
+    request.extensions_mut().insert(BodyLimit(DID_DOCUMENT_BYTES_MAX));
     match host.fetch(request).await {
         Ok(response) => {
             Response::Body { status: response.status().as_u16(), body: response.into_body().to_vec() }

@@ -22,6 +22,8 @@ pub enum Access {
     Refresh,
     /// Another server, or an account elsewhere, with a service token for this method.
     Service,
+    /// Nothing, or a service token for this method, which shows that its account is elsewhere.
+    OptionalService,
     /// The operator.
     Admin,
 }
@@ -80,6 +82,7 @@ impl Caller {
 }
 
 const BAD_SCOPE: &str = "Bad token scope";
+const NO_SERVICE: &str = "this method takes no service token";
 
 impl Access {
     /// Whether `caller` may call a method that needs this.
@@ -89,7 +92,11 @@ impl Access {
     pub fn permits(self, caller: &Caller) -> Result<(), Error> {
         match (self, caller) {
             (Self::Public, _) => Ok(()),
-            (Self::Optional, Caller::Refresh { .. }) => Err(Error::Invalid(BAD_SCOPE)),
+            (Self::Optional | Self::OptionalService, Caller::Refresh { .. }) => {
+                Err(Error::Invalid(BAD_SCOPE))
+            }
+            (Self::OptionalService, _) => Ok(()),
+            (Self::Optional, Caller::Service { .. }) => Err(Error::Invalid(NO_SERVICE)),
             (Self::Optional, _) => Ok(()),
             (_, Caller::Anonymous) => Err(Error::Missing),
 
@@ -107,6 +114,23 @@ impl Access {
                 Err(Error::Forbidden("the admin token opens no agent's memories"))
             }
             (_, Caller::Admin) => Err(Error::Forbidden("the admin token opens no account")),
+        }
+    }
+
+    /// Whether a service token is looked at: checking one asks its issuer's server.
+    ///
+    /// # Errors
+    /// What the caller is to be told.
+    pub fn takes_service_tokens(self) -> Result<(), Error> {
+        match self {
+            Self::Service | Self::OptionalService => Ok(()),
+            Self::Public
+            | Self::Optional
+            | Self::Account
+            | Self::AccountFull
+            | Self::Vault
+            | Self::Refresh => Err(Error::Invalid(NO_SERVICE)),
+            Self::Admin => Err(Error::Required("the admin token is required")),
         }
     }
 
@@ -143,20 +167,23 @@ mod tests {
     /// Breaks if any credential opens more or less than it should.
     #[test]
     fn every_caller_against_every_access() {
-        use Access::{Account, AccountFull, Admin, Optional, Public, Refresh, Service, Vault};
+        use Access::{
+            Account, AccountFull, Admin, Optional, OptionalService, Public, Refresh, Service, Vault,
+        };
         let did = Did::try_from("did:plc:alice").unwrap();
-        let levels = [Public, Optional, Account, AccountFull, Vault, Refresh, Service, Admin];
+        let levels =
+            [Public, Optional, OptionalService, Account, AccountFull, Vault, Refresh, Service, Admin];
         let table = [
             // In the order of `levels`; an agent's token is the first kind of account.
-            ("anonymous", Caller::Anonymous, "++------"),
-            ("own session", account(Scope::Access), "+++++---"),
-            ("plain app password", account(Scope::AppPass), "+++-----"),
-            ("privileged app password", account(Scope::AppPassPrivileged), "+++-----"),
-            ("vault app password", account(Scope::AppPassVault), "+++-+---"),
-            ("refresh scope in an access token", account(Scope::Refresh), "++------"),
-            ("refresh token", Caller::Refresh { did: did.clone(), id: "1".to_owned() }, "+----+--"),
-            ("service token", Caller::Service { did }, "++----+-"),
-            ("admin", Caller::Admin, "++-----+"),
+            ("anonymous", Caller::Anonymous, "+++------"),
+            ("own session", account(Scope::Access), "++++++---"),
+            ("plain app password", account(Scope::AppPass), "++++-----"),
+            ("privileged app password", account(Scope::AppPassPrivileged), "++++-----"),
+            ("vault app password", account(Scope::AppPassVault), "++++-+---"),
+            ("refresh scope in an access token", account(Scope::Refresh), "+++------"),
+            ("refresh token", Caller::Refresh { did: did.clone(), id: "1".to_owned() }, "+-----+--"),
+            ("service token", Caller::Service { did }, "+-+----+-"),
+            ("admin", Caller::Admin, "+++-----+"),
         ];
         for (name, caller, row) in table {
             for (level, expected) in levels.into_iter().zip(row.chars()) {

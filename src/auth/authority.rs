@@ -9,7 +9,7 @@ use crate::crypto::jwt::{self, HmacKey, Typ, Unverified};
 use crate::crypto::{VerifyingKey, ct_eq, sha256};
 use crate::directory::Session;
 use crate::directory::limits::ACCESS_TOKEN_SECONDS;
-use crate::limits::TOKEN_BYTES_MAX;
+use crate::limits::{SERVICE_TOKEN_SECONDS_MAX, TOKEN_BYTES_MAX};
 use crate::syntax::Did;
 use crate::vault::MasterKey;
 
@@ -188,25 +188,43 @@ impl Authority {
         self.admin_digest.is_some_and(|digest| ct_eq(&digest, &sha256(token)))
     }
 
-    /// Checks a service token for method `nsid` with its issuer's key.
+    /// Checks all of a service token for method `nsid` but its signature: what costs nobody a question.
     ///
     /// # Errors
-    /// [`Error::Expired`], or [`Error::Invalid`] for another audience, method or signature.
-    pub fn check_service(
+    /// [`Error::Expired`], or [`Error::Invalid`] for another audience or method, or one that is good too long.
+    pub fn check_service_claims(
         &self,
         token: &ServiceToken,
-        key: &VerifyingKey,
         nsid: &str,
         now_seconds: i64,
-    ) -> Result<Caller, Error> {
+    ) -> Result<(), Error> {
         let unverified = Unverified::parse(&token.text).map_err(|error| refusal(&error))?;
-        let claims: ServiceClaims = unverified.verify(key, now_seconds).map_err(|error| refusal(&error))?;
+        unverified.check_times(now_seconds).map_err(|error| refusal(&error))?;
+        let claims: ServiceClaims = unverified.claims().map_err(|error| refusal(&error))?;
         if claims.aud != self.service_did {
             return Err(Error::Invalid("service token is for another service"));
         }
         if claims.lxm.as_deref() != Some(nsid) {
             return Err(Error::Invalid("service token is for another method"));
         }
+        if claims.exp > now_seconds.saturating_add(SERVICE_TOKEN_SECONDS_MAX + jwt::SKEW_SECONDS) as f64 {
+            return Err(Error::Invalid("service token is good for too long: make one for an hour at most"));
+        }
+        Ok(())
+    }
+
+    /// Checks the signature of a service token whose claims are in order.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when it is of another key.
+    pub fn check_service_signature(
+        &self,
+        token: &ServiceToken,
+        key: &VerifyingKey,
+        now_seconds: i64,
+    ) -> Result<Caller, Error> {
+        let unverified = Unverified::parse(&token.text).map_err(|error| refusal(&error))?;
+        let _: ServiceClaims = unverified.verify(key, now_seconds).map_err(|error| refusal(&error))?;
         Ok(Caller::Service { did: token.issuer.clone() })
     }
 }
@@ -223,6 +241,7 @@ struct ServiceClaims {
     iss: String,
     aud: String,
     lxm: Option<String>,
+    exp: f64,
 }
 
 impl ServiceToken {
@@ -355,7 +374,8 @@ mod tests {
             token
         };
         let check = |token: &ServiceToken, key: &SigningKey| {
-            authority().check_service(token, &key.verifying_key(), "agent.comms.deliver", NOW)
+            authority().check_service_claims(token, "agent.comms.deliver", NOW)?;
+            authority().check_service_signature(token, &key.verifying_key(), NOW)
         };
         let good = token(SERVICE, "agent.comms.deliver", NOW + 60);
         let caller = check(&good, &key).unwrap();
@@ -368,6 +388,11 @@ mod tests {
         ));
         assert!(matches!(check(&token(SERVICE, "agent.comms.send", NOW + 60), &key), Err(Error::Invalid(_))));
         assert_eq!(check(&token(SERVICE, "agent.comms.deliver", NOW), &key), Err(Error::Expired));
+        let year_9999 = 253_370_764_800;
+        assert!(matches!(
+            check(&token(SERVICE, "agent.comms.deliver", year_9999), &key),
+            Err(Error::Invalid(_))
+        ));
     }
 
     proptest! {

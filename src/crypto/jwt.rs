@@ -242,7 +242,11 @@ impl<'a> Unverified<'a> {
 
     // Seconds of any real date are exact in an f64.
     #[expect(clippy::cast_precision_loss)]
-    fn check_times(&self, now_seconds: i64) -> Result<(), Error> {
+    /// Checks `exp`, `nbf` and `iat`.
+    ///
+    /// # Errors
+    /// [`Error::Expired`], [`Error::NotYetValid`], [`Error::Malformed`].
+    pub fn check_times(&self, now_seconds: i64) -> Result<(), Error> {
         let times: Times = self.claims()?;
         let expires = times.exp.ok_or(Error::Malformed("no exp"))?;
         if expires <= now_seconds as f64 {

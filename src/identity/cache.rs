@@ -18,6 +18,8 @@ pub struct Cache<K, V> {
     by_age: BTreeMap<u64, K>,
     next_age: u64,
     entries_max: usize,
+    bytes: usize,
+    bytes_max: usize,
 }
 
 #[derive(Debug)]
@@ -25,6 +27,7 @@ struct Entry<V> {
     value: V,
     found_at_us: i64,
     age: u64,
+    bytes: usize,
 }
 
 /// What a [`Cache`] knows.
@@ -39,10 +42,17 @@ pub enum Lookup<T> {
 }
 
 impl<K: Clone + Eq + Hash, V> Cache<K, V> {
-    /// An empty cache of at most `entries_max` entries.
+    /// An empty cache of at most `entries_max` entries, and of at most `bytes_max` bytes.
     #[must_use]
-    pub fn new(entries_max: usize) -> Self {
-        Self { entries: HashMap::new(), by_age: BTreeMap::new(), next_age: 0, entries_max }
+    pub fn new(entries_max: usize, bytes_max: usize) -> Self {
+        Self {
+            entries: HashMap::new(),
+            by_age: BTreeMap::new(),
+            next_age: 0,
+            entries_max,
+            bytes: 0,
+            bytes_max,
+        }
     }
 
     /// What is known of `key`.
@@ -59,18 +69,20 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         }
     }
 
-    /// Keeps what was found now, in place of what was known.
-    pub fn insert(&mut self, key: K, value: V, now_us: i64) {
+    /// Keeps what was found now, in place of what was known; `bytes` is what it takes in memory, about.
+    pub fn insert(&mut self, key: K, value: V, bytes: usize, now_us: i64) {
         let age = self.next_age;
         self.next_age += 1;
-        let entry = Entry { value, found_at_us: now_us, age };
+        let entry = Entry { value, found_at_us: now_us, age, bytes };
+        self.bytes += bytes;
         if let Some(replaced) = self.entries.insert(key.clone(), entry) {
             self.by_age.remove(&replaced.age);
+            self.bytes -= replaced.bytes;
         }
         self.by_age.insert(age, key);
-        while self.entries.len() > self.entries_max {
+        while self.entries.len() > self.entries_max || self.bytes > self.bytes_max {
             let Some((_, oldest)) = self.by_age.pop_first() else { break };
-            self.entries.remove(&oldest);
+            self.bytes -= self.entries.remove(&oldest).map_or(0, |entry| entry.bytes);
         }
     }
 
@@ -82,6 +94,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     {
         if let Some(removed) = self.entries.remove(key) {
             self.by_age.remove(&removed.age);
+            self.bytes -= removed.bytes;
         }
     }
 

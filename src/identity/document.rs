@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 use super::{IdentityError, PlcData};
+use crate::limits::{DID_DOCUMENT_BYTES_MAX, DID_DOCUMENT_ENTRIES_MAX};
 use crate::{
     crypto::VerifyingKey,
     syntax::{Did, Handle},
@@ -71,6 +72,9 @@ impl DidDocument {
     /// # Errors
     /// [`IdentityError::Document`].
     pub fn parse(did: &Did, json: &[u8]) -> Result<Self, IdentityError> {
+        if json.len() > DID_DOCUMENT_BYTES_MAX {
+            return Err(IdentityError::Document("is over 64 KiB"));
+        }
         let document: Self =
             serde_json::from_slice(json).map_err(|_| IdentityError::Document("not a DID document"))?;
         if document.id == *did { Ok(document) } else { Err(IdentityError::Document("is about another DID")) }
@@ -131,6 +135,19 @@ impl DidDocument {
                 .collect(),
             service,
         }
+    }
+
+    /// Bytes that the document takes in memory, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        const EACH: usize = 64;
+        let methods = self.verification_method.iter().flat_map(|method| {
+            [&method.id, &method.r#type, &method.controller, &method.public_key_multibase]
+        });
+        let services =
+            self.service.iter().flat_map(|service| [&service.id, &service.r#type, &service.service_endpoint]);
+        let texts = self.context.iter().chain(&self.also_known_as).chain(methods).chain(services);
+        self.id.as_str().len() + texts.map(|text| EACH + text.len()).sum::<usize>()
     }
 
     /// The handle the document claims; true only when the handle also names the DID.
@@ -205,5 +222,6 @@ fn well_formed<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) 
         serde_json::Value::Null => Vec::new(),
         single => vec![single],
     };
-    Ok(values.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect())
+    let values = values.into_iter().filter_map(|value| serde_json::from_value(value).ok());
+    Ok(values.take(DID_DOCUMENT_ENTRIES_MAX).collect())
 }

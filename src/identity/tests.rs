@@ -261,19 +261,19 @@ fn identities_are_proven_in_both_directions() {
 #[test]
 fn the_cache_ages_and_is_bounded() {
     const HOUR_US: i64 = 3_600_000_000;
-    let mut cache = Cache::new(2);
-    cache.insert("a", 1, 0);
+    let mut cache = Cache::new(2, 1_000);
+    cache.insert("a", 1, 1, 0);
     assert_eq!(cache.get("a", HOUR_US - 1), Lookup::Fresh(&1));
     assert_eq!(cache.get("a", HOUR_US), Lookup::Stale(&1));
     assert_eq!(cache.get("a", 24 * HOUR_US), Lookup::Miss);
-    cache.insert("b", 2, 0);
-    cache.insert("a", 3, 0);
-    cache.insert("c", 4, 0);
+    cache.insert("b", 2, 1, 0);
+    cache.insert("a", 3, 1, 0);
+    cache.insert("c", 4, 1, 0);
     assert_eq!((cache.get("a", 0), cache.get("b", 0), cache.len()), (Lookup::Fresh(&3), Lookup::Miss, 2));
     cache.remove("a");
     assert_eq!((cache.get("a", 0), cache.len()), (Lookup::Miss, 1));
     for n in 0..1000 {
-        cache.insert(if n % 2 == 0 { "x" } else { "y" }, n, 0);
+        cache.insert(if n % 2 == 0 { "x" } else { "y" }, n, 1, 0);
     }
     assert_eq!((cache.len(), cache.by_age_len()), (2, 2));
 }
@@ -324,4 +324,30 @@ fn replay(entries: &[serde_json::Value]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[test]
+fn a_large_document_is_refused_and_a_long_list_is_cut() {
+    let did = Did::try_from("did:web:large.example").unwrap();
+    let document = |names: usize| {
+        let names: Vec<String> = (0..names).map(|number| format!("at://n{number}.example")).collect();
+        serde_json::json!({"id": did, "alsoKnownAs": names}).to_string()
+    };
+    assert_eq!(DidDocument::parse(&did, document(1_000).as_bytes()).unwrap().also_known_as.len(), 64);
+    assert!(DidDocument::parse(&did, document(10_000).as_bytes()).is_err());
+}
+
+#[test]
+fn a_cache_holds_so_many_bytes() {
+    let mut cache = Cache::new(100, 1_000);
+    for number in 0..100 {
+        cache.insert(number, "document", 300, 0);
+        assert!(cache.len() <= 3);
+    }
+    cache.insert(100, "all of it", 1_001, 0);
+    assert!(cache.is_empty());
+    cache.insert(101, "some", 1_000, 0);
+    cache.insert(101, "less", 10, 0);
+    cache.insert(102, "the rest", 990, 0);
+    assert_eq!(cache.len(), 2);
 }

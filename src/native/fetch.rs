@@ -14,8 +14,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use crate::host::HostError;
-use crate::limits::{FETCH_BODY_BYTES_MAX, FETCH_TIMEOUT_SECONDS};
+use crate::host::{BodyLimit, HostError};
+use crate::limits::FETCH_TIMEOUT_SECONDS;
 use crate::outbound::{FetchPolicy, address, is_localhost};
 
 /// The outbound HTTP client.
@@ -44,12 +44,13 @@ impl Fetcher {
         Ok(Self { policy, checked, trusted })
     }
 
-    /// One exchange. The body of the answer is read whole, up to [`FETCH_BODY_BYTES_MAX`].
+    /// One exchange. The body of the answer is read whole, up to its [`BodyLimit`].
     ///
     /// # Errors
     /// [`HostError::Upstream`] when the address is not allowed, the other side can't be reached or is too slow, or
     /// sends too much. An answer of any status is an answer.
     pub async fn fetch(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, HostError> {
+        let bytes_max = BodyLimit::of(&request);
         let request = reqwest::Request::try_from(request)
             .map_err(|error| HostError::Upstream(format!("the URL can't be used: {}", reason(&error))))?;
         let client = if self.policy.check(request.url())? { &self.trusted } else { &self.checked };
@@ -58,10 +59,8 @@ impl Fetcher {
         let mut answer = client.execute(request).await.map_err(failed)?;
         let mut body = BytesMut::new();
         while let Some(chunk) = answer.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > FETCH_BODY_BYTES_MAX {
-                return Err(HostError::Upstream(format!(
-                    "{host}: the answer is over {FETCH_BODY_BYTES_MAX} bytes"
-                )));
+            if body.len() + chunk.len() > bytes_max {
+                return Err(HostError::Upstream(format!("{host}: the answer is over {bytes_max} bytes")));
             }
             body.extend_from_slice(&chunk);
         }

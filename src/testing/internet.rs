@@ -30,6 +30,8 @@ pub struct Internet {
     pub dns_is_down: AtomicBool,
     /// Names and their TXT records.
     pub txt: Mutex<BTreeMap<String, Vec<String>>>,
+    /// Who was asked, by address.
+    pub asked: Mutex<Vec<String>>,
     /// What other servers answer a GET with, by address.
     pub documents: Mutex<BTreeMap<String, Bytes>>,
 }
@@ -58,6 +60,7 @@ impl Internet {
             plc_gate: Arc::default(),
             dns_is_down: AtomicBool::default(),
             txt: Mutex::default(),
+            asked: Mutex::default(),
             documents: Mutex::default(),
         }
     }
@@ -73,6 +76,7 @@ impl Internet {
     pub(super) fn serve(&self, now_us: i64, request: &Request<Bytes>) -> Result<Response<Bytes>, HostError> {
         let upstream = |why: &str| Err(HostError::Upstream(why.to_owned()));
         let address = request.uri().to_string();
+        self.asked.lock().unwrap().push(address.clone());
         if !address.starts_with(PLC) {
             let document = self.documents.lock().unwrap().get(&address).cloned();
             return document.map_or_else(|| upstream("connection refused"), |found| Ok(Response::new(found)));

@@ -10,8 +10,8 @@ use futures::future::{Either, select};
 use futures::{StreamExt, pin_mut};
 use worker::{AbortController, Delay, Fetch, Headers, Method, RequestInit, RequestRedirect};
 
-use crate::host::HostError;
-use crate::limits::{FETCH_BODY_BYTES_MAX, FETCH_TIMEOUT_SECONDS};
+use crate::host::{BodyLimit, HostError};
+use crate::limits::FETCH_TIMEOUT_SECONDS;
 use crate::outbound::{FetchPolicy, txt_records_of_json};
 
 /// A resolver that answers in JSON; Cloudflare's own.
@@ -69,6 +69,7 @@ async fn exchange(
     request: http::Request<Bytes>,
     signal: &worker::AbortSignal,
 ) -> worker::Result<http::Response<Bytes>> {
+    let bytes_max = BodyLimit::of(&request);
     let (parts, body) = request.into_parts();
     let headers = Headers::new();
     for (name, value) in &parts.headers {
@@ -101,8 +102,8 @@ async fn exchange(
     let mut chunks = response.stream()?;
     while let Some(chunk) = chunks.next().await {
         bytes.extend_from_slice(&chunk?);
-        if bytes.len() > FETCH_BODY_BYTES_MAX {
-            let over = format!("the answer is over {FETCH_BODY_BYTES_MAX} bytes");
+        if bytes.len() > bytes_max {
+            let over = format!("the answer is over {bytes_max} bytes");
             return Err(worker::Error::RustError(over));
         }
     }

@@ -49,7 +49,10 @@ pub(super) async fn authenticate(
             let did = did.ok_or(Error::Invalid("the agent's token is unknown or was revoked"))?;
             account(app, did, Scope::Access).await?
         }
-        Presented::Service(token) => service(app, &token, nsid, now_seconds).await?,
+        Presented::Service(token) => {
+            access.takes_service_tokens()?;
+            service(app, &token, nsid, now_seconds).await?
+        }
     };
     access.permits(&caller)?;
     Ok(caller)
@@ -68,13 +71,16 @@ async fn account(app: &App, did: Did, scope: Scope) -> Result<Caller, XrpcError>
     }
 }
 
-/// Checks a service token with its issuer's key; when that fails, once more with the key as it is now.
+/// Checks a service token: first what costs nothing, then with its issuer's key, and when that does not fit, once more
+/// with the key as it is now.
 async fn service(app: &App, token: &ServiceToken, nsid: &str, now_seconds: i64) -> Result<Caller, XrpcError> {
-    for fresh in [false, true] {
-        let document = app.identities.did_document(&app.host, token.issuer(), fresh).await?;
+    app.auth.check_service_claims(token, nsid, now_seconds)?;
+    for refresh in [false, true] {
+        let document = app.identities.document_for_stranger(&app.host, token.issuer(), refresh).await?;
+        let Some(document) = document else { break };
         let key = document.signing_key().ok_or(Error::Invalid("the issuer has no signing key"))?;
-        match app.auth.check_service(token, &key, nsid, now_seconds) {
-            Err(Error::Invalid(_)) if !fresh => {}
+        match app.auth.check_service_signature(token, &key, now_seconds) {
+            Err(Error::Invalid(_)) => {}
             checked => return Ok(checked?),
         }
     }

@@ -17,11 +17,11 @@ use crate::syntax::{Did, Handle};
 
 /// The methods of this group.
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    use Access::{Account, AccountFull, Admin, Optional, Public, Refresh};
+    use Access::{Account, AccountFull, Admin, OptionalService, Public, Refresh};
     vec![
         Endpoint::query("com.atproto.server.describeServer", Public, service::describe),
         Endpoint::query("com.atproto.server.getServiceAuth", Account, service::get_service_auth),
-        Endpoint::procedure("com.atproto.server.createAccount", Optional, account::create),
+        Endpoint::procedure("com.atproto.server.createAccount", OptionalService, account::create),
         Endpoint::procedure("com.atproto.server.activateAccount", AccountFull, account::activate),
         Endpoint::procedure("com.atproto.server.deactivateAccount", AccountFull, account::deactivate),
         Endpoint::procedure("com.atproto.server.requestAccountDelete", AccountFull, account::request_delete),

@@ -31,7 +31,7 @@ impl Keys {
         let plc_origin = reqwest::Url::parse(&plc_url).map(|url| url.origin().ascii_serialization());
         let plc_origin = plc_origin.map_err(|_| FirehoseError::Address(plc_url.clone()))?;
         let policy = FetchPolicy { allow_loopback: true, trusted_origins: vec![plc_origin] };
-        Ok(Self { fetcher: Fetcher::new(policy)?, plc_url, cache: Cache::new(KEYS_MAX) })
+        Ok(Self { fetcher: Fetcher::new(policy)?, plc_url, cache: Cache::new(KEYS_MAX, usize::MAX) })
     }
 
     /// The key that this message has to be signed with, or why there is none.
@@ -47,7 +47,7 @@ impl Keys {
             return Ok(*key);
         }
         let key = self.find(did).await.map_err(|error| error.to_string())?;
-        self.cache.insert(did.to_owned(), key, now_us());
+        self.cache.insert(did.to_owned(), key, 0, now_us());
         Ok(key)
     }
 

@@ -4,6 +4,7 @@ use axum::Router;
 use axum::routing::get;
 
 use super::*;
+use crate::limits::FETCH_BODY_BYTES_MAX;
 
 /// Serves a few pages on a free port until the test ends.
 async fn serve() -> u16 {
