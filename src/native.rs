@@ -294,7 +294,7 @@ impl Host for Inner {
                     }
                 };
                 let exported = readers.read(&files, &did, |database| {
-                    export_snapshot(database, since.as_ref().map(Tid::as_str), &send)
+                    export_chunks(database, since.as_ref().map(Tid::as_str), &send)
                 });
                 // An error means that the client has gone, which is how most exports fail.
                 let _ = done.send(exported.map_err(storage));
@@ -357,19 +357,17 @@ impl Host for Inner {
     }
 }
 
-/// Exports in one read transaction: one snapshot, whatever is written meanwhile.
-fn export_snapshot(
+/// Exports in chunks.
+fn export_chunks(
     database: &sql::Database,
     since: Option<&str>,
     send: &dyn Fn(Bytes) -> Result<(), SqlError>,
 ) -> Result<(), account::Error> {
-    database.snapshot(|| {
-        let mut export = Export::begin(database, since)?;
-        while let Some(chunk) = export.next_chunk(database)? {
-            send(Bytes::from(chunk))?;
-        }
-        Ok(())
-    })
+    let mut export = Export::begin(database, since)?;
+    while let Some(chunk) = export.next_chunk(database)? {
+        send(Bytes::from(chunk))?;
+    }
+    Ok(())
 }
 
 fn storage(error: impl std::fmt::Display) -> HostError {

@@ -28,7 +28,8 @@ struct Idle {
 }
 
 impl Readers {
-    /// Runs `read` on a connection of `did`.
+    /// Runs `read` on a connection of `did`, over one snapshot: what it reads belongs together, whatever is written
+    /// meanwhile.
     ///
     /// # Errors
     /// [`Error::NoRepo`] when there is no database, or that of `read`.
@@ -49,8 +50,11 @@ impl Readers {
                 Database::open_read_only(&path)?
             }
         };
-        let answer = read(&database);
-        self.put(did, database, removals);
+        let answer = database.snapshot(|| read(&database));
+        // One whose transaction could not be ended would hold the log for good.
+        if database.connection().is_autocommit() {
+            self.put(did, database, removals);
+        }
         answer
     }
 

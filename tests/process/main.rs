@@ -20,6 +20,7 @@ mod interop;
 mod large_repo;
 mod old_data;
 mod peers;
+mod proofs;
 mod strangers;
 mod transfer;
 
