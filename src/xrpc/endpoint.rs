@@ -7,6 +7,7 @@
 //! limits. The input is validated as it came and only then read into its type, so a handler never sees what the lexicon
 //! refuses. Methods of others are declared by hand.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -300,15 +301,25 @@ impl Dispatcher {
     }
 }
 
-/// Reads `a=1&b=2`, lists as repeated names.
+/// Reads `a=1&b=2`, lists as repeated names. A parameter that is there but empty is one that was left out: clients write
+/// `cursor=` for none.
 ///
 /// # Errors
 /// `InvalidRequest`, naming the parameter.
 pub fn parse_params<P: DeserializeOwned>(query: &str) -> Result<P, XrpcError> {
+    let query = &*without_empty(query);
     serde_html_form::from_str(query).map_err(|error| {
         let why = refusal::<P>(serde_html_form::Deserializer::from_bytes(query.as_bytes()), &error);
         XrpcError::invalid(format!("Invalid parameters: {why}"))
     })
+}
+
+fn without_empty(query: &str) -> Cow<'_, str> {
+    let has_value = |pair: &&str| pair.split_once('=').is_some_and(|(_, value)| !value.is_empty());
+    if query.split('&').all(|pair| has_value(&pair)) {
+        return Cow::Borrowed(query);
+    }
+    Cow::Owned(query.split('&').filter(has_value).collect::<Vec<_>>().join("&"))
 }
 
 /// What is wrong with an input, after the name it is wrong at. Reads it once more, so that only a refusal pays for that.

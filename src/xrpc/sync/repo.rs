@@ -56,7 +56,6 @@ pub(super) async fn get_record(context: Context, params: RecordParams) -> Result
 #[derive(Debug, Deserialize)]
 pub(super) struct BlocksParams {
     did: Did,
-    #[serde(default)]
     cids: Vec<CidText>,
 }
 

@@ -346,3 +346,32 @@ async fn answers_are_bounded_in_bytes() {
     let same = vec![once[0]; 200];
     assert_eq!(repo.get(&blocks(&same)).await.status, StatusCode::OK, "each block once");
 }
+
+#[tokio::test]
+async fn a_parameter_that_is_empty_is_one_that_was_left_out() {
+    let world = World::new();
+    let person = world.person("alice").await;
+    let (did, own) = (person["did"].as_str().unwrap(), bearer(&person["accessJwt"]));
+    let record = json!({"repo": did, "collection": NOTE, "rkey": "a", "record": {"text": "here"}});
+    world.post("com.atproto.repo.createRecord", &own, record).await.ok();
+    for path in [
+        format!("com.atproto.repo.getRecord?repo={did}&collection={NOTE}&rkey=a&cid="),
+        format!("com.atproto.repo.listRecords?repo={did}&collection={NOTE}&limit=&cursor=&reverse="),
+        format!("com.atproto.repo.listRecords?reverse&repo={did}&collection={NOTE}"),
+        format!("com.atproto.sync.getRepo?did={did}&since="),
+        "com.atproto.sync.listRepos?cursor=&limit=".to_owned(),
+        "agent.memory.list?types=&cursor=&since=&limit=".to_owned(),
+    ] {
+        let answer = world.get(&path, &own).await;
+        assert!(answer.status.is_success(), "{path}: {}", answer.body);
+    }
+    for path in [
+        format!("com.atproto.sync.getBlocks?did={did}"),
+        format!("com.atproto.sync.getBlocks?did={did}&cids="),
+        format!("com.atproto.repo.getRecord?repo={did}&collection={NOTE}&rkey="),
+        "com.atproto.sync.getRepo?did=".to_owned(),
+        "agent.memory.recall?q=".to_owned(),
+    ] {
+        assert_eq!(world.get(&path, &own).await.error(), (400, "InvalidRequest"), "{path}");
+    }
+}
