@@ -243,7 +243,13 @@ impl Session {
     pub(crate) async fn token_of(&self, agent: &str) -> Result<String, SessionError> {
         let token = self.agent_token(agent)?;
         let owner: Value = self.query(As::Token(&token), "com.atproto.server.getSession", &[]).await?;
-        if text_field(&owner, "did") != Some(self.did(agent).await?.as_str()) {
+        let named = self.handle(agent).await?;
+        let is_named = |field| text_field(&owner, field).is_some_and(|own| own.eq_ignore_ascii_case(&named));
+        // By its names first: an agent at rest does not resolve.
+        if !is_named("did")
+            && !is_named("handle")
+            && text_field(&owner, "did") != Some(self.did(agent).await?.as_str())
+        {
             let owner = text_field(&owner, "handle").unwrap_or("another account").to_owned();
             return Err(SessionError::OtherToken { agent: agent.to_owned(), owner });
         }

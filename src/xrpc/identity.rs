@@ -40,10 +40,15 @@ async fn resolve_handle(context: Context, params: HandleInput) -> Result<Json<Di
     let handle = Handle::try_from(params.handle.as_str())
         .map_err(|error| XrpcError::invalid(format!("Error: handle must be a valid handle: {error}")))?
         .normalized();
-    if let Some(account) = context.find_account(&AtIdentifier::Handle(handle.clone())).await? {
-        return Ok(Json(DidView { did: account.did }));
-    }
     let not_found = || XrpcError::named("HandleNotFound", "Unable to resolve handle");
+    if let Some(account) = context.find_account(&AtIdentifier::Handle(handle.clone())).await? {
+        // As `/.well-known/atproto-did` says it.
+        return if account.status.is_active() {
+            Ok(Json(DidView { did: account.did }))
+        } else {
+            Err(not_found())
+        };
+    }
     // Nobody else answers for the service's own domains.
     if context.network.handle_domains.iter().any(|domain| handle.as_str().ends_with(domain.as_str())) {
         return Err(not_found());

@@ -498,3 +498,24 @@ async fn an_account_that_cannot_be_read_is_in_nobodys_way() {
     world.app.carry_notices().await.unwrap();
     assert_eq!(world.host.heard(alice_did.as_str()).last().unwrap(), "status deactivated", "told in the end");
 }
+
+#[tokio::test]
+async fn both_doors_say_the_same_of_a_handle() {
+    let world = World::new();
+    let alice = world.person("alice").await;
+    let own = bearer(&alice["accessJwt"]);
+    let doors = async || {
+        let resolved = world.get("com.atproto.identity.resolveHandle?handle=alice.test", "").await;
+        let request = http::Request::get("http://alice.test/.well-known/atproto-did");
+        let router = crate::xrpc::router(std::sync::Arc::clone(&world.app));
+        let served = tower::ServiceExt::oneshot(router, request.body(axum::body::Body::empty()).unwrap())
+            .await
+            .unwrap();
+        (resolved.status.is_success(), served.status().is_success())
+    };
+    assert_eq!(doors().await, (true, true));
+    world.post("com.atproto.server.deactivateAccount", &own, json!({})).await.ok();
+    assert_eq!(doors().await, (false, false));
+    world.post("com.atproto.server.activateAccount", &own, json!({})).await.ok();
+    assert_eq!(doors().await, (true, true));
+}
