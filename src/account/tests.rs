@@ -141,8 +141,8 @@ fn a_failed_write_leaves_repo_and_outbox_as_they_were() {
     assert!(matches!(refused, Err(Error::Repo(repo::Error::RecordExists(_)))));
     assert!(matches!(world.write(vec![delete("nothing")]), Err(Error::Repo(repo::Error::RecordNotFound(_)))));
     assert!(matches!(
-        world.write(vec![put(WriteAction::Put, "c", "1"), put(WriteAction::Put, "c", "2")]),
-        Err(Error::Repo(repo::Error::InvalidWrites(_)))
+        world.write(vec![put(WriteAction::Create, "c", "1"), put(WriteAction::Create, "c", "2")]),
+        Err(Error::Repo(repo::Error::RecordExists(_)))
     ));
     assert_eq!(world.ask(GetHead {}).unwrap(), head);
     assert_eq!((world.events.len(), world.count("outbox")), (events, outbox));

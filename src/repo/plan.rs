@@ -3,7 +3,8 @@
 //! Cost: O(log n) nodes are encoded and hashed, one signature, one pass of inversion over the event's own blocks
 //! (about the same nodes again). Nothing depends on the size of the repo otherwise.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use bytes::Bytes;
 use cid::Cid;
@@ -39,8 +40,22 @@ pub struct CommitPlan {
 /// What a write comes to: its change, if any, and the CID of the record then.
 pub type Decided = (Option<RecordChange>, Option<Cid>);
 
-/// Looks each write up, each with its record key, and decides what it changes; those that change nothing come out as
-/// `None`.
+/// What the writes of one commit do to one record, all together.
+struct Net {
+    /// The record before the commit.
+    before: Option<Cid>,
+    /// The record after the writes so far.
+    now: Option<Cid>,
+    /// Its block and blobs, where a write brought them.
+    record: Option<(Cid, Bytes)>,
+    blobs: Vec<Cid>,
+    /// The last of the writes.
+    last: usize,
+}
+
+/// Looks each write up, each with its record key, and decides what it changes: a write sees those before it. A record is
+/// changed once by a commit, so that what several writes to it come to is decided with the last of them; those that
+/// change nothing come out as `None`.
 ///
 /// # Errors
 /// The first write that cannot be done; see [`Error`].
@@ -48,46 +63,59 @@ pub fn decide(tree: &Tree, store: &dyn BlockStore, writes: Vec<Write>) -> Result
     if writes.len() > COMMIT_OPS_MAX {
         return Err(Error::InvalidWrites(format!("at most {COMMIT_OPS_MAX} writes fit into one commit")));
     }
-    let mut paths = HashSet::new();
-    let mut decided = Vec::with_capacity(writes.len());
-    for mut write in writes {
-        let path = write.path();
-        if !paths.insert(path.clone()) {
-            return Err(Error::InvalidWrites(format!("two writes to {path} in one commit")));
-        }
-        let prev = tree.get(store, &path)?;
+    let mut nets: HashMap<String, Net> = HashMap::new();
+    let mut decided: Vec<Decided> = Vec::with_capacity(writes.len());
+    for (index, mut write) in writes.into_iter().enumerate() {
+        let net = match nets.entry(write.path()) {
+            Entry::Occupied(seen) => seen.into_mut(),
+            Entry::Vacant(new) => {
+                let before = tree.get(store, new.key())?;
+                new.insert(Net { before, now: before, record: None, blobs: Vec::new(), last: index })
+            }
+        };
         let is_as_expected = match write.swap_record {
             Swap::Any => true,
-            Swap::Nothing => prev.is_none(),
-            Swap::Record(expected) => prev == Some(expected),
+            Swap::Nothing => net.now.is_none(),
+            Swap::Record(expected) => net.now == Some(expected),
         };
         if !is_as_expected {
-            let found = prev.map_or_else(|| "null".to_owned(), |cid| cid.to_string());
+            let found = net.now.map_or_else(|| "null".to_owned(), |cid| cid.to_string());
             return Err(Error::InvalidSwap { what: "Record".into(), found });
         }
-        let action = match (write.action, prev) {
-            (WriteAction::Create, Some(_)) => return Err(Error::RecordExists(path)),
-            (WriteAction::Update | WriteAction::Delete, None) => return Err(Error::RecordNotFound(path)),
+        let leaves = match (write.action, net.now) {
+            (WriteAction::Create, Some(_)) => return Err(Error::RecordExists(write.path())),
+            (WriteAction::Update | WriteAction::Delete, None) => {
+                return Err(Error::RecordNotFound(write.path()));
+            }
             (WriteAction::DeleteIfPresent, None) => {
                 decided.push((None, None));
                 continue;
             }
-            (WriteAction::Create | WriteAction::Put, None) => Action::Create,
-            (WriteAction::Update | WriteAction::Put, Some(_)) => Action::Update,
-            (WriteAction::Delete | WriteAction::DeleteIfPresent, Some(_)) => Action::Delete,
+            (WriteAction::Create | WriteAction::Update | WriteAction::Put, _) => true,
+            (WriteAction::Delete | WriteAction::DeleteIfPresent, Some(_)) => false,
         };
-        let record = match (action, write.take_block()) {
-            (Action::Delete, _) => None,
-            (_, Some(block)) if block.len() <= RECORD_BYTES_MAX => Some((cid_for_cbor(&block), block)),
-            (_, Some(_)) => {
+        net.record = match (leaves, write.take_block()) {
+            (false, _) => None,
+            (true, Some(block)) if block.len() <= RECORD_BYTES_MAX => Some((cid_for_cbor(&block), block)),
+            (true, Some(_)) => {
                 return Err(Error::InvalidWrites(format!("a record is over {RECORD_BYTES_MAX} bytes")));
             }
-            (_, None) => return Err(Error::InvalidWrites("a write without a record".to_owned())),
+            (true, None) => return Err(Error::InvalidWrites("a write without a record".to_owned())),
         };
-        let cid = record.as_ref().map(|(cid, _)| *cid);
-        let unchanged = action == Action::Update && cid == prev;
-        let change = RecordChange { action, path, record, prev, blobs: write.blob_cids() };
-        decided.push(((!unchanged).then_some(change), cid));
+        net.now = net.record.as_ref().map(|(cid, _)| *cid);
+        (net.blobs, net.last) = (write.blob_cids(), index);
+        decided.push((None, net.now));
+    }
+    for (path, Net { before, now, record, blobs, last }) in nets {
+        let action = match (before, now) {
+            (None, Some(_)) => Action::Create,
+            (Some(before), Some(now)) if before != now => Action::Update,
+            (Some(_), None) => Action::Delete,
+            (None, None) | (Some(_), Some(_)) => continue,
+        };
+        if let Some((change, _)) = decided.get_mut(last) {
+            *change = Some(RecordChange { action, path, record, prev: before, blobs });
+        }
     }
     Ok(decided)
 }
