@@ -2,6 +2,7 @@
 
 mod credentials;
 mod flows;
+mod handles;
 mod lexicons;
 mod memories;
 mod operator;
@@ -450,25 +451,6 @@ async fn signups_that_a_crash_interrupted_are_resumed() {
 }
 
 #[tokio::test]
-async fn every_method_declares_itself_once_and_refuses_strangers() {
-    let world = World::new();
-    let mut seen = std::collections::HashSet::new();
-    for endpoint in super::endpoints() {
-        assert!(seen.insert(endpoint.nsid), "{} is there twice", endpoint.nsid);
-        use crate::auth::Access;
-        if matches!(endpoint.access, Access::Public | Access::Optional | Access::OptionalService) {
-            continue;
-        }
-        let answer = if endpoint.method == http::Method::GET {
-            world.get(endpoint.nsid, "").await
-        } else {
-            world.post(endpoint.nsid, "", Value::Null).await
-        };
-        assert_eq!(answer.error(), (401, "AuthMissing"), "{}", endpoint.nsid);
-    }
-}
-
-#[tokio::test]
 async fn an_account_that_cannot_be_read_is_in_nobodys_way() {
     let world = World::new();
     let (alice, bob) = (world.person("alice").await, world.person("bob").await);
@@ -497,25 +479,4 @@ async fn an_account_that_cannot_be_read_is_in_nobodys_way() {
     assert_eq!(gone.status, 400);
     world.app.carry_notices().await.unwrap();
     assert_eq!(world.host.heard(alice_did.as_str()).last().unwrap(), "status deactivated", "told in the end");
-}
-
-#[tokio::test]
-async fn both_doors_say_the_same_of_a_handle() {
-    let world = World::new();
-    let alice = world.person("alice").await;
-    let own = bearer(&alice["accessJwt"]);
-    let doors = async || {
-        let resolved = world.get("com.atproto.identity.resolveHandle?handle=alice.test", "").await;
-        let request = http::Request::get("http://alice.test/.well-known/atproto-did");
-        let router = crate::xrpc::router(std::sync::Arc::clone(&world.app));
-        let served = tower::ServiceExt::oneshot(router, request.body(axum::body::Body::empty()).unwrap())
-            .await
-            .unwrap();
-        (resolved.status.is_success(), served.status().is_success())
-    };
-    assert_eq!(doors().await, (true, true));
-    world.post("com.atproto.server.deactivateAccount", &own, json!({})).await.ok();
-    assert_eq!(doors().await, (false, false));
-    world.post("com.atproto.server.activateAccount", &own, json!({})).await.ok();
-    assert_eq!(doors().await, (true, true));
 }

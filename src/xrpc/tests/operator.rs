@@ -133,3 +133,21 @@ async fn an_agent_is_told_of_each_archive() {
     let moves: Vec<_> = exports.as_array().unwrap().iter().map(|export| export["move"].clone()).collect();
     assert_eq!(moves, [json!(true), json!(false)], "the newest first");
 }
+
+#[tokio::test]
+async fn every_method_declares_itself_once_and_refuses_strangers() {
+    let world = World::new();
+    let mut seen = std::collections::HashSet::new();
+    for endpoint in crate::xrpc::endpoints() {
+        assert!(seen.insert(endpoint.nsid), "{} is there twice", endpoint.nsid);
+        if matches!(endpoint.access, Access::Public | Access::Optional | Access::OptionalService) {
+            continue;
+        }
+        let answer = if endpoint.method == http::Method::GET {
+            world.get(endpoint.nsid, "").await
+        } else {
+            world.post(endpoint.nsid, "", Value::Null).await
+        };
+        assert_eq!(answer.error(), (401, "AuthMissing"), "{}", endpoint.nsid);
+    }
+}
