@@ -265,3 +265,38 @@ fn shredding_leaves_no_key() {
     Keyring::shred(&sql).unwrap();
     assert_eq!(Keyring::open(&sql, "did:plc:alice", &master).unwrap_err(), Error::NoVault);
 }
+
+/// What breaks: a key can't be ended while the log could not be cut since the last.
+#[test]
+fn every_end_of_a_key_owes_a_cut_also_while_one_is_owed() {
+    let (sql, mut keyring, _) = vault();
+    for later in [
+        include_str!("../../migrations/account/0004_move.sql"),
+        include_str!("../../migrations/account/0006_cut.sql"),
+    ] {
+        sql.script(later).unwrap();
+    }
+    let write = |text: &[u8]| {
+        let write = keyring.seal_new(text, &mut rng(3)).unwrap();
+        write.key.write(&sql).unwrap();
+        write.key.rkey
+    };
+    let (first, second) = (write(b"one"), write(b"two"));
+    cut_paid(&sql).unwrap();
+    assert!(!owes_cut(&sql).unwrap());
+    for _ in 0..2 {
+        let next = keyring.seal_next(&sql, &first, b"newer", &mut rng(4)).unwrap();
+        next.key.write(&sql).unwrap();
+        assert!(owes_cut(&sql).unwrap(), "overwritten");
+    }
+    for rkey in [first, second] {
+        Keyring::forget(&sql, &rkey).unwrap();
+        assert!(owes_cut(&sql).unwrap(), "forgotten");
+    }
+    cut_paid(&sql).unwrap();
+    keyring.rotate(&sql, 1, &mut rng(5)).unwrap();
+    assert!(!owes_cut(&sql).unwrap(), "a rotation ends nothing");
+    keyring.destroy_epoch(&sql, 1, 2).unwrap();
+    assert!(owes_cut(&sql).unwrap(), "an epoch");
+    Keyring::shred(&sql).unwrap();
+}

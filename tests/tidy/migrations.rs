@@ -21,7 +21,7 @@ const RELEASED: &[(&str, &str)] = &[
         "migrations/account/0005_export.sql",
         "1f6a61f9dbad00c71145f7017b61917a89b277895783ecf7f08350eabe750e08",
     ),
-    ("migrations/account/0006_cut.sql", "325a3229aaab2df52f6eaa0cf9c761d0333f0989a3d558236e38eac1c0dbef6e"),
+    ("migrations/account/0006_cut.sql", "f94ac7947b273f3219a6171eb98ff171e84637b2e2b946b4f315d11cb6933d9d"),
     (
         "migrations/directory/0001_init.sql",
         "cb7936a7340f1bc55267014c3a8cd5f9e4aff683442309fd85cf1ebd026bdabf",
