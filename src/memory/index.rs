@@ -12,6 +12,7 @@ use super::words::query_words;
 use super::{QUERY_WORDS_MAX, RECALL_RESULTS_MAX};
 use crate::seam::Hidden;
 use crate::syntax::Nsid;
+use std::collections::hash_map::Entry as Slot;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -95,7 +96,8 @@ pub struct Index {
     by_rkey: HashMap<Arc<str>, u32>,
     by_time: BTreeSet<(i64, Arc<str>)>,
     by_digest: HashMap<[u8; 32], u32>,
-    by_statement: HashMap<[u8; 32], u32>,
+    /// Facts that state the same, of times that do not meet as a rule; the last one made comes last.
+    by_statement: HashMap<[u8; 32], Vec<u32>>,
     words: HashMap<Arc<str>, u32>,
     postings: Slots<(Arc<str>, Vec<Posting>)>,
     types: BTreeSet<Arc<str>>,
@@ -147,7 +149,7 @@ impl Index {
         self.by_time.insert((entry.created_us, Arc::clone(&rkey)));
         self.by_digest.insert(entry.digest, number);
         if let Some(statement) = entry.statement {
-            self.by_statement.insert(statement, number);
+            self.by_statement.entry(statement).or_default().push(number);
         }
         self.by_rkey.insert(Arc::clone(&rkey), number);
         let memory_type = self.type_name(&entry.memory_type);
@@ -189,9 +191,12 @@ impl Index {
             self.by_digest.remove(&document.digest);
         }
         if let Some(statement) = document.statement
-            && self.by_statement.get(&statement) == Some(&number)
+            && let Slot::Occupied(mut same) = self.by_statement.entry(statement)
         {
-            self.by_statement.remove(&statement);
+            same.get_mut().retain(|other| *other != number);
+            if same.get().is_empty() {
+                same.remove();
+            }
         }
         true
     }
@@ -204,10 +209,14 @@ impl Index {
             .map(|found| &*found.rkey)
     }
 
-    /// The record key of a fact that states the same.
+    /// The record key of a fact that states the same of a time that meets this one's. What held, ended, and holds again
+    /// is two facts.
     pub fn same_statement(&self, entry: &Entry) -> Option<&str> {
-        let number = self.by_statement.get(&entry.statement?)?;
-        self.documents.get(*number).map(|found| &*found.rkey)
+        let (from, to) = entry.valid_us;
+        let numbers = self.by_statement.get(&entry.statement?)?.iter().rev();
+        let documents = numbers.filter_map(|number| self.documents.get(*number));
+        let mut meeting = documents.filter(|other| other.valid_us.0 <= to && from <= other.valid_us.1);
+        meeting.next().map(|found| &*found.rkey)
     }
 
     /// Record keys with the times they were made, newest first, from `before` on (not included).

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::data_model::Cid;
 use crate::seam::Hidden;
-use crate::store::{INTEGER_LIMIT, Sql, SqlError, Value, query_first};
+use crate::store::{Sql, SqlError, Value, query_first};
 use crate::vault::{self, KeyringRow};
 
 impl Memory {
@@ -130,8 +130,6 @@ const MISSING: vault::Error = vault::Error::Malformed("the record is missing");
 
 fn read_cursor(cursor: &str) -> Result<(i64, &str), Error> {
     let (created_us, rkey) = cursor.split_once(':').ok_or(Error::Cursor)?;
-    Ok((
-        created_us.parse().ok().filter(|us: &i64| us.unsigned_abs() < INTEGER_LIMIT).ok_or(Error::Cursor)?,
-        rkey,
-    ))
+    // Any time that a memory may have, far ones too; the database never sees it.
+    Ok((created_us.parse().map_err(|_| Error::Cursor)?, rkey))
 }

@@ -17,6 +17,7 @@ pub(super) struct ServerView {
     did: String,
     available_user_domains: Vec<String>,
     invite_code_required: bool,
+    blob_upload_limit: u64,
     links: Nowhere,
     contact: Nowhere,
 }
@@ -30,6 +31,7 @@ pub(super) async fn describe(context: Context, _: Nothing) -> Result<Json<Server
         did: context.network.service_did.clone(),
         available_user_domains: context.network.handle_domains.clone(),
         invite_code_required: context.network.invite_required,
+        blob_upload_limit: context.blob_bytes_max,
         links: Nowhere {},
         contact: Nowhere {},
     }))

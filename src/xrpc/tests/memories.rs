@@ -135,3 +135,58 @@ async fn what_cannot_be_done_is_refused_by_name() {
     assert_eq!(world.get("agent.memory.list", ADMIN).await.error(), (403, "Forbidden"));
     assert_eq!(world.get("agent.memory.list", "").await.error(), (401, "AuthMissing"));
 }
+
+#[tokio::test]
+async fn a_fact_that_held_twice_is_two_and_one_that_goes_on_is_one() {
+    let world = World::new();
+    let own = bearer(&world.person("alice").await["accessJwt"]);
+    let fact = |from: &str, to: Option<&str>| {
+        let mut memory = json!({"$type": "agent.memory.fact", "subject": "Dana", "predicate": "works at",
+            "object": "Acme", "validFrom": from, "createdAt": "2018-01-01T00:00:00Z"});
+        if let Some(to) = to {
+            memory["validTo"] = json!(to);
+        }
+        json!({"memory": memory})
+    };
+    let (first, second) = ("2019-01-01T00:00:00Z", "2020-01-01T00:00:00Z");
+    let kept = world.post(REMEMBER, &own, fact(first, Some(second))).await.ok();
+    let again = world.post(REMEMBER, &own, fact("2023-01-01T00:00:00Z", None)).await.ok();
+    assert_eq!((&kept["status"], &again["status"]), (&json!("created"), &json!("created")));
+    for (at, found) in [("2019-06-01", 1), ("2021-06-01", 0), ("2024-06-01", 1)] {
+        let path = format!("agent.memory.recall?q=Dana&asOf={at}T00:00:00Z");
+        assert_eq!(world.get(&path, &own).await.ok()["results"].as_array().unwrap().len(), found, "{at}");
+    }
+    // What meets it takes its place, and only its.
+    let longer = world.post(REMEMBER, &own, fact(second, Some("2021-01-01T00:00:00Z"))).await.ok();
+    assert_eq!((&longer["status"], &longer["uri"]), (&json!("updated"), &kept["uri"]));
+    world.post(FORGET, &own, json!({"uris": [again["uri"]]})).await.ok();
+    let last = world.post(REMEMBER, &own, fact("2024-01-01T00:00:00Z", None)).await.ok();
+    assert_eq!(last["status"], "created");
+}
+
+#[tokio::test]
+async fn a_cursor_is_taken_back_whatever_date_the_memory_has() {
+    let world = World::new();
+    let own = bearer(&world.person("alice").await["accessJwt"]);
+    for (name, date) in
+        [("far", "9999-12-31"), ("now", "2026-01-01"), ("zero", "0001-01-01"), ("older", "0000-06-01")]
+    {
+        let created_at = format!("{date}T00:00:00Z");
+        let memory = json!({"$type": "agent.memory.note", "summary": name, "createdAt": created_at});
+        world.post(REMEMBER, &own, json!({"memory": memory})).await.ok();
+    }
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = world.get(&format!("agent.memory.list?limit=1&cursor={cursor}"), &own).await.ok();
+        seen.extend(
+            page["memories"].as_array().unwrap().iter().map(|view| view["memory"]["summary"].clone()),
+        );
+        match page["cursor"].as_str() {
+            Some(next) => cursor = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(seen, ["far", "now", "zero", "older"]);
+    let nonsense = world.get("agent.memory.list?cursor=nonsense", &own).await;
+    assert_eq!(nonsense.error(), (400, "InvalidCursor"));
+}
