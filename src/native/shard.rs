@@ -235,6 +235,8 @@ impl Shard {
             }
             asks.into_iter().for_each(|(did, group)| self.answer(&did, group));
         }
+        // Those that were closed since, too: their readers have ended with the requests.
+        self.cut();
         for (did, open) in self.open.drain() {
             if let Err(error) = open.database.checkpoint() {
                 tracing::warn!(%did, %error, "closing without a checkpoint");
