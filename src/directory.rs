@@ -231,7 +231,7 @@ impl Directory {
 
             Change::UpdateHandle(ask) => Reply::UpdateHandle(status::update_handle(sql, env, &ask)?),
             Change::SetStatus(ask) => Reply::SetStatus(status::set(sql, env, &ask)?),
-            Change::DeleteAccount(ask) => Reply::DeleteAccount(status::delete(sql, env, &ask)?),
+            Change::DeleteAccount(ask) => Reply::DeleteAccount(flow::delete_account(sql, env, &ask)?),
             Change::IssueMailCode(ask) => Reply::IssueMailCode(mail_code::issue(sql, env, &ask)?),
 
             Change::OpenSession(ask) => Reply::OpenSession(session::open(sql, env, &ask)?),

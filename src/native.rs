@@ -251,8 +251,6 @@ impl Host for Inner {
             if !self.files.account(&did).exists() {
                 return Err(account::Error::NoRepo.into());
             }
-            let turn = Arc::clone(&self.exports).acquire_owned().await;
-            let turn = turn.map_err(|_| Failed::Stopping)?;
             // Who begins now would hold the log as well.
             while let Some(hurried) = self.readers.hurried_for(&did) {
                 if hurried.as_secs() > 2 * EXPORT_OWED_SECONDS {
@@ -261,6 +259,8 @@ impl Host for Inner {
                 }
                 tokio::time::sleep(EXPORT_LOOK).await;
             }
+            let turn = Arc::clone(&self.exports).acquire_owned().await;
+            let turn = turn.map_err(|_| Failed::Stopping)?;
             let (sender, receiver) = mpsc::channel(EXPORT_CHUNKS_WAITING_MAX);
             let (readers, files) = (Arc::clone(&self.readers), self.files.clone());
             let (done, outcome) = oneshot::channel();

@@ -8,7 +8,7 @@ use crate::host::{Failed, HostError};
 use crate::identity::IdentityError;
 use crate::{account, archive, directory, moving};
 
-const GOES_ON: &str = "the change is recorded, and is finished when it does";
+const GOES_ON: &str = "the change is recorded, and is finished when it answers";
 
 /// Why the network did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
@@ -123,9 +123,7 @@ impl Error {
             | Error::Internal(_) => true,
         }
     }
-}
 
-impl Error {
     /// As the caller of a change is told that stays recorded.
     pub(super) fn into_unsettled(self) -> Self {
         match self {

@@ -8,7 +8,7 @@ use serde_bytes::ByteBuf;
 use super::{App, Error};
 use crate::crypto::SigningKey;
 use crate::directory::{GetRotationKey, SignPlcOperation};
-use crate::identity::{AtprotoData, Operation, PlcOperation, PlcTombstone};
+use crate::identity::{AtprotoData, Operation, PlcOperation, PlcTombstone, validate_log};
 use crate::moving::SignMove;
 use crate::syntax::{Did, Handle};
 
@@ -76,7 +76,7 @@ pub(super) async fn submit(app: &App, did: &Did, operation: &Operation) -> Resul
     match (submitted, last) {
         // Refused where it stands: what it follows is the last, or it is a first one.
         (Ok((status, body)), last)
-            if is_refusal(status) && last.as_ref().map_or(operation.prev().is_none(), is_first) =>
+            if is_refusal(status, &body) && last.as_ref().map_or(operation.prev().is_none(), is_first) =>
         {
             tracing::warn!(%did, %status, answer = %excerpt(&body), "the PLC directory refused an operation");
             Err(Error::Refused("the PLC directory refused the operation".to_owned()))
@@ -162,10 +162,13 @@ pub(super) async fn standing(
     Ok(Standing { is_movable: false, handle: document.handle() })
 }
 
-/// Whether a key has power over a did:plc now.
+/// Whether a key has power over a did:plc now; none has over one that the directory does not know.
 pub(super) async fn has_rotation_key(app: &App, did: &Did, did_key: &str) -> Result<bool, Error> {
-    let state = last_operation(app, did).await?.state();
-    Ok(state.is_some_and(|state| state.rotation_keys.iter().any(|key| key == did_key)))
+    let last = match last_operation(app, did).await {
+        Err(Error::Refused(_)) => return Ok(false),
+        last => last?,
+    };
+    Ok(last.state().is_some_and(|state| state.rotation_keys.iter().any(|key| key == did_key)))
 }
 
 /// Makes the document name this server, by the power of the move key, which has none from then on; nor has the network
@@ -196,22 +199,30 @@ fn not_movable(why: &'static str) -> Error {
     Error::NotMovable(why.to_owned())
 }
 
+/// The last operation of a DID. Its whole log is read and checked: what follows it is signed, and must not be made to
+/// follow an operation of somebody else.
 async fn last_operation(app: &App, did: &Did) -> Result<Operation, Error> {
-    let (status, body) = exchange(app, Method::GET, &format!("/{did}/log/last"), Bytes::new()).await?;
-    match status {
-        status if status.is_success() => Operation::from_json(&body).map_err(|_| {
-            Error::Upstream("the PLC directory answered something that is no operation".to_owned())
-        }),
-        StatusCode::NOT_FOUND => Err(Error::Refused("the PLC directory does not know the DID".to_owned())),
-        status => Err(Error::Upstream(format!("the PLC directory answered {status}"))),
+    let (status, body) = exchange(app, Method::GET, &format!("/{did}/log"), Bytes::new()).await?;
+    if status == StatusCode::NOT_FOUND && is_its_word(&body) {
+        return Err(Error::Refused("the PLC directory does not know the DID".to_owned()));
     }
+    if !status.is_success() {
+        return Err(Error::Upstream(format!("the PLC directory answered {status}")));
+    }
+    let log: Option<Vec<Operation>> = serde_json::from_slice(&body).ok();
+    let last = log.as_deref().and_then(|log| validate_log(did, log).ok());
+    last.cloned().ok_or_else(|| Error::Upstream("the PLC directory's log of the DID is not right".to_owned()))
 }
 
-/// Whether the answer is about what was asked, and not about how the directory fares.
-fn is_refusal(status: StatusCode) -> bool {
-    status.is_client_error()
-        && status != StatusCode::TOO_MANY_REQUESTS
-        && status != StatusCode::REQUEST_TIMEOUT
+/// Whether an answer is about what was asked, and not about how the directory fares or who may reach it.
+fn is_refusal(status: StatusCode, body: &[u8]) -> bool {
+    status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS && is_its_word(body)
+}
+
+/// Whether an error is the directory's own, and not a page of something in front of it.
+fn is_its_word(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Value>(body)
+        .is_ok_and(|error| error.get("message").is_some_and(serde_json::Value::is_string))
 }
 
 async fn exchange(app: &App, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), Error> {

@@ -36,8 +36,9 @@ pub(super) fn make(data: &Path) -> Result<(), ConfigError> {
     builder
         .create(data)
         .map_err(|error| failed(data, format!("can't be made: {error}; choose another with --data")))?;
+    // What a link leads to is what has to be closed.
     #[cfg(unix)]
-    close(data);
+    close(&std::fs::canonicalize(data).unwrap_or_else(|_| data.to_owned()));
     Ok(())
 }
 
@@ -86,4 +87,26 @@ fn close_all_in(folder: &Path) -> std::io::Result<()> {
 
 pub(super) fn failed(path: &Path, reason: String) -> ConfigError {
     ConfigError::Folder { path: path.to_owned(), reason }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_folder_behind_a_link_is_closed_too() {
+        let outer = tempfile::tempdir().unwrap();
+        let (folder, link) = (outer.path().join("folder"), outer.path().join("link"));
+        std::fs::create_dir_all(folder.join("agents")).unwrap();
+        std::fs::write(folder.join("agents/one.sqlite"), "x").unwrap();
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+        symlink(&folder, &link).unwrap();
+        make(&link).unwrap();
+        for path in [folder.clone(), folder.join("agents"), folder.join("agents/one.sqlite")] {
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{}", path.display());
+        }
+    }
 }

@@ -156,8 +156,13 @@ pub(super) fn supersede(sql: &dyn Sql, did: &Did) -> Result<bool, Error> {
     }
 }
 
-/// Strikes off whatever is recorded, with the account.
-pub(super) fn forget(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
+/// Ends an account, and with it whatever else was to become of it.
+pub(super) fn delete_account(sql: &dyn Sql, env: &Env<'_>, ask: &DeleteAccount) -> Result<(), Error> {
+    forget(sql, &ask.did)?;
+    status::delete(sql, env, ask)
+}
+
+fn forget(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
     Ok(sql.execute("DELETE FROM flow WHERE did = ?", &[did.as_str().into()])?)
 }
 

@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, signup};
-use crate::directory::limits::{HANDLE_LABEL_BYTES_MAX, HANDLE_LABEL_BYTES_MIN};
+use super::Error;
+use crate::directory::limits::{HANDLE_LABEL_BYTES_MAX, HANDLE_LABEL_BYTES_MIN, RESERVATION_SECONDS};
 use crate::env::{Env, Network};
 use crate::store::{Sql, query_first};
 use crate::syntax::{Did, Handle};
@@ -47,6 +47,11 @@ pub(super) fn place(handle: &Handle, network: &Network, allow_reserved: bool) ->
     Ok(Placement::Service)
 }
 
+/// Signups that were begun before this have come to nothing.
+pub(super) fn stale_before_us(env: &Env<'_>) -> i64 {
+    env.now_us.saturating_sub(RESERVATION_SECONDS.saturating_mul(1_000_000))
+}
+
 /// Checks that nobody but `except` has the handle, or is being given it. A signup that came to nothing has it no more.
 pub(super) fn require_free(
     sql: &dyn Sql,
@@ -54,8 +59,7 @@ pub(super) fn require_free(
     handle: &Handle,
     except: Option<&Did>,
 ) -> Result<(), Error> {
-    let params =
-        [handle.as_str().into(), except.map_or("", Did::as_str).into(), signup::stale_before_us(env).into()];
+    let params = [handle.as_str().into(), except.map_or("", Did::as_str).into(), stale_before_us(env).into()];
     let taken = "SELECT 1 FROM account WHERE handle = ?1 AND did <> ?2 AND (status <> 'pending' OR created_us > ?3) \
                  UNION ALL SELECT 1 FROM flow WHERE handle = ?1 AND did <> ?2";
     match query_first(sql, taken, &params, |_| Ok(()))? {

@@ -21,8 +21,7 @@ use super::{Error, invite};
 use crate::actor::{Kind, Status};
 use crate::crypto::SigningKey;
 use crate::directory::limits::{
-    AGENT_CONFIG_BYTES_MAX, DISPLAY_NAME_BYTES_MAX, EMAIL_BYTES_MAX, MODEL_BYTES_MAX, RESERVATION_SECONDS,
-    RESERVATIONS_MAX,
+    AGENT_CONFIG_BYTES_MAX, DISPLAY_NAME_BYTES_MAX, EMAIL_BYTES_MAX, MODEL_BYTES_MAX, RESERVATIONS_MAX,
 };
 use crate::env::Env;
 use crate::identity::Operation;
@@ -247,18 +246,13 @@ impl Wrapped {
     }
 }
 
-/// Signups that were begun before this have come to nothing.
-pub(super) fn stale_before_us(env: &Env<'_>) -> i64 {
-    env.now_us.saturating_sub(RESERVATION_SECONDS.saturating_mul(1_000_000))
-}
-
 /// Gives back what signups hold that came to nothing, `handle` first.
 pub(super) fn release_stale(sql: &dyn Sql, env: &Env<'_>, handle: &Handle) -> Result<(), Error> {
     let stale = query_all(
         sql,
         "SELECT did FROM account WHERE status = 'pending' AND created_us <= ? \
          ORDER BY handle <> ?, created_us LIMIT 100",
-        &[stale_before_us(env).into(), handle.as_str().into()],
+        &[handle_rules::stale_before_us(env).into(), handle.as_str().into()],
         |row| read_did(row, 0),
     )?;
     stale.iter().try_for_each(|did| release(sql, did))

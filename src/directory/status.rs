@@ -6,7 +6,7 @@ use super::account::{self, Account};
 use super::handle_rules::{self, Placement};
 use super::mail_code::{self, MailPurpose};
 use super::outbox::{self, Notice};
-use super::{Error, credentials, flow, session, signup};
+use super::{Error, credentials, session, signup};
 use crate::actor::Status;
 use crate::env::Env;
 use crate::seam::Hidden;
@@ -156,7 +156,6 @@ pub(super) fn delete(sql: &dyn Sql, env: &Env<'_>, ask: &DeleteAccount) -> Resul
         mail_code::take(sql, env, &ask.did, MailPurpose::DeleteAccount, code.expose())?;
     }
     let did = [Value::Text(ask.did.as_str())];
-    flow::forget(sql, &ask.did)?;
     credentials::revoke_all(sql, &ask.did)?;
     sql.execute(
         "UPDATE account SET status = 'deleted', handle = NULL, email = NULL, email_confirmed_us = NULL,

@@ -22,6 +22,8 @@ pub struct Internet {
     pub plc_is_mute: AtomicBool,
     /// What is posted to the did:plc directory is lost on the way; it answers all else.
     pub plc_loses_posts: AtomicBool,
+    /// For the first of these DIDs the did:plc directory gives what it has of the second.
+    pub plc_confuses: Mutex<Option<(String, String)>>,
     /// What a gateway answers in the did:plc directory's place.
     pub plc_gateway: Mutex<Option<(u16, &'static str)>>,
     /// Whoever holds this lets nothing be posted to the did:plc directory.
@@ -56,6 +58,7 @@ impl Internet {
             plc_is_down: AtomicBool::default(),
             plc_is_mute: AtomicBool::default(),
             plc_loses_posts: AtomicBool::default(),
+            plc_confuses: Mutex::default(),
             plc_gateway: Mutex::default(),
             plc_gate: Arc::default(),
             dns_is_down: AtomicBool::default(),
@@ -76,7 +79,7 @@ impl Internet {
     pub(super) fn serve(&self, now_us: i64, request: &Request<Bytes>) -> Result<Response<Bytes>, HostError> {
         let upstream = |why: &str| Err(HostError::Upstream(why.to_owned()));
         let address = request.uri().to_string();
-        self.asked.lock().unwrap().push(address.clone());
+        self.asked.lock().unwrap().push(format!("{} {address}", request.method()));
         if !address.starts_with(PLC) {
             let document = self.documents.lock().unwrap().get(&address).cloned();
             return document.map_or_else(|| upstream("connection refused"), |found| Ok(Response::new(found)));
@@ -90,11 +93,15 @@ impl Internet {
         if self.plc_loses_posts.load(Ordering::Relaxed) && request.method() == Method::POST {
             return upstream("no answer in time");
         }
+        let mut path = request.uri().path().to_owned();
+        if let Some((asked, given)) = &*self.plc_confuses.lock().unwrap() {
+            path = path.replace(asked, given);
+        }
         let answer = self.ask_plc(
             now_us,
             &plc::Request {
                 method: if request.method() == Method::POST { "POST" } else { "GET" },
-                path: request.uri().path(),
+                path: &path,
                 query: request.uri().query().unwrap_or_default(),
                 body: request.body(),
             },

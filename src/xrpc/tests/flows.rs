@@ -56,7 +56,11 @@ async fn leave_recorded(world: &World, nsid: &str, authorization: &str, body: Va
     lose_posts(world, true);
     let answer = world.post(nsid, authorization, body).await;
     assert_eq!(answer.error(), (502, "UpstreamFailure"));
-    assert!(answer.body["message"].as_str().unwrap().contains("is finished when it does"), "{}", answer.body);
+    assert!(
+        answer.body["message"].as_str().unwrap().contains("is finished when it answers"),
+        "{}",
+        answer.body
+    );
     lose_posts(world, false);
 }
 
@@ -179,7 +183,11 @@ async fn document_and_server_agree_after_an_answer_that_was_lost() {
     };
     let (answer, ()) = futures::join!(call, silence);
     assert_eq!(answer.error(), (502, "UpstreamFailure"));
-    assert!(answer.body["message"].as_str().unwrap().contains("is finished when it does"), "{}", answer.body);
+    assert!(
+        answer.body["message"].as_str().unwrap().contains("is finished when it answers"),
+        "{}",
+        answer.body
+    );
     assert_eq!(world.host.document(&did)["alsoKnownAs"], json!(["at://robert.test"]));
 
     // It stays silent: the change waits.
@@ -256,7 +264,11 @@ async fn who_asks_again_while_the_directory_keeps_silent_ends_nothing() {
     leave_recorded(&world, UPDATE_HANDLE, &own, wish.clone()).await;
     world.host.internet.plc_is_down.store(true, Ordering::Relaxed);
     let again = world.post(UPDATE_HANDLE, &own, wish).await;
-    assert!(again.body["message"].as_str().unwrap().contains("is finished when it does"), "{}", again.body);
+    assert!(
+        again.body["message"].as_str().unwrap().contains("is finished when it answers"),
+        "{}",
+        again.body
+    );
     world.host.internet.plc_is_down.store(false, Ordering::Relaxed);
     world.app.resume_flows().await.unwrap();
     assert_handle(&world, did, "robert.test").await;
@@ -264,7 +276,15 @@ async fn who_asks_again_while_the_directory_keeps_silent_ends_nothing() {
 
 #[tokio::test]
 async fn a_page_in_the_directory_s_place_is_no_word_of_it() {
-    for page in [(200, "<html>maintenance</html>"), (503, "busy"), (504, ""), (429, "{}")] {
+    for page in [
+        (200, "<html>maintenance</html>"),
+        (200, "[]"),
+        (403, "<html>prove that you are human</html>"),
+        (404, "<html>no such page</html>"),
+        (429, r#"{"message": "later"}"#),
+        (503, "busy"),
+        (504, ""),
+    ] {
         let world = World::new();
         let person = world.person("bob").await;
         let (did, own) = (person["did"].as_str().unwrap(), bearer(&person["accessJwt"]));
@@ -279,6 +299,30 @@ async fn a_page_in_the_directory_s_place_is_no_word_of_it() {
         assert_handle(&world, did, "robert.test").await;
         assert_eq!(resolve(&world, "carol.test").await.error(), (400, "HandleNotFound"));
     }
+}
+
+/// What breaks: a directory that gives another's log is signed an operation for that other, whose name it then has, or
+/// whose end.
+#[tokio::test]
+async fn a_directory_that_gives_the_log_of_another_is_signed_nothing() {
+    let world = World::new();
+    let person = world.person("bob").await;
+    let (own, (alice, _), (carol, _)) =
+        (bearer(&person["accessJwt"]), agent(&world, "alice").await, agent(&world, "carol").await);
+    let posts =
+        || world.host.internet.asked.lock().unwrap().iter().filter(|asked| asked.starts_with("POST")).count();
+    let before = (world.host.ask_plc(&format!("/{carol}/log")), posts());
+    for (asked, wish) in [
+        (person["did"].as_str().unwrap(), world.post(UPDATE_HANDLE, &own, json!({"handle": "robert.test"}))),
+        (alice.as_str(), world.post(DELETE_AGENT, ADMIN, json!({"agent": alice}))),
+    ] {
+        *world.host.internet.plc_confuses.lock().unwrap() = Some((asked.to_owned(), carol.clone()));
+        assert_eq!(wish.await.error(), (502, "UpstreamFailure"));
+    }
+    assert_eq!((world.host.ask_plc(&format!("/{carol}/log")), posts()), before);
+    *world.host.internet.plc_confuses.lock().unwrap() = None;
+    world.app.resume_flows().await.unwrap();
+    assert!(!world.host.has_cell(&alice), "it goes on when the directory is right");
 }
 
 #[tokio::test]
