@@ -21,7 +21,7 @@
 //! | [`account`] | the cell of one account: opens what its domains share, hands each command to its domain |
 //! | [`directory`] | the cell of the network: accounts, handles, credentials, invites, the agents' registry, changes under way |
 //! | [`sequencer`] [`plc`] | the cell behind `subscribeRepos`: the event log; a PLC directory to embed |
-//! | [`memory`] [`moving`] | domains of an account: remembering, finding, forgetting; leaving as an archive and arriving |
+//! | [`memory`] [`moving`] | domains of an account: remembering, finding, forgetting; leaving as an archive, being told of it, and arriving |
 //! | [`repo`] | commits, planned and then applied; reading, proofs, export. The tree itself is the crate `repo-mst` |
 //! | [`blobs`] [`outbox`] [`work`] | which blobs are kept; the only way out of a cell; what a domain is given to answer with |
 //! | [`vault`] [`archive`] [`mod@env`] | sealed records and their keys; an agent as one file; what comes into a cell |
@@ -34,8 +34,8 @@
 //! | `testing` | a cell driven step by step, for comparing hosts; in tests, a world in memory that one can break |
 //!
 //! Beside `src/`: `repo-mst/` (tree, commits, CAR), `codegen/` (`lexicons/` into `src/lexicon/generated/` and
-//! `docs/lexicons.md`), `migrations/` (by cell), `tests/process/` (a real server on either host: kill -9, canaries, real
-//! clients), `tests/worker/` (the two hosts side by side), `tests/interop/` (the clients' suites), `harness/` (what those
+//! `docs/lexicons.md`), `migrations/` (by cell), `tests/process/` (a real server on either host: kill -9, canaries,
+//! adversaries, real clients), `tests/worker/` (the two hosts side by side), `tests/interop/` (the clients' suites), `harness/` (what those
 //! tests and the bench share), `worker/` (what `workerd` loads, and its configuration), `xtask/` (`cargo xtask bench`,
 //! `cargo xtask worker`), `benches/`, `fuzz/`, `.ci/run`. `CONTRIBUTING.md` says which files a change touches.
 //!
@@ -51,7 +51,8 @@
 //! 4. The outbox is the only way out of a cell. Drains repeat without harm, so repo and firehose agree after a crash.
 //! 5. A commit's event is shown to invert to the tree before it, or the commit is not made.
 //! 6. `seq` never goes back, not even after a restore.
-//! 7. Plaintext never rests: private content is decrypted in memory only, and is in no table, log, event or file.
+//! 7. Plaintext never rests: private content is decrypted in memory only, and is in no table, log, event or file. A key
+//!    that is ended leaves the database's own log too ([`vault::owes_cut`]).
 //! 8. Default deny: an endpoint is made with the access it needs, and there is no other way to serve one. GET changes
 //!    nothing.
 //! 9. Errors are typed per module and mapped once, in `xrpc/error.rs`; detail goes to the log.
