@@ -16,11 +16,13 @@ use zap::env::{Env, Network};
 use zap::memory::Filter;
 use zap::memory::{Recall, Remember};
 use zap::native::sql::Database;
+use zap::rate_limit::Rates;
 use zap::repo::{ApplyWrites, GetRecord, ListRecords, Swap, Write, WriteAction};
 use zap::seam::{Hidden, HiddenBytes, Request};
 use zap::syntax::{Nsid, RecordKey};
 use zap::vault::MasterKey;
 
+const DID: &str = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa";
 const COLLECTION: &str = "app.bsky.feed.post";
 
 fn collection() -> Nsid {
@@ -50,7 +52,13 @@ fn repos(c: &mut Criterion) {
                 black_box(cell.ask(GetRecord { collection: collection(), rkey: rkey(next), cid: None }))
             });
         });
-        let list = ListRecords { collection: collection(), limit: 100, cursor: None, reverse: false };
+        let list = ListRecords {
+            did: DID.parse().unwrap(),
+            collection: collection(),
+            limit: 100,
+            cursor: None,
+            reverse: false,
+        };
         group.bench_function("list 100 records", |b| {
             b.iter(|| black_box(cell.ask(list.clone())));
         });
@@ -92,16 +100,18 @@ impl Cell {
             public_url: "https://bench.test".into(),
             handle_domains: vec![".test".into()],
             invite_required: false,
+            sends_mail: false,
             plc_url: "https://plc.test".into(),
             master_key: MasterKey::from_hex(&"42".repeat(32)).unwrap(),
+            write_rates: Rates::NONE,
+            sign_in_rates: Rates::NONE,
         };
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
         let signing_key = Hidden::new(*SigningKey::generate(&mut rng).to_bytes());
         let (sql, now_us) = (Database::in_memory().unwrap(), 1_800_000_000_000_000);
         let account = Account::load(&sql, &mut Env { now_us, rng: &mut rng, network: &network }).unwrap();
         let mut cell = Self { account, sql, network, rng, now_us };
-        let (did, handle) =
-            ("did:plc:aaaaaaaaaaaaaaaaaaaaaaaa".parse().unwrap(), "bench.test".parse().unwrap());
+        let (did, handle) = (DID.parse().unwrap(), "bench.test".parse().unwrap());
         cell.ask(CreateRepo { did, handle, signing_key, active: true });
         cell
     }

@@ -20,7 +20,8 @@ use tokio::net::{TcpListener, TcpStream};
 use zap::event::EventKind;
 use zap::event::{Action, CommitEvent, Event, RepoOp};
 use zap::native::sequencer::{Options, Outgoing, SequencerHandle};
-use zap::sequencer::OutboxEvent;
+use zap::seam::Request as _;
+use zap::sequencer::{GetHead, OutboxEvent};
 
 /// About what a post's commit takes: its record, the commit, three or four tree nodes.
 const BLOCKS_BYTES: usize = 4000;
@@ -60,9 +61,8 @@ async fn measure() {
         }
     }
     tokio::task::block_in_place(|| produce(&handle, &mut id, 1_000_000, 40_000));
-    while handle.head().await.unwrap().last_seq > handle.last_seq() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    // Answered behind all that was sent.
+    handle.call(GetHead {}.into_command()).await.unwrap();
     for subscribers in [1, 10] {
         let cpu = cpu_seconds();
         let count = usize::try_from(id).unwrap();
@@ -104,7 +104,9 @@ fn produce(handle: &SequencerHandle, id: &mut i64, rate: usize, count: usize) {
         .encode();
         let did = "did:plc:44ybard66vv44zksje25o7dz".parse().unwrap();
         let event = OutboxEvent { did, outbox_id: *id, kind: EventKind::Commit, frame };
-        handle.send(vec![Outgoing { event, synced: Arc::clone(&synced) }]).unwrap();
+        handle
+            .send(handle.reserve().unwrap(), vec![Outgoing { event, synced: Arc::clone(&synced) }])
+            .unwrap();
     }
 }
 

@@ -13,12 +13,13 @@
 
 mod error;
 pub mod hosting;
+pub mod rebuild;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::Error;
-pub use hosting::{CreateRepo, EmitIdentity, GetSigningKey, SetStatus, SignServiceAuth, did};
+pub use hosting::{CreateRepo, EmitIdentity, GetSigningKey, Restate, SetStatus, SignServiceAuth, did};
 
 use crate::env::Env;
 use crate::memory::Memory;
@@ -29,11 +30,11 @@ use crate::repo::export::Replaced;
 use crate::store::migrate::{Migration, migrate};
 use crate::store::{Sql, in_transaction};
 use crate::work::{Owner, Work};
-use crate::{blobs, memory, moving, outbox, repo};
+use crate::{blobs, memory, moving, outbox, preferences, repo, vault};
 
 /// The cell's schema.
 pub const MIGRATIONS: &[Migration] = crate::migrations!("account", 1 "0001_init", 2 "0002_vault", 3 "0003_settled_nodes", 4 "0004_move", 5 "0005_export",
-    6 "0006_cut");
+    6 "0006_cut", 7 "0007_marks", 8 "0008_sent", 9 "0009_points", 10 "0010_preferences", 11 "0011_takedown");
 
 crate::cell! {
     Hosting: hosting,
@@ -42,6 +43,19 @@ crate::cell! {
     Blobs: blobs,
     Outbox: outbox,
     Moving: moving,
+    Preferences: preferences,
+}
+
+/// Whether a command may end a key, which must then be overwritten where it stood. Said of all but the writes of public
+/// records.
+pub fn may_end_keys(change: &Change) -> bool {
+    match change {
+        Change::Repo(repo::Change::ApplyWrites(apply)) => {
+            apply.writes.iter().any(|write| write.collection.as_str() == vault::COLLECTION)
+        }
+        Change::Preferences(_) => false,
+        _ => true,
+    }
 }
 
 /// The cell in memory. Without an account until [`CreateRepo`].
@@ -86,9 +100,30 @@ impl Account {
     /// # Errors
     /// [`Error`]; then nothing has changed.
     pub fn change(&mut self, sql: &dyn Sql, env: &mut Env<'_>, change: Change) -> Result<Reply, Error> {
+        self.answer_within(sql, env, change, true)
+    }
+
+    /// As [`Account::change`], in the caller's transaction, in which nothing else is done: a savepoint costs a copy of each
+    /// page that changes.
+    ///
+    /// # Errors
+    /// [`Error`]; then the caller's transaction must be undone.
+    pub fn change_alone(&mut self, sql: &dyn Sql, env: &mut Env<'_>, change: Change) -> Result<Reply, Error> {
+        self.answer_within(sql, env, change, false)
+    }
+
+    fn answer_within(
+        &mut self,
+        sql: &dyn Sql,
+        env: &mut Env<'_>,
+        change: Change,
+        has_transaction: bool,
+    ) -> Result<Reply, Error> {
         let mut outbox = std::mem::take(&mut self.outbox);
-        let answer = outbox
-            .undo_on_error(|out| in_transaction(sql, || self.answer(&mut Desk { sql, env, out }, change)));
+        let answer = outbox.undo_on_error(|out| {
+            let answer = || self.answer(&mut Desk { sql, env, out }, change);
+            if has_transaction { in_transaction(sql, answer) } else { answer() }
+        });
         self.outbox = outbox;
         answer
     }
@@ -112,6 +147,10 @@ impl Account {
                 Reply::Blobs(blobs::change(desk.sql, desk.env.now_us, effects, change)?)
             }
             Change::Outbox(never) => match never {},
+            Change::Preferences(change) => {
+                let (mut work, ..) = self.state()?.work(desk);
+                Reply::Preferences(preferences::change(&mut work, change)?)
+            }
             Change::Moving(change) => {
                 let home = self.state.as_ref().map(State::home);
                 let reply = moving::change(desk.sql, desk.env, home.as_ref(), change)?;
@@ -126,6 +165,20 @@ impl Account {
     /// What the commands since the last call leave to the host.
     pub fn take_effects(&mut self) -> Effects {
         self.outbox.take_effects()
+    }
+
+    /// Removes what the sequencer has safely. The next event does so as well; before the commands of a transaction, and so
+    /// outside their savepoints, it costs fewer pages.
+    ///
+    /// # Errors
+    /// [`Error::Sql`].
+    pub fn clear_outbox(&mut self, sql: &dyn Sql) -> Result<(), Error> {
+        Ok(self.outbox.clear_synced(sql)?)
+    }
+
+    /// Whether commands since the last [`Account::take_effects`] left events.
+    pub fn has_events(&self) -> bool {
+        !self.outbox.effects.events.is_empty()
     }
 
     /// Whether commits keep what they replace: for exports on a host without snapshots.
@@ -185,5 +238,6 @@ pub fn read(sql: &dyn Sql, query: Query) -> Result<Reply, Error> {
         Query::Blobs(query) => Reply::Blobs(blobs::read(sql, query)?),
         Query::Outbox(query) => Reply::Outbox(outbox::read(sql, query)?),
         Query::Moving(never) => match never {},
+        Query::Preferences(never) => match never {},
     })
 }

@@ -1,10 +1,11 @@
 //! Which blobs the host keeps for an account, and which may go. The bytes are the host's affair.
 
 mod command;
+mod takedown;
 
 pub use command::{
-    AddBlob, BlobClaim, BlobMeta, Change, Command, ExpireBlobs, GetBlobMeta, ListBlobs, ListMissingBlobs,
-    MissingBlob, Query, Reply,
+    AddBlob, BlobClaim, BlobMeta, BlobStanding, Change, Command, ExpireBlobs, GetBlobMeta, GetBlobTakedown,
+    ListBlobs, ListMissingBlobs, ListUnknownBlobs, MissingBlob, Query, Reply, SetBlobTakedown,
 };
 
 use std::borrow::Cow;
@@ -37,6 +38,9 @@ pub enum Error {
         /// What is so.
         found: String,
     },
+    /// Moderators took the blob down.
+    #[error("Blob has been takendown, cannot re-upload")]
+    TakenDown,
     /// More bytes than any blob has.
     #[error("a blob's size is out of range")]
     Size,
@@ -51,6 +55,8 @@ pub fn read(sql: &dyn Sql, query: Query) -> Result<Reply, Error> {
         Query::GetBlobMeta(get) => Reply::GetBlobMeta(meta(sql, &get.cid)?),
         Query::ListBlobs(list) => Reply::ListBlobs(self::list(sql, &list)?),
         Query::ListMissingBlobs(list) => Reply::ListMissingBlobs(missing(sql, &list)?),
+        Query::ListUnknownBlobs(list) => Reply::ListUnknownBlobs(unknown(sql, list.cids)?),
+        Query::GetBlobTakedown(get) => Reply::GetBlobTakedown(takedown::get(sql, &get.cid)?),
     })
 }
 
@@ -65,6 +71,7 @@ pub fn change(sql: &dyn Sql, now_us: i64, effects: &mut Effects, change: Change)
             Reply::AddBlob(self::add(sql, now_us, &add)?)
         }
         Change::ExpireBlobs(expire) => Reply::ExpireBlobs(self::expire(sql, &expire)?),
+        Change::SetBlobTakedown(set) => Reply::SetBlobTakedown(takedown::set(sql, &set)?),
     })
 }
 
@@ -72,6 +79,9 @@ fn add(sql: &dyn Sql, now_us: i64, add: &AddBlob) -> Result<(), Error> {
     let owner = "SELECT EXISTS (SELECT 1 FROM account) OR EXISTS (SELECT 1 FROM import)";
     if query_first(sql, owner, &[], |row| row.integer(0))?.unwrap_or(0) == 0 {
         return Err(Error::NoRepo);
+    }
+    if takedown::is_down(sql, &add.cid)? {
+        return Err(Error::TakenDown);
     }
     let bytes = i64::try_from(add.bytes).map_err(|_| Error::Size)?;
     // Uploading again starts the time of an unreferenced blob anew, and may give it another type; the type of a
@@ -117,6 +127,9 @@ pub fn check(sql: &dyn Sql, claims: &[BlobClaim]) -> Result<(), Error> {
             Ok((row.text(0)?.to_owned(), row.integer(1)?.unsigned_abs(), row.integer(2)? != 0))
         })?;
         let (mime, bytes, is_referenced) = found.ok_or(Error::NotFound(claim.cid))?;
+        if takedown::is_down(sql, &claim.cid)? {
+            return Err(Error::NotFound(claim.cid));
+        }
         if bytes != claim.bytes {
             return Err(Error::Invalid { what: "Size".into(), found: bytes.to_string() });
         }
@@ -138,7 +151,8 @@ pub fn oldest_unreferenced(sql: &dyn Sql) -> Result<Option<i64>, SqlError> {
 
 fn meta(sql: &dyn Sql, cid: &Cid) -> Result<Option<BlobMeta>, SqlError> {
     let statement = "SELECT mime, bytes FROM blob WHERE cid = ?1 AND EXISTS \
-                     (SELECT 1 FROM blob_reference WHERE cid = ?1)";
+                     (SELECT 1 FROM blob_reference WHERE cid = ?1) AND NOT EXISTS \
+                     (SELECT 1 FROM blob_takedown WHERE cid = ?1)";
     query_first(sql, statement, &[Value::Text(&cid.to_string())], |row| {
         Ok(BlobMeta { mime: row.text(0)?.to_owned(), bytes: row.integer(1)?.unsigned_abs() })
     })
@@ -167,6 +181,23 @@ fn missing(sql: &dyn Sql, list: &ListMissingBlobs) -> Result<Vec<MissingBlob>, S
         &[cursor, Value::Integer(i64::from(list.limit))],
         |row| Ok(MissingBlob { cid: read_cid(row.text(0)?)?, path: row.text(1)?.to_owned() }),
     )
+}
+
+fn unknown(sql: &dyn Sql, mut cids: Vec<Cid>) -> Result<Vec<Cid>, SqlError> {
+    let known = "SELECT EXISTS (SELECT 1 FROM blob WHERE cid = ?1) \
+                 OR EXISTS (SELECT 1 FROM blob_reference WHERE cid = ?1)";
+    let mut failed = None;
+    cids.retain(|cid| {
+        let found = query_first(sql, known, &[Value::Text(&cid.to_string())], |row| row.integer(0));
+        match found {
+            Ok(found) => found == Some(0),
+            Err(error) => {
+                failed = Some(error);
+                false
+            }
+        }
+    });
+    failed.map_or(Ok(cids), Err)
 }
 
 fn read_cid(text: &str) -> Result<Cid, SqlError> {

@@ -30,7 +30,7 @@ pub use encode::{encode, encode_record};
 pub use ipld_core::{cid::Cid, ipld::Ipld};
 pub use json_read::{deserialize, from_json, record_from_json};
 pub use json_write::{cbor_to_json, serialize, to_json};
-pub use link::{CODEC_DAG_CBOR, CODEC_RAW, cid_of_block, parse_link};
+pub use link::{CODEC_DAG_CBOR, CODEC_RAW, append_cid_text, cid_of_block, parse_link};
 
 use repo_mst::CborError;
 

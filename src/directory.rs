@@ -15,36 +15,73 @@
 
 mod account;
 mod app_password;
+mod browser;
 mod credentials;
+mod doors;
+mod email;
 mod flow;
 mod handle_rules;
 mod import;
 mod invite;
 pub mod limits;
+mod mail;
 mod mail_code;
+mod moderation;
+mod oauth;
 mod outbox;
+mod password;
+mod proof;
 mod registry;
+mod reserved_key;
 mod rotation_key;
 mod session;
+mod signed_in;
 mod signup;
 mod status;
 #[cfg(test)]
 mod testing;
 
-pub use account::{Account, AccountPage, GetAccount, GetCounts, GetStatus, ListAccounts, NetworkCounts, Who};
+pub use account::{
+    Account, AccountPage, GetAccount, GetStatus, ListAccounts, ListStandings, Standing, StandingPage, Who,
+    list,
+};
 pub use app_password::{
     AppPassword, AppPasswordKind, CreateAppPassword, CreatedAppPassword, ListAppPasswords, RevokeAppPassword,
 };
-pub use credentials::{Credentials, GetCredentials};
+pub use browser::{BrowserSession, CloseBrowserSession, GetBrowserSession, OpenBrowserSession};
+pub use credentials::{Credentials, GetCredentials, RevokeCredentials};
+pub use email::{ConfirmEmail, EmailChangedBy, UpdateEmail};
 pub use flow::{BeginFlow, CompleteFlow, DropFlow, Flow, GetFlow, ListFlows};
 pub use handle_rules::Placement;
 pub use import::ImportAccount;
-pub use invite::{AccountInviteCodes, CreateInviteCodes, InviteCode, InviteUse, ListInviteCodes};
-pub use mail_code::{IssueMailCode, MailPurpose};
-pub use outbox::{ClearOutbox, Notice, OutboxEntry, ReadOutbox, has_work};
-pub use registry::{ClaimAgentToken, FindAgentToken, IssueAgentToken, RevokeAgentTokens};
+pub use invite::{
+    AccountInviteCodes, CreateInviteCodes, InviteCode, InviteCodePage, InviteSort, InviteUse,
+    ListInviteCodes, PageInviteCodes,
+};
+pub use mail::{
+    DueMail, ListDueMail, MailOutcome, SendCode, SendLetter, SettleMail, WaitingMail, next_mail_us,
+};
+pub use mail_code::FindMailCode;
+pub use moderation::{
+    AccountInfo, AccountInfoPage, DisableInviteCodes, ListAccountInfos, SearchAccounts, SetInvitesDisabled,
+};
+pub use oauth::{
+    BeginConsent, CloseOauthSession, Consenting, DropConsent, Exchange, GetConsent, GrantConsent, Holder,
+    OauthSession, RedeemCode, RefreshOauthSession,
+};
+pub use outbox::{ClearOutbox, KeepExportNote, Notice, OutboxEntry, ReadOutbox, has_work};
+pub use password::{ChangePassword, ResetPassword, SetPassword};
+pub use proof::{Proof, Prove};
+pub use registry::{
+    AgentToken, ClaimAgentToken, FindAgentToken, IssueAgentToken, OweAgentToken, RevokeAgentTokens,
+    RotateAgentToken, SettleAgentToken,
+};
+pub use reserved_key::{GetReservedKey, ReserveSigningKey};
 pub use rotation_key::{GetRotationKey, SignPlcOperation};
 pub use session::{CloseSession, OpenSession, RotateSession, Session};
+pub use signed_in::{
+    ConnectedClient, EndSignedIn, ListSignedIn, SignedIn, SignedInApp, SignedInBrowser, Which,
+};
 pub use signup::{
     CompleteAccount, GetReservation, ListReservations, ReleaseReservation, Reservation, ReserveAccount,
 };
@@ -55,9 +92,11 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use self::doors::Doors;
 use crate::actor::Status;
 use crate::crypto::SigningKey;
 use crate::env::Env;
+use crate::rate_limit::Allowance;
 use crate::seam::Hidden;
 use crate::store::migrate::{Migration, migrate};
 use crate::store::{Sql, SqlError, in_transaction};
@@ -65,23 +104,33 @@ use crate::syntax::Did;
 
 /// The cell's schema.
 pub const MIGRATIONS: &[Migration] = crate::migrations!("directory", 1 "0001_init", 2 "0002_flow", 3 "0003_flow_handle",
-    4 "0004_generation");
+    4 "0004_generation", 5 "0005_rotation", 6 "0006_account_methods", 7 "0007_oauth",
+    8 "0008_browsers");
 
 crate::seam! {
     read {
         GetAccount => Option<Account>,
-        GetCredentials => Option<Credentials>,
+        Prove => (),
         GetStatus => Option<Status>,
         ListAccounts => AccountPage,
-        GetCounts => NetworkCounts,
+        ListStandings => StandingPage,
         CheckHandle => Placement,
         ListAppPasswords => Vec<AppPassword>,
-        FindAgentToken => Option<Did>,
+        FindAgentToken => Option<AgentToken>,
         ListInviteCodes => Vec<InviteCode>,
+        PageInviteCodes => InviteCodePage,
+        ListAccountInfos => Vec<AccountInfo>,
+        SearchAccounts => AccountInfoPage,
         ListReservations => Vec<Did>,
         ReadOutbox => Vec<OutboxEntry>,
         GetFlow => Option<Flow>,
         ListFlows => Vec<Did>,
+        FindMailCode => Did,
+        ListDueMail => DueMail,
+        GetReservedKey => Option<Hidden<[u8; 32]>>,
+        GetConsent => Option<Consenting>,
+        GetBrowserSession => Option<BrowserSession>,
+        ListSignedIn => SignedIn,
     }
     write {
         ReserveAccount => Reservation,
@@ -94,24 +143,53 @@ crate::seam! {
         UpdateHandle => Account,
         SetStatus => Account,
         DeleteAccount => (),
-        IssueMailCode => Hidden<String>,
 
+        SendCode => bool,
+        SendLetter => (),
+        SettleMail => (),
+        ConfirmEmail => (),
+        UpdateEmail => Account,
+        ResetPassword => Did,
+        SetPassword => (),
+        ChangePassword => (),
+
+        GetCredentials => Option<Credentials>,
         OpenSession => Session,
         RotateSession => Session,
         CloseSession => Option<Did>,
         CreateAppPassword => CreatedAppPassword,
         RevokeAppPassword => (),
+        RevokeCredentials => (),
 
         IssueAgentToken => Hidden<String>,
         ClaimAgentToken => Option<Hidden<String>>,
+        OweAgentToken => (),
+        RotateAgentToken => Hidden<String>,
+        SettleAgentToken => (),
         RevokeAgentTokens => (),
 
         CreateInviteCodes => Vec<AccountInviteCodes>,
+        DisableInviteCodes => (),
+        SetInvitesDisabled => (),
+
+        ReserveSigningKey => String,
+
+        BeginConsent => (),
+        GrantConsent => Option<Hidden<String>>,
+        DropConsent => bool,
+        RedeemCode => Exchange,
+        RefreshOauthSession => Exchange,
+        CloseOauthSession => Option<Did>,
+
+        OpenBrowserSession => (),
+        CloseBrowserSession => (),
+        EndSignedIn => (),
 
         GetRotationKey => String,
         SignPlcOperation => ByteBuf,
 
         ClearOutbox => (),
+        KeepExportNote => (),
 
         BeginFlow => bool,
         CompleteFlow => (),
@@ -130,9 +208,12 @@ pub enum Error {
     /// The handle breaks a rule of this service.
     #[error("{0}")]
     InvalidHandle(String),
-    /// The handle is taken or reserved.
+    /// Another account has the handle, or is being given it.
     #[error("handle is not available")]
     HandleNotAvailable,
+    /// The label could pass for the service, or is a name that programs look for.
+    #[error("the name {0} is reserved: choose another")]
+    HandleReserved(String),
     /// The handle is under no domain of this service and was not shown to belong to the account.
     #[error("not a supported handle domain")]
     UnsupportedDomain,
@@ -160,21 +241,54 @@ pub enum Error {
     /// The account is being deleted: nothing else can be done to it.
     #[error("the account is being deleted")]
     DeletionUnderWay,
+    /// No import of the agent is under way whose token was not given.
+    #[error("no import is under way here: begin with agent.admin.importAgent")]
+    NotImporting,
     /// A later change took the place of this one.
     #[error("a later change to the account took the place of this one")]
     Superseded,
     /// The refresh token was used long ago, or its session was closed.
     #[error("token has been revoked")]
     TokenRevoked,
-    /// A mailed code that is wrong, used or too old.
-    #[error("token is invalid or has expired")]
+    /// A mailed code that is wrong or used.
+    #[error("Token is invalid")]
     InvalidMailCode,
+    /// A mailed code that is too old.
+    #[error("Token is expired")]
+    MailCodeExpired,
+    /// The account's address was confirmed, so another is given with a mailed code only.
+    #[error("confirmation token required")]
+    MailCodeRequired,
+    /// Not the account's address.
+    #[error("invalid email")]
+    WrongEmail,
+    /// There is no address to write to.
+    #[error("account does not have an email address")]
+    NoEmail,
+    /// The server is not set to send any.
+    #[error("this server sends no mail: ask its operator")]
+    NoMail,
+    /// An account asked for the same kind too often.
+    #[error("too many mails of this kind were asked for: look for the last one, or come back later")]
+    TooManyMails,
+    /// The mail server has not taken any for long.
+    #[error("too many mails wait to be sent: try again later")]
+    MailQueueFull,
+    /// Not one line of moderate length.
+    #[error("a subject is one line of at most 200 characters, without control characters")]
+    InvalidSubject,
+    /// What an OAuth client asked for was answered already.
+    #[error("the request was answered already: begin again in the application")]
+    RequestUsed,
     /// An app password of that name exists.
     #[error("an app password of that name exists")]
     DuplicateAppPassword,
     /// A text or a count is over its limit.
     #[error("{0} is over its limit")]
     OverLimit(Cow<'static, str>),
+    /// Passwords were tried too often.
+    #[error("too many attempts: try again in {} s", .0.retry_seconds())]
+    TooOften(Allowance),
     /// A cursor that is none of ours.
     #[error("cursor is malformed")]
     InvalidCursor,
@@ -189,10 +303,12 @@ pub enum Error {
     Unwrap(String),
 }
 
-/// The cell in memory: its database is the truth, only the unwrapped rotation key is kept beside it.
+/// The cell in memory: its database is the truth. Beside it are kept the unwrapped rotation key, and who has tried how
+/// often.
 #[derive(Debug)]
 pub struct Directory {
     rotation_key: SigningKey,
+    doors: Doors,
 }
 
 impl Directory {
@@ -203,7 +319,7 @@ impl Directory {
     pub fn load(sql: &dyn Sql, env: &mut Env<'_>) -> Result<Self, Error> {
         migrate(sql, MIGRATIONS)?;
         let rotation_key = in_transaction(sql, || rotation_key::load_or_create(sql, env))?;
-        Ok(Self { rotation_key })
+        Ok(Self { rotation_key, doors: Doors::new(env) })
     }
 
     /// Answers one command, in one transaction.
@@ -214,14 +330,14 @@ impl Directory {
         in_transaction(sql, || self.answer(sql, env, command))
     }
 
-    fn answer(&self, sql: &dyn Sql, env: &mut Env<'_>, command: Command) -> Result<Reply, Error> {
+    fn answer(&mut self, sql: &dyn Sql, env: &mut Env<'_>, command: Command) -> Result<Reply, Error> {
         match command {
             Command::Query(query) => read(sql, env, query),
             Command::Change(change) => self.change(sql, env, change),
         }
     }
 
-    fn change(&self, sql: &dyn Sql, env: &mut Env<'_>, change: Change) -> Result<Reply, Error> {
+    fn change(&mut self, sql: &dyn Sql, env: &mut Env<'_>, change: Change) -> Result<Reply, Error> {
         Ok(match change {
             Change::ReserveAccount(ask) => Reply::ReserveAccount(signup::reserve(sql, env, &ask)?),
             Change::CompleteAccount(ask) => Reply::CompleteAccount(signup::complete(sql, &ask.did)?),
@@ -232,33 +348,100 @@ impl Directory {
             Change::UpdateHandle(ask) => Reply::UpdateHandle(status::update_handle(sql, env, &ask)?),
             Change::SetStatus(ask) => Reply::SetStatus(status::set(sql, env, &ask)?),
             Change::DeleteAccount(ask) => Reply::DeleteAccount(flow::delete_account(sql, env, &ask)?),
-            Change::IssueMailCode(ask) => Reply::IssueMailCode(mail_code::issue(sql, env, &ask)?),
 
-            Change::OpenSession(ask) => Reply::OpenSession(session::open(sql, env, &ask)?),
+            Change::SendCode(ask) => Reply::SendCode(mail::send_code(sql, env, &ask)?),
+            Change::SendLetter(ask) => Reply::SendLetter(mail::send_letter(sql, env, &ask)?),
+            Change::SettleMail(ask) => Reply::SettleMail(mail::settle(sql, env, &ask)?),
+            Change::ConfirmEmail(ask) => Reply::ConfirmEmail(email::confirm(sql, env, &ask)?),
+            Change::UpdateEmail(ask) => Reply::UpdateEmail(email::update(sql, env, &ask)?),
+            Change::ResetPassword(ask) => Reply::ResetPassword(password::reset(sql, env, &ask)?),
+            Change::SetPassword(ask) => Reply::SetPassword(password::set(sql, env, &ask)?),
+            Change::ChangePassword(ask) => Reply::ChangePassword(password::change(sql, env, &ask)?),
+
+            Change::GetCredentials(ask) => {
+                self.doors.knock(sql, env, &ask)?;
+                Reply::GetCredentials(credentials::get(sql, &ask)?)
+            }
+            Change::OpenSession(ask) => {
+                let session = credentials::open_session(sql, env, &ask)?;
+                if let Some(client) = &ask.client {
+                    self.doors.let_in(env, &ask.did, client);
+                }
+                Reply::OpenSession(session)
+            }
             Change::RotateSession(ask) => Reply::RotateSession(session::rotate(sql, env, &ask.id)?),
             Change::CloseSession(ask) => Reply::CloseSession(credentials::close_session(sql, &ask.id)?),
-            Change::CreateAppPassword(ask) => Reply::CreateAppPassword(app_password::create(sql, env, &ask)?),
+            Change::CreateAppPassword(ask) => {
+                Reply::CreateAppPassword(credentials::create_app_password(sql, env, &ask)?)
+            }
             Change::RevokeAppPassword(ask) => {
                 Reply::RevokeAppPassword(credentials::revoke_app_password(sql, &ask.did, &ask.name)?)
             }
 
+            Change::RevokeCredentials(ask) => Reply::RevokeCredentials(credentials::revoke(sql, &ask)?),
+
             Change::IssueAgentToken(ask) => {
                 Reply::IssueAgentToken(registry::issue_token(sql, env, &ask.did)?)
             }
+            Change::OweAgentToken(ask) => Reply::OweAgentToken(registry::owe_token(sql, &ask.did)?),
             Change::ClaimAgentToken(ask) => {
                 Reply::ClaimAgentToken(registry::claim_token(sql, env, &ask.did)?)
+            }
+            Change::RotateAgentToken(ask) => {
+                Reply::RotateAgentToken(credentials::rotate_token(sql, env, &ask)?)
+            }
+            Change::SettleAgentToken(ask) => {
+                Reply::SettleAgentToken(credentials::settle_token(sql, &ask.digest)?)
             }
             Change::RevokeAgentTokens(ask) => {
                 Reply::RevokeAgentTokens(credentials::revoke_tokens(sql, &ask.did)?)
             }
 
             Change::CreateInviteCodes(ask) => Reply::CreateInviteCodes(invite::create(sql, env, &ask)?),
+            Change::DisableInviteCodes(ask) => {
+                Reply::DisableInviteCodes(moderation::disable_codes(sql, &ask)?)
+            }
+            Change::SetInvitesDisabled(ask) => {
+                Reply::SetInvitesDisabled(moderation::set_invites_disabled(sql, &ask)?)
+            }
+
+            Change::ReserveSigningKey(ask) => {
+                Reply::ReserveSigningKey(reserved_key::reserve(sql, env, &ask)?)
+            }
+
+            Change::BeginConsent(ask) => {
+                oauth::begin(sql, env, &ask)?;
+                if let Some(client) = &ask.client {
+                    self.doors.let_in(env, &ask.did, client);
+                }
+                Reply::BeginConsent(())
+            }
+            Change::GrantConsent(ask) => Reply::GrantConsent(oauth::grant(sql, env, &ask)?),
+            Change::DropConsent(ask) => Reply::DropConsent(oauth::drop(sql, env, &ask)?),
+            Change::RedeemCode(ask) => Reply::RedeemCode(oauth::redeem(sql, env, &ask)?),
+            Change::RefreshOauthSession(ask) => Reply::RefreshOauthSession(oauth::refresh(sql, env, &ask)?),
+            Change::CloseOauthSession(ask) => Reply::CloseOauthSession(oauth::close(sql, &ask)?),
+
+            Change::OpenBrowserSession(ask) => {
+                browser::open(sql, env, &ask)?;
+                // A sign-up knocked at no door.
+                if let (Some(client), Proof::Password(_) | Proof::AgentToken(_)) = (&ask.client, &ask.proof) {
+                    self.doors.let_in(env, &ask.did, client);
+                }
+                Reply::OpenBrowserSession(())
+            }
+            Change::CloseBrowserSession(ask) => Reply::CloseBrowserSession(browser::close(sql, &ask)?),
+            Change::EndSignedIn(ask) => Reply::EndSignedIn(signed_in::end(sql, &ask)?),
 
             Change::GetRotationKey(_) => Reply::GetRotationKey(self.rotation_key.did_key()),
             Change::SignPlcOperation(ask) => {
                 Reply::SignPlcOperation(ByteBuf::from(self.rotation_key.sign(&ask.unsigned)))
             }
 
+            Change::KeepExportNote(ask) => {
+                let notice = Notice::Exported { made_us: env.now_us };
+                Reply::KeepExportNote(outbox::push(sql, &ask.did, &notice)?)
+            }
             Change::ClearOutbox(ask) => Reply::ClearOutbox(outbox::clear(sql, ask.id)?),
 
             Change::BeginFlow(ask) => Reply::BeginFlow(flow::begin(sql, env, &ask)?),
@@ -271,17 +454,28 @@ impl Directory {
 fn read(sql: &dyn Sql, env: &Env<'_>, query: Query) -> Result<Reply, Error> {
     Ok(match query {
         Query::GetAccount(ask) => Reply::GetAccount(account::get(sql, &ask.who)?),
-        Query::GetCredentials(ask) => Reply::GetCredentials(credentials::get(sql, &ask)?),
+        Query::Prove(ask) => Reply::Prove(credentials::prove(sql, &ask.did, &ask.proof).map(|_| ())?),
         Query::GetStatus(ask) => Reply::GetStatus(account::status(sql, &ask.did)?),
         Query::ListAccounts(ask) => Reply::ListAccounts(account::list(sql, &ask)?),
-        Query::GetCounts(_) => Reply::GetCounts(account::counts(sql)?),
+        Query::ListStandings(ask) => Reply::ListStandings(account::standings(sql, &ask)?),
         Query::CheckHandle(ask) => Reply::CheckHandle(status::check_handle(sql, env, &ask)?),
         Query::ListAppPasswords(ask) => Reply::ListAppPasswords(app_password::list(sql, &ask.did)?),
         Query::FindAgentToken(ask) => Reply::FindAgentToken(registry::find_token(sql, &ask.digest)?),
         Query::ListInviteCodes(ask) => Reply::ListInviteCodes(invite::list(sql, &ask)?),
+        Query::PageInviteCodes(ask) => Reply::PageInviteCodes(invite::page(sql, &ask)?),
+        Query::ListAccountInfos(ask) => Reply::ListAccountInfos(moderation::infos(sql, &ask)?),
+        Query::SearchAccounts(ask) => Reply::SearchAccounts(moderation::search(sql, &ask)?),
         Query::ListReservations(ask) => Reply::ListReservations(signup::list(sql, ask.limit)?),
         Query::ReadOutbox(ask) => Reply::ReadOutbox(outbox::read(sql, &ask)?),
         Query::GetFlow(ask) => Reply::GetFlow(flow::get(sql, &ask.did)?),
         Query::ListFlows(ask) => Reply::ListFlows(flow::list(sql, &ask)?),
+        Query::FindMailCode(ask) => {
+            Reply::FindMailCode(mail_code::find(sql, env, ask.purpose, ask.code.expose())?)
+        }
+        Query::GetReservedKey(ask) => Reply::GetReservedKey(reserved_key::get(sql, env, &ask.did)?),
+        Query::ListDueMail(_) => Reply::ListDueMail(mail::due(sql, env)?),
+        Query::GetBrowserSession(ask) => Reply::GetBrowserSession(browser::get(sql, env, &ask)?),
+        Query::ListSignedIn(ask) => Reply::ListSignedIn(signed_in::list(sql, env, &ask.did)?),
+        Query::GetConsent(ask) => Reply::GetConsent(oauth::get(sql, env, &ask)?),
     })
 }

@@ -2,6 +2,7 @@
 
 use rand_core::CryptoRng;
 
+use crate::rate_limit::Rates;
 use crate::vault::MasterKey;
 
 /// The world, as a cell may see it during one command.
@@ -39,8 +40,14 @@ pub struct Network {
     pub handle_domains: Vec<String>,
     /// Whether an account needs an invite code.
     pub invite_required: bool,
+    /// Whether the server can send mail.
+    pub sends_mail: bool,
     /// The did:plc directory, without a trailing slash.
     pub plc_url: String,
     /// The operator's key, under which all keys at rest are wrapped.
     pub master_key: MasterKey,
+    /// Points that an account's writes may take: a creation three, an update two, a deletion one.
+    pub write_rates: Rates,
+    /// Passwords that one address may try on one account.
+    pub sign_in_rates: Rates,
 }

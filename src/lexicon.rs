@@ -51,6 +51,17 @@ pub fn catalog() -> &'static Catalog {
     &CATALOG
 }
 
+/// The documents of our lexicons.
+pub fn own_documents() -> impl Iterator<Item = serde_json::Value> {
+    generated::DOCUMENTS.iter().filter_map(|json| serde_json::from_str(json).ok())
+}
+
+/// The document of one of them.
+#[must_use]
+pub fn own_document(nsid: &Nsid) -> Option<serde_json::Value> {
+    own_documents().find(|document| document["id"] == nsid.as_str())
+}
+
 /// What is known about a record's validity: `validationStatus` in the answer to a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValidationStatus {

@@ -14,7 +14,8 @@
 //! |---|---|
 //! | `main.rs`, `cli/` | the `zap` command, which belongs to the binary alone |
 //! | `native/`, `worker/` | the hosts, the only modules that do IO: the server on one machine, the one on Cloudflare |
-//! | [`xrpc`] | the door: routes, credentials, methods by group, errors in their flat form |
+//! | [`xrpc`] | the door for programs: routes, credentials, methods by group, errors in their flat form |
+//! | [`web`] | the door for browsers: the authorization server's pages and endpoints, the account's own pages |
 //! | [`app`] | what the network does over several cells: signup, handles, deletion, moving, notices; how such a change survives its caller |
 //! | [`auth`] [`config`] | who a caller is and what for; settings in three equal forms |
 //! | [`mod@host`] [`outbound`] | the port: what is asked of a host; where outbound calls may go |
@@ -22,22 +23,26 @@
 //! | [`directory`] | the cell of the network: accounts, handles, credentials, invites, the agents' registry, changes under way |
 //! | [`sequencer`] [`plc`] | the cell behind `subscribeRepos`: the event log; a PLC directory to embed |
 //! | [`memory`] [`moving`] | domains of an account: remembering, finding, forgetting; leaving as an archive, being told of it, and arriving |
+//! | [`preferences`] | what an account's owner set in apps, sealed |
 //! | [`repo`] | commits, planned and then applied; reading, proofs, export. The tree itself is the crate `repo-mst` |
 //! | [`blobs`] [`outbox`] [`work`] | which blobs are kept; the only way out of a cell; what a domain is given to answer with |
 //! | [`vault`] [`archive`] [`mod@env`] | sealed records and their keys; an agent as one file; what comes into a cell |
+//! | [`oauth`] | OAuth without IO: scopes, clients, requests, proofs of possession, tokens |
 //! | [`event`] | frames of `subscribeRepos`, written and read; the strict verifier of a stream |
 //! | [`identity`] [`crypto`] | did:plc, did:web, handles, documents; signatures, tokens, password hashes |
+//! | [`mail`] | what is written to people: letters, their words, addresses |
 //! | [`lexicon`] | the `agent.*` contract as types and the validator of all records (generated from `lexicons/`) |
 //! | [`actor`] | the words for an account that all share: kind, status, what a token opens |
 //! | [`syntax`] [`data_model`] [`limits`] | the protocol's strings, its values, and every bound with its reason |
+//! | [`rate_limit`] | how often something may be done, over a clock that comes in; the debts of many in bounded memory |
 //! | [`mod@seam`] [`store`] | what goes between caller and cell, cell and database |
 //! | `testing` | a cell driven step by step, for comparing hosts; in tests, a world in memory that one can break |
 //!
 //! Beside `src/`: `repo-mst/` (tree, commits, CAR), `codegen/` (`lexicons/` into `src/lexicon/generated/` and
-//! `docs/lexicons.md`), `migrations/` (by cell), `tests/process/` (a real server on either host: kill -9, canaries,
-//! adversaries, real clients), `tests/worker/` (the two hosts side by side), `tests/interop/` (the clients' suites), `harness/` (what those
+//! `docs/lexicons.md`), `templates/` and `assets/` (the pages), `migrations/` (by cell), `tests/process/` (a real server on either host: kill -9, canaries,
+//! adversaries, real clients), `tests/worker/` (the two hosts side by side), `tests/interop/` and `tests/python/` (the clients' suites), `tests/browser/` (the pages in Chromium), `harness/` (what those
 //! tests and the bench share), `worker/` (what `workerd` loads, and its configuration), `xtask/` (`cargo xtask bench`,
-//! `cargo xtask worker`), `benches/`, `fuzz/`, `.ci/run`. `CONTRIBUTING.md` says which files a change touches.
+//! `cargo xtask worker`), `docs/methods.rs` (writes `docs/methods.md`), `benches/`, `fuzz/`, `.ci/run`. `CONTRIBUTING.md` says which files a change touches.
 //!
 //! A protocol word leads to its file: commits are planned in `repo/plan.rs`, `com.atproto.sync.*` is served in
 //! `xrpc/sync.rs`, `#commit` frames are encoded in `event/`.
@@ -77,13 +82,17 @@ pub mod host;
 pub mod identity;
 pub mod lexicon;
 pub mod limits;
+pub mod mail;
 pub mod memory;
 pub mod moving;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
+pub mod oauth;
 pub mod outbound;
 pub mod outbox;
 pub mod plc;
+pub mod preferences;
+pub mod rate_limit;
 pub mod repo;
 pub mod seam;
 pub mod sequencer;
@@ -92,6 +101,7 @@ pub mod syntax;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod vault;
+pub mod web;
 pub mod work;
 #[cfg(target_arch = "wasm32")]
 pub mod worker;

@@ -3,8 +3,9 @@
 //! A memory is any object with a `$type`, one of the `agent.memory.*` records as a rule. A memory rests as a sealed
 //! record in the repo (`vault`) and nowhere else. To search, a [`Memory`] holds an [`Index`] in memory: postings and a
 //! few facts of each memory, never its text. The index is not stored: it is restored by opening the sealed records the
-//! first time it is asked for (about 15 us each), so nothing derived from plaintext rests and nothing can drift.
-//! Answers open the records they name, on demand.
+//! first time something is looked for (about 15 us each), so it can't drift. Answers open the records they name, on demand.
+//! What rests of a memory beside its sealed record are marks under a key of the agent's own (`same`): keeping one needs
+//! no index.
 //!
 //! Planning and applying are apart. [`Memory::plan_remember`] and [`Memory::plan_forget`] look and seal; [`Memory::change`]
 //! commits the record's block and [`Remembering::apply`]s the key in one transaction, and then lets the index follow. If
@@ -22,6 +23,7 @@ mod entry;
 mod index;
 mod plan;
 mod read;
+mod same;
 mod words;
 
 pub use command::{

@@ -11,8 +11,8 @@ mod leave;
 
 pub use command::{
     BeginImport, Change, Command, DropMoveKey, Exported, FinishImport, GetMoveKey, GetVaultStatus,
-    ImportFinished, ImportRecords, ImportedRecord, Query, Reply, SealManifest, SealedManifest, SignMove,
-    VaultStatus,
+    ImportFinished, ImportRecords, ImportedRecord, NoteExport, Query, Reply, SealManifest, SealedManifest,
+    SignMove, VaultStatus,
 };
 
 use serde::{Deserialize, Serialize};
@@ -131,6 +131,7 @@ pub fn change(
     let present = || home.ok_or(Error::NoRepo);
     Ok(match change {
         Change::SealManifest(seal) => Reply::SealManifest(leave::seal_manifest(sql, env, present()?, &seal)?),
+        Change::NoteExport(note) => Reply::NoteExport(leave::note(sql, &note.export)?),
         // Not a read beside the writer: the database of an account that slept long has no such table yet.
         Change::GetMoveKey(_) => Reply::GetMoveKey(leave::move_key(sql)?),
         Change::SignMove(sign) => Reply::SignMove(leave::sign_move(sql, env, present()?, &sign)?.into()),

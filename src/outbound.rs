@@ -7,6 +7,7 @@ use url::Url;
 
 use crate::host::HostError;
 use crate::limits::DNS_TXT_RECORDS_MAX;
+use crate::syntax::is_localhost;
 
 pub mod address;
 
@@ -15,7 +16,8 @@ pub mod address;
 pub struct FetchPolicy {
     /// Whether loopback counts as reachable, by plain http too.
     pub allow_loopback: bool,
-    /// Origins (`https://plc.directory`) that are reached whatever their address is.
+    /// Origins (`https://plc.directory`) that are reached whatever their address is, where the operator's settings lead to
+    /// them and not a name that a stranger gave.
     pub trusted_origins: Vec<String>,
 }
 
@@ -25,8 +27,9 @@ impl FetchPolicy {
     ///
     /// # Errors
     /// [`HostError::Upstream`] when it may not be reached.
-    pub fn check(&self, url: &Url) -> Result<bool, HostError> {
-        let trusted = self.trusted_origins.contains(&url.origin().ascii_serialization());
+    pub fn check(&self, url: &Url, to_operators_origin: bool) -> Result<bool, HostError> {
+        let trusted =
+            to_operators_origin && self.trusted_origins.contains(&url.origin().ascii_serialization());
         if trusted && url.username().is_empty() {
             return Ok(true);
         }
@@ -50,12 +53,6 @@ fn check_url(url: &Url, allow_loopback: bool) -> Result<(), HostError> {
         Some(ip) if !local && !address::is_public(&ip) => refuse("the address is not a public one"),
         _ => Ok(()),
     }
-}
-
-/// Names that mean this machine by definition (RFC 6761), so plain http to them stays on it.
-pub fn is_localhost(host: &str) -> bool {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    host == "localhost" || host.ends_with(".localhost")
 }
 
 /// The number of TXT records in the DNS.

@@ -48,9 +48,7 @@ impl Outbox {
     /// # Errors
     /// [`SqlError`].
     pub fn open(sql: &dyn Sql, floor: i64) -> Result<Self, SqlError> {
-        let last = "SELECT coalesce(max(id), 0) FROM outbox";
-        let last = query_first(sql, last, &[], |row| row.integer(0))?.unwrap_or(0).max(floor);
-        Ok(Self { last, ..Self::default() })
+        Ok(Self { last: newest(sql)?.max(floor), ..Self::default() })
     }
 
     /// Takes over where another outbox of this database stands; effects stay.
@@ -69,9 +67,7 @@ impl Outbox {
         kind: EventKind,
         frame: Frame,
     ) -> Result<(), SqlError> {
-        if self.synced > 0 {
-            clear(sql, self.synced)?;
-        }
+        self.clear_synced(sql)?;
         let id = now_us.max(self.last.saturating_add(1));
         sql.execute(
             "INSERT INTO outbox (id, kind, seq_at, frame) VALUES (?, ?, ?, ?)",
@@ -83,9 +79,25 @@ impl Outbox {
             ],
         )?;
         self.last = id;
-        self.synced = 0;
         self.effects.events.push(OutboxRow { id, kind, frame });
         Ok(())
+    }
+
+    /// Removes what the sequencer has safely.
+    ///
+    /// # Errors
+    /// [`SqlError`].
+    pub fn clear_synced(&mut self, sql: &dyn Sql) -> Result<(), SqlError> {
+        if self.synced > 0 {
+            clear(sql, self.synced)?;
+            self.synced = 0;
+        }
+        Ok(())
+    }
+
+    /// Goes on above `id`, which was given in a time that this database knows nothing of.
+    pub fn pass(&mut self, id: i64) {
+        self.last = self.last.max(id);
     }
 
     /// Notes that the rows up to `id` are safe at the sequencer. The next event removes them.
@@ -108,6 +120,23 @@ impl Outbox {
         }
         answer
     }
+}
+
+/// The id of the newest event, where it is still there; 0 where it is not.
+///
+/// # Errors
+/// [`SqlError`].
+pub fn newest(sql: &dyn Sql) -> Result<i64, SqlError> {
+    let newest = "SELECT coalesce(max(id), 0) FROM outbox";
+    Ok(query_first(sql, newest, &[], |row| row.integer(0))?.unwrap_or(0))
+}
+
+/// The id of the oldest event that has not been removed, which is about when it was made.
+///
+/// # Errors
+/// [`SqlError`].
+pub fn oldest(sql: &dyn Sql) -> Result<Option<i64>, SqlError> {
+    Ok(query_first(sql, "SELECT min(id) FROM outbox", &[], |row| row.optional_integer(0))?.flatten())
 }
 
 /// Answers a reading command.

@@ -9,16 +9,18 @@
 //!   emptied log does not start over: expiry notes the last number it takes away.
 //! - A repeated drain is harmless: an event is taken only when its outbox id is above the last of its DID. The other
 //!   side of that bargain: an outbox has to be drained in order and without gaps.
+//! - What a DID last committed stands beside it, in the transaction that takes the event: repos are listed from it.
 //! - After `#account deleted` the account's older events go, in bounded steps ([`Expire`]), also after a crash.
 
 mod command;
+mod last_commit;
 mod log;
 
 pub use command::{
-    Append, Change, Command, Expire, GetHead, Head, OutboxEvent, Page, Query, Read, Reply, SequencedFrame,
-    Start,
+    Append, Change, Command, Expire, GetHead, GetLastCommits, Head, NoteLastCommits, OutboxEvent, Page,
+    Query, Read, Reply, SequencedFrame, Start,
 };
-pub use log::{Sequencer, for_each_event, head};
+pub use log::{Sequencer, after_damage, for_each_event, head, last_outbox_id, read};
 
 use crate::store::SqlError;
 

@@ -70,6 +70,9 @@ pub enum SqlError {
     /// The disk or the object's storage quota is full. Nothing of the transaction was kept.
     #[error("storage is full")]
     Full,
+    /// The host can open no file for the moment. Nothing was changed.
+    #[error("no file can be opened for the moment")]
+    Busy,
     /// A UNIQUE, CHECK, NOT NULL or foreign key constraint refused the row.
     #[error("constraint failed: {0}")]
     Constraint(String),
@@ -83,6 +86,26 @@ pub enum SqlError {
         column: usize,
         /// The type that was wanted.
         expected: Cow<'static, str>,
+    },
+    /// A newer program wrote the database.
+    #[error(
+        "{place} has schema {found}, and this program knows {known}: run the newer program that wrote it"
+    )]
+    Newer {
+        /// The database.
+        place: String,
+        /// The database's schema.
+        found: i64,
+        /// The newest that this program knows.
+        known: i64,
+    },
+    /// The database is not the one that belongs there, or is not there.
+    #[error("{place} {reason}")]
+    Misplaced {
+        /// The database.
+        place: String,
+        /// What is wrong and what to do.
+        reason: String,
     },
     /// The file is damaged or is no database.
     #[error("database is damaged: {0}")]
@@ -174,6 +197,11 @@ impl dyn Row + '_ {
 
 /// A cell's database.
 pub trait Sql {
+    /// What an operator knows the database by, for messages: its file, where it has one.
+    fn place(&self) -> String {
+        "the database".to_owned()
+    }
+
     /// Runs one statement.
     ///
     /// # Errors

@@ -24,14 +24,16 @@ mod uri;
 
 pub use at_uri::{AtUri, validate_at_uri};
 pub use cid_text::{CidText, validate_cid};
-pub use datetime::{Datetime, format_datetime_ms, format_datetime_us, parse_datetime_us, validate_datetime};
+pub use datetime::{
+    Datetime, format_datetime_ms, format_datetime_us, parse_datetime_us, read_datetime, validate_datetime,
+};
 pub use did::{Did, validate_did};
 pub use handle::{AtIdentifier, Handle, validate_at_identifier, validate_handle};
 pub use language::{Language, validate_language};
 pub use nsid::{Nsid, validate_nsid};
 pub use record_key::{RecordKey, validate_record_key};
 pub use tid::{Tid, validate_tid};
-pub use uri::{Uri, validate_uri};
+pub use uri::{Uri, is_localhost, validate_uri};
 
 /// Why a text is not what it was meant to be. The message names the rule and never repeats the input, so it can be
 /// shown to a client and logged.

@@ -7,6 +7,7 @@
 //! | `randomness` | randomness, all of it from `ZAP_SEED` |
 //! | `disk` | a database whose nth write fails, or stops the machine |
 //! | `internet` | the did:plc directory, the DNS, other servers |
+//! | `program` | an OAuth client and a browser, over the router |
 //! | `alone` | all that comes into one cell |
 //! | `simulated` | a host with all cells of a network, which can be stopped after any step and started again |
 //!
@@ -20,6 +21,8 @@ mod disk;
 mod driven;
 #[cfg(test)]
 mod internet;
+#[cfg(test)]
+mod program;
 #[cfg(test)]
 mod randomness;
 #[cfg(test)]
@@ -36,11 +39,14 @@ pub use driven::{Driven, Fault, Kind, Step, dump};
 #[cfg(test)]
 pub use internet::Internet;
 #[cfg(test)]
+pub use program::{Answered, Program, between, jwk, parameter};
+#[cfg(test)]
 pub use randomness::{Randomness, seed};
 #[cfg(test)]
 pub use simulated::{ADMIN_PASSWORD, Resident, Simulated};
 
 use crate::env::Network;
+use crate::rate_limit::Rates;
 use crate::vault::MasterKey;
 
 /// When tests begin, unless they say otherwise: microseconds since the Unix epoch.
@@ -56,7 +62,10 @@ pub fn network() -> Network {
         public_url: "http://localhost:2583".to_owned(),
         handle_domains: vec![".test".to_owned()],
         invite_required: false,
+        sends_mail: true,
         plc_url: PLC.to_owned(),
         master_key: MasterKey::from_bytes([7; 32]),
+        write_rates: Rates::NONE,
+        sign_in_rates: Rates::NONE,
     }
 }

@@ -26,6 +26,7 @@
 mod cut;
 mod keyring;
 mod keys;
+mod marks;
 mod padding;
 mod record;
 mod seal;
@@ -35,6 +36,7 @@ mod transfer;
 pub use cut::{cut_paid, owes_cut};
 pub use keyring::{Keyring, KeyringRow, SealedWrite};
 pub use keys::{DataKey, EpochKey, MasterKey, RootKey, unwrap_secret, wrap_secret};
+pub use marks::Marks;
 pub use padding::padded_len;
 pub use record::{Body, SealedBlob, SealedRecord, decode_record, encode_record, random_record_key};
 pub use seal::{Context, PLAINTEXT_INLINE_MAX, SUITE, Sealed, open, seal};

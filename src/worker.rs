@@ -6,9 +6,11 @@
 //! | [`app`] | what the router runs on, and the way to where changes are carried out |
 //! | [`host`] | what the router reaches as [`Host`](crate::host::Host) |
 //! | [`account`] [`directory`] [`sequencer`] | the three kinds of objects |
+//! | [`subscribers`] | the sockets of the sequencer's, and how much may wait for them |
 //! | [`object`] | what they share: the seam as DAG-CBOR, alarms |
 //! | [`sql`] | the SQL seam over an object's storage |
 //! | [`blobs`] [`outbound`] | R2; fetch and DNS over HTTPS |
+//! | [`room`] | what of an isolate's memory bodies on their way in may take |
 //! | [`settings`] [`console`] | variables and secrets; the log |
 //!
 //! A request to an object is an event of its own there. Between two awaits an object does one thing: a command, its
@@ -21,14 +23,18 @@ mod app;
 mod blobs;
 mod console;
 pub mod directory;
+mod download;
 pub mod front;
 mod host;
 mod http;
 mod object;
 mod outbound;
+mod relays;
+mod room;
 pub mod sequencer;
 mod settings;
 mod sql;
+mod subscribers;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -46,8 +52,8 @@ fn system_random() -> rand_core::UnwrapErr<getrandom::SysRng> {
     rand_core::UnwrapErr(getrandom::SysRng)
 }
 
-fn storage(error: impl std::fmt::Display) -> HostError {
-    HostError::Storage(error.to_string())
+fn unavailable(error: impl std::fmt::Display) -> HostError {
+    HostError::Unreachable(error.to_string())
 }
 
 fn upstream(error: impl std::fmt::Display) -> HostError {

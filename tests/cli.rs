@@ -34,10 +34,15 @@ impl Drop for Dev {
 impl Dev {
     /// Starts it and waits until it has printed what it is.
     fn start(data: &Path, ports: (u16, u16)) -> Self {
+        Self::start_with(data, ports, &[])
+    }
+
+    fn start_with(data: &Path, ports: (u16, u16), more: &[&str]) -> Self {
         let mut process = zap(data)
             .args(["dev", "--json"])
             .args(["--listen", &format!("127.0.0.1:{}", ports.0)])
             .args(["--plc-listen", &format!("127.0.0.1:{}", ports.1)])
+            .args(more)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -98,6 +103,7 @@ fn the_first_minute_and_the_second_start() {
 
     client_commands(&data);
     exit_codes(&data, ports.1);
+    a_token_is_changed(&data);
     private_files(&data);
 
     let second = Command::new(ZAP)
@@ -165,6 +171,15 @@ fn client_commands(data: &Path) {
 
     let repo = json(data, &["repo", "show", "carol"]);
     assert_eq!(repo["collections"]["agent.vault.sealed"], 1);
+    let published = json(data, &["lexicon", "publish", "carol"]);
+    assert!(published["created"].as_i64().unwrap() > 20, "{published}");
+    let dns = published["dns"].as_array().unwrap();
+    assert!(dns.iter().any(|record| record["name"] == "_lexicon.memory.agent"), "{published}");
+    let again = json(data, &["lexicon", "publish", "carol"]);
+    assert_eq!(
+        (&again["created"], &again["updated"], &again["unchanged"]),
+        (&0.into(), &0.into(), &published["created"])
+    );
     let verified = json(data, &["repo", "verify", "carol"]);
     assert_eq!((&verified["verified"], &verified["latest"]), (&Value::from(true), &Value::from(true)));
     let table = String::from_utf8(run(data, &["memories", "carol"]).stdout).unwrap();
@@ -207,6 +222,28 @@ fn exit_codes(data: &Path, plc_port: u16) {
     assert!(error["message"].is_string() && error["hint"].is_string(), "{error}");
 }
 
+/// Breaks if a token that is lost can't be replaced, or goes on to open what it opened.
+fn a_token_is_changed(data: &Path) {
+    let kept = data.join("tokens/carol");
+    let old = std::fs::read_to_string(&kept).unwrap();
+    let old = old.trim();
+    let shown = json(data, &["agent", "token", "carol"]);
+    assert_eq!((&shown["token"], &shown["kept"]), (&Value::Null, &Value::from(kept.to_str().unwrap())));
+    let changed = json(data, &["agent", "token", "carol", "--rotate"]);
+    let new = std::fs::read_to_string(&kept).unwrap();
+    assert_eq!(changed["token"], new.trim());
+    assert_eq!(code(data, &["memories", "carol"]), 0);
+    assert_eq!(code(data, &["memories", "carol", "--token", old]), 4, "the old one ended");
+    assert_eq!(
+        code(data, &["agent", "token", "alice", "--rotate", "--token", new.trim()]),
+        4,
+        "carol's token"
+    );
+    let admin = std::fs::read_to_string(data.join("admin.token")).unwrap();
+    assert_eq!(code(data, &["agent", "token", "alice", "--rotate", "--token", admin.trim()]), 4);
+    assert_eq!(code(data, &["memories", "alice"]), 0);
+}
+
 /// Breaks if whoever is named by --url is shown the tokens that are kept here, or the way there shows any.
 fn tokens_go_to_their_server_only(data: &Path, token: &str) {
     let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -238,6 +275,82 @@ fn private_files(data: &Path) {
     }
 }
 
+/// What breaks: a relay that gave up on the server while it was away never hears that it is back.
+/// What breaks: it looks for its own token in a file, where nobody has put the one that was given.
+#[test]
+fn a_network_with_a_given_admin_token_is_set_up_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start_with(folder.path(), free_ports(), &["--admin-token", "given-0123456789"]);
+    assert_eq!(dev.welcome["agents"].as_array().unwrap().len(), 2);
+    assert_eq!(dev.welcome["adminTokenFile"], Value::Null);
+    assert_eq!(dev.interrupt(), 0);
+}
+
+#[test]
+fn a_relay_is_asked_to_crawl_after_the_start() {
+    use std::io::{Read, Write};
+    let folder = tempfile::tempdir().unwrap();
+    let ports = free_ports();
+    let relay = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", relay.local_addr().unwrap());
+    let data = folder.path().join("data");
+    for _ in 0..2 {
+        let dev = Dev::start_with(&data, ports, &["--relay", &origin]);
+        let (mut connection, _) = relay.accept().unwrap();
+        let mut request = vec![0; 4096];
+        let mut length = 0;
+        while !request[..length].ends_with(b"}") {
+            length += connection.read(&mut request[length..]).unwrap();
+        }
+        let request = String::from_utf8(request[..length].to_vec()).unwrap();
+        assert!(request.starts_with("POST /xrpc/com.atproto.sync.requestCrawl HTTP/1.1"), "{request}");
+        assert!(request.ends_with(&format!(r#"{{"hostname":"localhost:{}"}}"#, ports.0)), "{request}");
+        connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+        drop(connection);
+        let counted = format!("zap_relay_requests_total{{relay=\"{origin}\",answer=\"200\"}} 1");
+        let begun = std::time::Instant::now();
+        while !metrics(ports.0).contains(&counted) {
+            assert!(begun.elapsed().as_secs() < 20, "{}", metrics(ports.0));
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        assert_eq!(dev.interrupt(), 0);
+    }
+}
+
+fn metrics(port: u16) -> String {
+    use std::io::{Read, Write};
+    let mut connection = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    connection.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// What breaks: who crashes the process, or finds it crashed, has its keys in a file.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_crash_leaves_no_core() {
+    use std::os::unix::process::ExitStatusExt;
+    let folder = tempfile::tempdir().unwrap();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", server.local_addr().unwrap());
+    let mut follower = Command::new("sh")
+        .args(["-c", "ulimit -c unlimited; exec \"$@\"", "sh", ZAP, "firehose", "--url", &url])
+        .current_dir(folder.path())
+        .spawn()
+        .unwrap();
+    // It has begun, and waits for an answer.
+    let _connection = server.accept().unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", follower.id())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+    let aborted = Command::new("kill").args(["-ABRT", &follower.id().to_string()]).status().unwrap();
+    assert!(aborted.success());
+    let status = follower.wait().unwrap();
+    assert!(status.signal().is_some() && !status.core_dumped(), "{status:?}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
 #[test]
 fn the_configuration_is_explained_before_it_is_used() {
     let folder = tempfile::tempdir().unwrap();
@@ -261,4 +374,44 @@ fn the_configuration_is_explained_before_it_is_used() {
     assert_eq!(shown["listen"], serde_json::json!({"value": "127.0.0.1:2", "source": "environment"}));
     assert_eq!(shown["backfill-window"], serde_json::json!({"value": "2h", "source": "flag"}));
     assert_eq!(shown["data"]["source"], "flag");
+}
+
+/// What breaks: a shell or a reader of manuals knows another command than the one there is.
+#[test]
+fn completions_and_manual_know_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = run(folder.path(), &["completion", shell]);
+        assert_eq!(script.status.code(), Some(0));
+        let script = String::from_utf8(script.stdout).unwrap();
+        for word in ["password-reset", "takedown", "send-mail", "--password-file", "remember"] {
+            // fish writes long flags without their hyphens.
+            assert!(script.contains(word.trim_start_matches('-')), "{shell} has no {word}");
+        }
+    }
+    let parsed = Command::new("bash").arg("-n").stdin(Stdio::piped()).spawn().map(|mut bash| {
+        use std::io::Write;
+        let script = run(folder.path(), &["completion", "bash"]).stdout;
+        bash.stdin.take().unwrap().write_all(&script).unwrap();
+        bash.wait().unwrap().success()
+    });
+    assert!(parsed.unwrap(), "bash reads its script");
+    assert_eq!(code(folder.path(), &["completion", "cmd"]), 2);
+
+    let page = String::from_utf8(run(folder.path(), &["man"]).stdout).unwrap();
+    assert!(page.contains(".TH zap 1") && page.contains("account") && page.contains("zap dev"), "{page}");
+    let pages = folder.path().join("man/man1");
+    let told = json(folder.path(), &["man", pages.to_str().unwrap()]);
+    assert_eq!(told["folder"], pages.to_str().unwrap());
+    let page = std::fs::read_to_string(pages.join("zap-account-password-reset.1")).unwrap();
+    assert!(page.contains("not the administrator"), "{page}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(pages.join("zap.1")).unwrap().permissions().mode();
+        assert_ne!(mode & 0o044, 0, "others read it too");
+    }
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    assert_eq!(code(folder.path(), &["man", file.to_str().unwrap()]), 1, "no folder");
 }

@@ -18,6 +18,9 @@ The contract of this network: the records that agents keep and the methods that 
 UTF-8; graphemes are what a reader takes for one character. Bold properties are required. A *known* value is one to
 expect, not the only one. Every method may also answer the protocol's general errors, such as `InvalidRequest`,
 `AuthenticationRequired` and `RateLimitExceeded`.
+
+A *datetime* is written as `2026-01-31T12:34:56Z`. Methods take it as people write it too, a memory's own times included
+(`2026-01-31`, `2026-01-31 12:34`; without a time zone in UTC), and keep it in full; records written otherwise are held to it.
 ";
 
 pub(crate) fn page(documents: &BTreeMap<String, Document>) -> Result<String> {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER};
-use hyper::{Method, Request};
+use hyper::{HeaderMap, Method, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -22,6 +22,7 @@ pub struct Client {
     address: SocketAddr,
     sender: Option<SendRequest<Full<Bytes>>>,
     resets: bool,
+    from: Option<String>,
 }
 
 /// What the server said.
@@ -31,6 +32,8 @@ pub struct Answer {
     pub status: u16,
     /// The `Retry-After` header, as text.
     pub retry_after: Option<String>,
+    /// All headers.
+    pub headers: HeaderMap,
     /// The whole body.
     pub body: Bytes,
 }
@@ -74,13 +77,19 @@ impl Answer {
 impl Client {
     /// A connection to `address`, not yet opened.
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, sender: None, resets: false }
+        Self { address, sender: None, resets: false, from: None }
     }
 
     /// The same, whose connection is reset when it is dropped.
     #[must_use]
     pub fn resetting(self) -> Self {
         Self { resets: true, ..self }
+    }
+
+    /// The same, whose requests come from the client at `from`, as what stands before either host says.
+    #[must_use]
+    pub fn coming_from(self, from: &str) -> Self {
+        Self { from: Some(from.to_owned()), ..self }
     }
 
     /// GET of a path with its query.
@@ -112,14 +121,31 @@ impl Client {
         content_type: Option<&str>,
         body: Bytes,
     ) -> Result<Answer> {
+        let authorization = authorization.map(|value| (AUTHORIZATION.as_str(), value));
+        let content_type = content_type.map(|value| (CONTENT_TYPE.as_str(), value));
+        let headers: Vec<_> = authorization.into_iter().chain(content_type).collect();
+        self.send_with(method, path, &headers, body).await
+    }
+
+    /// Any request, with any headers.
+    ///
+    /// # Errors
+    /// When the connection fails; a refusal by the server is an [`Answer`].
+    pub async fn send_with(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Answer> {
         let mut request = Request::builder().method(method).uri(path).header(HOST, self.address.to_string());
-        if let Some(value) = authorization {
-            request = request.header(AUTHORIZATION, value);
+        if let Some(from) = &self.from {
+            request = request.header("x-forwarded-for", from).header("cf-connecting-ip", from);
         }
-        if let Some(value) = content_type {
-            request = request.header(CONTENT_TYPE, value);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(body))?;
+        let request = request.body(Full::new(body.into()))?;
         let answer = tokio::time::timeout(ANSWER_WITHIN, self.exchange(request)).await;
         let answer = answer.with_context(|| format!("{path}: no answer within {ANSWER_WITHIN:?}")).flatten();
         if answer.is_err() {
@@ -138,9 +164,10 @@ impl Client {
         let status = response.status().as_u16();
         let retry_after =
             response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let headers = response.headers().clone();
         let body = response.into_body().collect().await?.to_bytes();
         self.sender = Some(sender);
-        Ok(Answer { status, retry_after, body })
+        Ok(Answer { status, retry_after, headers, body })
     }
 }
 

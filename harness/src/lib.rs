@@ -2,13 +2,14 @@
 //!
 //! For black-box tests and for the benchmark driver. Nothing here knows the server's code: [`Process`] starts and
 //! ends programs, [`Zap`] knows the command line, [`Client`] is one HTTP connection, [`Subscriber`] one WebSocket,
-//! [`Peer`] a server that misbehaves, [`Usage`] what the operating system says a process used.
+//! [`Peer`] a server that misbehaves, [`wire`] clients that do, [`Usage`] what the operating system says a process used.
 
 pub mod client;
 pub mod peer;
 pub mod process;
 pub mod subscriber;
 pub mod usage;
+pub mod wire;
 pub mod zap;
 
 pub use client::{Answer, Client};

@@ -32,11 +32,19 @@ impl Subscriber {
     /// # Errors
     /// When the server does not upgrade the connection.
     pub async fn connect(address: SocketAddr, path: &str) -> Result<Self> {
+        Self::connect_with(address, path, "").await
+    }
+
+    /// As [`Subscriber::connect`], with more headers, each a line with its end.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn connect_with(address: SocketAddr, path: &str, headers: &str) -> Result<Self> {
         let mut stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let request = format!(
             "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
         );
         stream.write_all(request.as_bytes()).await?;
         let mut buffer = Vec::with_capacity(READ_BYTES);

@@ -14,6 +14,8 @@ pub struct Usage {
     pub resident_bytes: u64,
     /// Open file descriptors.
     pub open_files: usize,
+    /// Those of them that are sockets.
+    pub sockets: usize,
     /// Calls that read from files and sockets.
     pub reads: u64,
     /// Calls that write to files and sockets.
@@ -42,7 +44,10 @@ impl Usage {
             .find_map(|line| line.strip_prefix("VmRSS:"))
             .and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok())
             .context("/proc/PID/status has no VmRSS")?;
-        let open_files = fs::read_dir(format!("/proc/{id}/fd"))?.count();
+        // One that was closed in between leads nowhere.
+        let open = fs::read_dir(format!("/proc/{id}/fd"))?.map(|entry| fs::read_link(entry?.path()));
+        let open: Vec<_> = open.map(Result::unwrap_or_default).collect();
+        let sockets = open.iter().filter(|file| file.to_string_lossy().starts_with("socket:")).count();
         let io = fs::read_to_string(format!("/proc/{id}/io"))?;
         let counter = |name: &str| {
             let value = io.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
@@ -51,7 +56,8 @@ impl Usage {
         Ok(Self {
             cpu: Duration::from_millis(ticks * TICK_MS),
             resident_bytes: resident_kib * 1024,
-            open_files,
+            open_files: open.len(),
+            sockets,
             reads: counter("syscr:")?,
             writes: counter("syscw:")?,
             written_bytes: counter("write_bytes:")?,

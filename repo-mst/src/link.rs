@@ -47,7 +47,8 @@ impl Link {
         (cid.codec() == CODEC_DAG_CBOR).then_some(Link(digest))
     }
 
-    pub(crate) fn from_cid_bytes(bytes: &[u8]) -> Option<Link> {
+    /// As [`Link::from_cid`], of a CID in binary.
+    pub fn from_cid_bytes(bytes: &[u8]) -> Option<Link> {
         let digest = bytes.strip_prefix(&[0x01, CODEC_DAG_CBOR as u8, HASH_SHA256 as u8, 32])?;
         Some(Link(digest.try_into().ok()?))
     }

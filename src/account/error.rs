@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::store::SqlError;
-use crate::{blobs, memory, moving, repo, vault};
+use crate::{blobs, memory, moving, preferences, repo, vault};
 
 /// Why an account's cell refused.
 #[derive(Clone, Debug, thiserror::Error, Serialize, Deserialize, PartialEq, Eq)]
@@ -30,6 +30,9 @@ pub enum Error {
     /// Of leaving or arriving.
     #[error(transparent)]
     Moving(moving::Error),
+    /// Of the preferences.
+    #[error(transparent)]
+    Preferences(preferences::Error),
     /// The account's keys do not open: another master key, or a damaged row.
     #[error("vault: {0}")]
     Vault(String),
@@ -46,8 +49,19 @@ impl Error {
             Error::Repo(error) => error.is_storage(),
             Error::Memory(error) => error.is_storage(),
             Error::Moving(error) => error.is_storage(),
+            Error::Preferences(error) => error.is_storage(),
             Error::NoRepo | Error::RepoExists | Error::Blobs(_) | Error::Vault(_) => false,
         }
+    }
+
+    /// Whether the database is damaged, so that what can't be read of it is lost.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Error::Sql(SqlError::Corrupt(_) | SqlError::Column { .. }) | Error::Vault(_))
+    }
+
+    /// Whether every other try meets the same, until somebody puts another file there or runs another program.
+    pub fn is_lasting(&self) -> bool {
+        self.is_damage() || matches!(self, Error::Sql(SqlError::Newer { .. } | SqlError::Misplaced { .. }))
     }
 }
 
@@ -95,6 +109,16 @@ impl From<moving::Error> for Error {
             moving::Error::Repo(error) => error.into(),
             moving::Error::Vault(what) => Error::Vault(what),
             other => Error::Moving(other),
+        }
+    }
+}
+
+impl From<preferences::Error> for Error {
+    fn from(error: preferences::Error) -> Self {
+        match error {
+            preferences::Error::Sql(error) => Error::Sql(error),
+            preferences::Error::Vault(what) => Error::Vault(what),
+            other => Error::Preferences(other),
         }
     }
 }

@@ -3,7 +3,8 @@
 mod command;
 
 pub use command::{
-    Change, Command, CreateRepo, EmitIdentity, GetSigningKey, Query, Reply, SetStatus, SignServiceAuth,
+    Change, Command, CreateRepo, EmitIdentity, GetSigningKey, Query, Reply, Restate, SetStatus,
+    SignServiceAuth,
 };
 
 use serde::Serialize;
@@ -66,6 +67,7 @@ impl Account {
                 let (mut work, ..) = self.state()?.work(desk);
                 Reply::EmitIdentity(emit_identity(&mut work, emit.handle.as_ref())?)
             }
+            Change::Restate(restate) => Reply::Restate(self.restate(desk, &restate)?),
             Change::SignServiceAuth(sign) => {
                 let (mut work, ..) = self.state()?.work(desk);
                 Reply::SignServiceAuth(sign_service_auth(&mut work, &sign)?)
@@ -124,6 +126,18 @@ impl Account {
         emit_account(&mut work)?;
         if command.status == Status::Active {
             // The repo may have changed unseen: consumers are told who it is and where it stands.
+            emit_identity(&mut work, command.handle.as_ref())?;
+            emit_sync(&mut work, repo)?;
+        }
+        Ok(())
+    }
+
+    fn restate(&mut self, desk: &mut Desk<'_, '_>, command: &Restate) -> Result<(), Error> {
+        desk.out.pass(command.after);
+        let (mut work, repo, _) = self.state()?.work(desk);
+        emit_account(&mut work)?;
+        if work.account.status.is_active() {
+            repo.recommit(&mut work)?;
             emit_identity(&mut work, command.handle.as_ref())?;
             emit_sync(&mut work, repo)?;
         }

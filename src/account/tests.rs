@@ -9,7 +9,7 @@ use crate::blobs::{AddBlob, BlobClaim, ExpireBlobs, GetBlobMeta, ListMissingBlob
 use crate::crypto::{SigningKey, VerifyingKey};
 use crate::event::SEQ_MIN;
 use crate::event::verify::Verifier;
-use crate::memory::{Forget, GetMemory, ListMemories, Recall, Remember};
+use crate::memory::{Forget, GetMemory, Kept, ListMemories, Recall, Remember};
 use crate::outbox::OutboxRow;
 use crate::repo::export::{Export, Replaced};
 use crate::repo::{ApplyWrites, GetHead, Head, Swap, Write, WriteAction, WritesApplied};
@@ -17,6 +17,7 @@ use crate::seam::{Hidden, HiddenBytes, Request};
 use crate::testing::{Alone, Randomness, START_US};
 use crate::vault::MasterKey;
 
+mod points;
 mod transfer;
 
 const DID: &str = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
@@ -210,6 +211,23 @@ fn a_sealed_record_deleted_by_its_key_loses_its_data_key() {
     assert!(page.memories.is_empty());
 }
 
+/// What breaks: a client that puts a record once more as it is ends a memory.
+#[test]
+fn a_sealed_record_that_is_put_as_it_is_keeps_its_data_key() {
+    let mut world = World::new();
+    let rkey = world.remember("long-lived");
+    let path = format!("{}/{rkey}", crate::vault::COLLECTION);
+    let select = "SELECT block FROM record WHERE path = ?";
+    let read = crate::store::query_first(&world.alone.disk, select, &[path.as_str().into()], |row| {
+        Ok(row.blob(0)?.to_vec())
+    });
+    let record = Some(ByteBuf::from(read.unwrap().unwrap()));
+    let collection = crate::vault::COLLECTION.parse().unwrap();
+    world.write(vec![Write { collection, record, ..put(WriteAction::Put, &rkey, "") }]).unwrap();
+    assert_eq!(world.count("keyring"), 1);
+    world.ask(GetMemory { rkey: rkey.parse().unwrap() }).unwrap();
+}
+
 #[test]
 fn an_inactive_account_makes_no_commits() {
     let mut world = World::new();
@@ -281,6 +299,57 @@ fn a_full_disk_is_an_error_that_leaves_the_repo_whole() {
 }
 
 #[test]
+fn a_commit_too_large_for_one_event_is_the_writers_mistake() {
+    let large = |bytes: usize| {
+        let writes = (0..200).map(|number| {
+            // Long keys: what the operations take comes on top of the blocks.
+            let rkey = format!("{number:0>400}");
+            put(WriteAction::Create, &rkey, &format!("{number:0>0$}", bytes / 200))
+        });
+        writes.collect::<Vec<_>>()
+    };
+    let mut refused = 0;
+    for bytes in (1_500_000..2_100_000).step_by(20_000) {
+        match World::new().write(large(bytes)) {
+            Ok(_) => assert_eq!(refused, 0, "{bytes} bytes fit, and fewer did not"),
+            Err(Error::Repo(repo::Error::InvalidWrites(_))) => refused += 1,
+            Err(other) => panic!("{bytes} bytes: {other}"),
+        }
+    }
+    assert!((1..29).contains(&refused), "{refused}");
+}
+
+#[test]
+fn an_account_fills_its_day_and_no_more_and_forgets_all_the_same() {
+    let mut world = World::new();
+    world.write(vec![put(WriteAction::Create, "a", "text")]).unwrap();
+    let full = crate::limits::EVENT_BYTES_A_DAY_MAX.to_string();
+    let statement = format!("UPDATE head SET sent_bytes = {full} - 2000");
+    crate::store::Sql::execute(&world.alone.disk, &statement, &[]).unwrap();
+    world.restart();
+    let mut written = 0;
+    let refused = loop {
+        match world.write(vec![put(WriteAction::Create, &format!("b{written}"), "text")]) {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, Error::Repo(repo::Error::DayIsFull)), "{refused}");
+    assert!((1..4).contains(&written), "{written} writes fit into 2000 bytes");
+    world.restart();
+    world.write(vec![put(WriteAction::Create, "c", "text")]).unwrap_err();
+    world.write(vec![delete("a")]).unwrap();
+    let statement = format!("UPDATE head SET sent_bytes = 2 * {full}");
+    crate::store::Sql::execute(&world.alone.disk, &statement, &[]).unwrap();
+    world.restart();
+    let refused = world.write(vec![delete("b0")]);
+    assert!(matches!(refused, Err(Error::Repo(repo::Error::DayIsFull))), "deletions are events too");
+    world.alone.now_us += 86_400_000_000;
+    world.write(vec![put(WriteAction::Create, "c", "text")]).unwrap();
+    world.write(vec![delete("b0")]).unwrap();
+}
+
+#[test]
 fn an_unreferenced_upload_expires_and_a_referenced_one_stays() {
     let mut world = World::new();
     let [used, unused] = ["used", "unused"].map(|text| repo_mst::cid_for_raw(text.as_bytes()));
@@ -296,6 +365,29 @@ fn an_unreferenced_upload_expires_and_a_referenced_one_stays() {
     world.write(vec![delete("a")]).unwrap();
     assert!(world.ask(GetBlobMeta { cid: used }).unwrap().is_none());
     assert_eq!(world.ask(expire).unwrap(), [used]);
+}
+
+/// What breaks: a cell that sleeps between its requests, as those on Cloudflare do, reads all it has for each of them.
+#[test]
+fn a_cell_that_wakes_keeps_a_memory_without_reading_the_others() {
+    const MEMORIES: usize = 300;
+    let mut world = World::new();
+    for number in 0..MEMORIES {
+        world.remember(&format!("memory {number}"));
+    }
+    let known = Remember { memory: note("memory 7"), dedupe: true };
+    let new = Remember { memory: note("something new"), dedupe: true };
+    for (remember, kept) in [(known, Kept::Duplicate), (new, Kept::Created)] {
+        let before = world.alone.disk.rows();
+        world.restart();
+        assert_eq!(world.ask(remember).unwrap().kept, kept);
+        let read = world.alone.disk.rows() - before;
+        assert!(read < 40, "{read} rows");
+    }
+    let nodes = "SELECT count(*) FROM node WHERE settled = 0";
+    let counted = crate::store::query_first(&world.alone.disk, nodes, &[], |row| row.integer(0)).unwrap();
+    assert!(counted.unwrap() > 20, "{counted:?} nodes that an opening would have to count");
+    assert_eq!(crate::repo::apply::new_nodes(&world.alone.disk).unwrap(), counted.unwrap().unsigned_abs());
 }
 
 #[test]

@@ -44,6 +44,7 @@ impl App {
             return Err(Error::OnTheMove);
         }
         self.directory(RevokeAgentTokens { did: did.clone() }).await?;
+        self.accounts.forget(did, None);
         if !account.status.is_moderated() {
             let change = StatusChange::Deactivate { delete_after_us: None };
             self.directory(SetStatus { did: did.clone(), change }).await?;
@@ -63,8 +64,10 @@ impl App {
     /// elsewhere with it. One step: the directory's notice does the rest.
     ///
     /// # Errors
-    /// Of the directory, [`crate::directory::Error::InvalidMailCode`] among them; or the notice's, which is carried later then.
+    /// [`Error::Full`]; those of the directory, [`crate::directory::Error::InvalidMailCode`] among them; or the notice's,
+    /// which is carried later then.
     pub async fn delete_account(&self, did: &Did, code: Option<Hidden<String>>) -> Result<(), Error> {
+        self.require_room()?;
         self.directory(DeleteAccount { did: did.clone(), code }).await?;
         self.accounts.forget(did, None);
         self.carry_notices_of(did).await

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::{Failed, HostError};
 use crate::identity::IdentityError;
-use crate::{account, archive, directory, moving};
+use crate::store::SqlError;
+use crate::{account, archive, directory, moving, sequencer};
 
 const GOES_ON: &str = "the change is recorded, and is finished when it answers";
 
@@ -23,7 +24,7 @@ pub enum Error {
     /// A cell can't be reached.
     #[error("a cell can't be reached: {0}")]
     Unreachable(String),
-    /// Too many wait for the same already; nothing has happened.
+    /// Too many wait for the same already; this step has not happened.
     #[error("the server is busy: try again in a moment")]
     Busy,
     /// The host is stopping.
@@ -32,6 +33,9 @@ pub enum Error {
     /// Storage failed outside a cell.
     #[error("storage: {0}")]
     Storage(String),
+    /// The disk is full.
+    #[error("storage is full")]
+    Full,
     /// Another server could not be reached, or answered nonsense; what was asked of it has not happened.
     #[error("{0}")]
     Upstream(String),
@@ -44,6 +48,12 @@ pub enum Error {
     /// A DID or handle that could not be found or read.
     #[error("{0}")]
     Identity(String),
+    /// Nobody has the handle.
+    #[error("Unable to resolve handle")]
+    HandleNotFound,
+    /// There is no such DID, or it has ended.
+    #[error("Unable to resolve DID")]
+    DidNotFound,
     /// The handle is under no domain of this service, and nobody shows that it is theirs.
     #[error("Not a supported handle domain")]
     UnsupportedDomain,
@@ -59,6 +69,12 @@ pub enum Error {
     /// Not a key that could recover anything.
     #[error("recovery key: {0}")]
     InvalidRecoveryKey(String),
+    /// Whoever sets it could read memories.
+    #[error(
+        "the admin token opens nobody's memories, so it sets neither password nor address of an agent, or of an account \
+         that has memories: its owner does"
+    )]
+    OpensMemories,
     /// There is no such agent.
     #[error("There is no such agent on this network")]
     AgentNotFound,
@@ -71,12 +87,20 @@ pub enum Error {
          com.atproto.identity.getRecommendedDidCredentials says which it should have"
     )]
     SignedElsewhere,
+    /// A key that nothing of the account is signed with.
+    #[error(
+        "the account's repo is signed with another key, which stays where it is: a document that names this one makes          all that is signed worthless. com.atproto.identity.getRecommendedDidCredentials says which it is"
+    )]
+    AnotherSigningKey,
     /// The agent was exported to move and is nowhere else yet.
     #[error(
         "the agent was exported to move and is not anywhere else yet: its archive would be worth nothing. Import \
          it first, or end the move with com.atproto.server.activateAccount"
     )]
     OnTheMove,
+    /// A service that is called by a name has none of that name, or is nowhere.
+    #[error("could not resolve proxy did service url")]
+    NoSuchService,
     /// The account can't be moved, and why.
     #[error("{0}")]
     NotMovable(String),
@@ -99,29 +123,48 @@ impl Error {
     /// that can't be reached ends a change that has just begun, when nothing has happened yet, and none that goes on.
     pub fn is_final(&self, has_just_begun: bool) -> bool {
         match self {
-            Error::Unreachable(_) | Error::Stopping | Error::Storage(_) | Error::Unsettled(_) => false,
+            Error::Unreachable(_)
+            | Error::Busy
+            | Error::Stopping
+            | Error::Storage(_)
+            | Error::Full
+            | Error::Unsettled(_) => false,
             Error::Upstream(_) => has_just_begun,
             Error::Account(account::Error::Sql(_)) | Error::Directory(directory::Error::Sql(_)) => false,
             Error::Account(_)
-            | Error::Busy
             | Error::Directory(_)
             | Error::Refused(_)
             | Error::Identity(_)
+            | Error::HandleNotFound
+            | Error::DidNotFound
             | Error::UnsupportedDomain
             | Error::HandleElsewhere
             | Error::HandleNotInDocument
             | Error::InvalidPassword(_)
             | Error::InvalidRecoveryKey(_)
+            | Error::OpensMemories
             | Error::AgentNotFound
             | Error::HostedElsewhere
             | Error::SignedElsewhere
+            | Error::AnotherSigningKey
             | Error::OnTheMove
             | Error::NotMovable(_)
             | Error::InvalidArchive(_)
             | Error::InvalidPassphrase(_)
+            | Error::NoSuchService
             | Error::AccountExists
             | Error::Internal(_) => true,
         }
+    }
+
+    /// Whether it is that the disk is full.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(
+            self,
+            Error::Full
+                | Error::Account(account::Error::Sql(SqlError::Full))
+                | Error::Directory(directory::Error::Sql(SqlError::Full))
+        )
     }
 
     /// As the caller of a change is told that stays recorded.
@@ -143,6 +186,7 @@ impl<E: Into<Error>> From<Failed<E>> for Error {
         match failed {
             Failed::Cell(error) => error.into(),
             Failed::Unreachable(why) => Error::Unreachable(why),
+            Failed::Busy => Error::Busy,
             Failed::Stopping => Error::Stopping,
             Failed::Mismatch => Error::Internal("the answer is to another question".to_owned()),
         }
@@ -161,10 +205,18 @@ impl From<directory::Error> for Error {
     }
 }
 
+impl From<sequencer::Error> for Error {
+    fn from(error: sequencer::Error) -> Self {
+        Error::Storage(error.to_string())
+    }
+}
+
 impl From<HostError> for Error {
     fn from(error: HostError) -> Self {
         match error {
             HostError::Storage(what) => Error::Storage(what),
+            HostError::Full => Error::Full,
+            HostError::Unreachable(what) => Error::Unreachable(what),
             HostError::Upstream(what) => Error::Upstream(what),
             HostError::Busy => Error::Busy,
             HostError::Stopping => Error::Stopping,

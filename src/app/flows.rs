@@ -13,6 +13,7 @@
 //! (an archive's passphrase) is not recorded: it survives its caller, and after a crash the caller begins it again.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures::StreamExt as _;
@@ -51,7 +52,7 @@ pub struct Carried {
 
 /// Who carries out changes.
 pub struct Flows {
-    spawn: Box<Spawn>,
+    pub(super) spawn: Box<Spawn>,
     place: Place,
 }
 
@@ -73,6 +74,10 @@ pub(super) struct Here {
     turns: Mutex<HashMap<Did, Weak<Turn>>>,
     /// Held while notices are carried.
     pub(super) carrying: Turn,
+    /// Held while mail is sent.
+    pub(super) posting: Turn,
+    /// Whether somebody waits to send what came meanwhile.
+    pub(super) posts_soon: AtomicBool,
 }
 
 impl Flows {
@@ -138,8 +143,12 @@ impl App {
     /// Records a change and runs it to its end; without one, finishes the signup of `did`.
     ///
     /// # Errors
-    /// The errors of its steps. After one that is not final the change goes on later.
+    /// [`Error::Full`], before anything is done: the directory would have room for its part, and the account none. The
+    /// errors of its steps. After one that is not final the change goes on later.
     pub(super) async fn run(self: &Arc<Self>, did: Did, flow: Option<Flow>) -> Result<(), Error> {
+        if flow.is_some() {
+            self.require_room()?;
+        }
         let app = Arc::clone(self);
         self.detached(async move {
             let Some(there) = app.flows.there() else { return app.run_here(&did, flow).await };

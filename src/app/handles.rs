@@ -12,8 +12,29 @@ impl App {
     /// # Errors
     /// Why not. After [`Error::Unsettled`] the change goes on by itself.
     pub async fn update_handle(self: &Arc<Self>, did: &Did, handle: &Handle) -> Result<(), Error> {
+        self.give_handle(did, handle, false).await
+    }
+
+    /// The same for the operator, who may give names that are kept back.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn update_handle_by_operator(
+        self: &Arc<Self>,
+        did: &Did,
+        handle: &Handle,
+    ) -> Result<(), Error> {
+        self.give_handle(did, handle, true).await
+    }
+
+    async fn give_handle(
+        self: &Arc<Self>,
+        did: &Did,
+        handle: &Handle,
+        allow_reserved: bool,
+    ) -> Result<(), Error> {
         let handle = handle.normalized();
-        let check = CheckHandle { handle: handle.clone(), did: Some(did.clone()), allow_reserved: false };
+        let check = CheckHandle { handle: handle.clone(), did: Some(did.clone()), allow_reserved };
         let verified = match self.directory(check).await? {
             Placement::Service => false,
             Placement::External => {
@@ -21,7 +42,7 @@ impl App {
                 true
             }
         };
-        self.run(did.clone(), Some(Flow::UpdateHandle { handle, verified })).await
+        self.run(did.clone(), Some(Flow::UpdateHandle { handle, verified, allow_reserved })).await
     }
 
     /// The document first: when this fails nothing has changed, and a repetition after a crash finds it done. The handle is

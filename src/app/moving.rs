@@ -12,14 +12,18 @@
 
 use std::sync::Arc;
 
+use cid::Cid;
 use serde_bytes::ByteBuf;
 
 use super::{App, Error, plc};
 use crate::actor::Kind;
 use crate::archive::{self, Kdf, Manifest};
 use crate::crypto::SigningKey;
-use crate::directory::{self, Flow, ImportAccount, IssueAgentToken};
+use crate::directory::{
+    self, ClaimAgentToken, Flow, ImportAccount, KeepExportNote, OweAgentToken, Proof, Prove,
+};
 use crate::moving::{BeginImport, DropMoveKey, FinishImport, GetMoveKey, SealManifest};
+use crate::repo::GetHead;
 use crate::seam::Hidden;
 use crate::syntax::{AtIdentifier, Did};
 
@@ -27,6 +31,8 @@ use crate::syntax::{AtIdentifier, Did};
 pub struct NewExport {
     /// Of whom.
     pub did: Did,
+    /// Who asks. An archive has all keys, and computing what it is sealed under may wait for others.
+    pub proof: Proof,
     /// What its keys are sealed under.
     pub passphrase: Hidden<String>,
     /// Whether the agent moves with it.
@@ -48,6 +54,7 @@ impl App {
         let kdf = Kdf::new(self.random());
         let key = self.derive(kdf.clone(), export.passphrase).await?;
         let did = account.did;
+        self.directory(Prove { did: did.clone(), proof: export.proof }).await?;
         if export.moving {
             if did.method() != "plc" {
                 return Err(Error::NotMovable("only a did:plc is moved from here".to_owned()));
@@ -56,7 +63,7 @@ impl App {
             // Whatever else was to become of it.
             self.deactivate(&did, None).await?;
         }
-        let seal = SealManifest {
+        let mut seal = SealManifest {
             handle: account.handle,
             kind: account.kind,
             display_name: account.display_name,
@@ -65,8 +72,17 @@ impl App {
             kdf,
             key,
             moving: export.moving,
+            noted: false,
         };
-        let sealed = self.account(&did, seal).await?;
+        let sealed = match self.account(&did, seal.clone()).await {
+            // Whoever has to leave for want of room can: the directory has some kept, and tells the account later.
+            Err(error) if error.is_full() && !export.moving => {
+                self.directory(KeepExportNote { did: did.clone() }).await?;
+                seal.noted = true;
+                self.account(&did, seal).await?
+            }
+            sealed => sealed?,
+        };
         if let Some(move_key) = &sealed.move_key {
             plc::admit(self, &did, move_key).await?;
             // Whoever woke the agent in between meant to keep it.
@@ -94,6 +110,7 @@ impl App {
     }
 
     async fn import_steps(&self, archived: Vec<u8>, passphrase: Hidden<String>) -> Result<Did, Error> {
+        self.require_room()?;
         let manifest = Manifest::decode(&archived)?;
         if manifest.kind != Kind::Agent {
             return Err(Error::InvalidArchive("the archive is not of an agent".to_owned()));
@@ -114,7 +131,10 @@ impl App {
             config: manifest.config,
         };
         match self.directory(account).await {
-            Err(Error::Directory(directory::Error::DidNotAvailable)) => return Err(Error::AccountExists),
+            Err(Error::Directory(directory::Error::DidNotAvailable)) => {
+                self.owe_token_again(did, &manifest.root.0).await?;
+                return Err(Error::AccountExists);
+            }
             imported => imported?,
         };
         self.accounts.forget(&did, Some(&handle));
@@ -131,10 +151,19 @@ impl App {
         Ok(did)
     }
 
-    /// Makes a rebuilt repo the agent's, and this its host. Gives the agent a token.
+    /// Owes an agent that is here its token again, to who showed the keys of all that it has: the answer that had it may
+    /// be lost.
+    async fn owe_token_again(&self, did: Did, archived: &Cid) -> Result<(), Error> {
+        match self.account(&did, GetHead {}).await {
+            Ok(head) if head.commit == *archived => self.directory(OweAgentToken { did }).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a rebuilt repo the agent's, and this its host. Gives the agent the token that the import owes it, once.
     ///
     /// # Errors
-    /// Why not. After [`Error::Unsettled`] it goes on by itself; asked again, it gives a token.
+    /// Why not. After [`Error::Unsettled`] it goes on by itself; asked again, it gives the token.
     pub async fn finish_import(
         self: &Arc<Self>,
         did: Did,
@@ -142,8 +171,8 @@ impl App {
     ) -> Result<(Did, Hidden<String>), Error> {
         let did = self.agent(AtIdentifier::Did(did)).await?.did;
         self.run(did.clone(), Some(Flow::FinishImport { commit })).await?;
-        let token = self.directory(IssueAgentToken { did: did.clone() }).await?;
-        Ok((did, token))
+        let token = self.directory(ClaimAgentToken { did: did.clone() }).await?;
+        Ok((did, token.ok_or(Error::Directory(directory::Error::NotImporting))?))
     }
 
     pub(super) async fn finish_import_steps(

@@ -10,6 +10,7 @@ use super::{App, Error};
 use crate::account::{self, EmitIdentity, SetStatus};
 use crate::actor::Status;
 use crate::directory::{ClearOutbox, GetAccount, Notice, OutboxEntry, ReadOutbox, Who};
+use crate::moving::{Exported, NoteExport};
 use crate::store::SqlError;
 use crate::syntax::Did;
 
@@ -102,6 +103,10 @@ impl App {
                 self.identities.forget(did);
                 self.accounts.forget(did, Some(handle));
                 self.account(did, EmitIdentity { handle: Some(handle.clone()) }).await
+            }
+            Notice::Exported { made_us } => {
+                let export = Exported { made_us: *made_us, moving: false };
+                self.account(did, NoteExport { export }).await
             }
             Notice::Deleted | Notice::Abandoned => {
                 self.accounts.forget(did, None);

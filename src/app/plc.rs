@@ -8,6 +8,7 @@ use serde_bytes::ByteBuf;
 use super::{App, Error};
 use crate::crypto::SigningKey;
 use crate::directory::{GetRotationKey, SignPlcOperation};
+use crate::host::ToOperatorsOrigin;
 use crate::identity::{AtprotoData, Operation, PlcOperation, PlcTombstone, validate_log};
 use crate::moving::SignMove;
 use crate::syntax::{Did, Handle};
@@ -36,6 +37,18 @@ pub(super) async fn set_handle(app: &App, did: &Did, handle: &Handle) -> Result<
     let mut next = last.successor()?;
     next.set_handle(handle);
     if last.state().is_some_and(|now| now.also_known_as == next.also_known_as) {
+        return Ok(());
+    }
+    let signed = sign(app, Operation::Plc(next)).await?;
+    submit(app, did, &signed).await
+}
+
+/// Makes the DID's document name this key for the repo. Nothing happens when it does already.
+pub(super) async fn set_signing_key(app: &App, did: &Did, signing_key: &str) -> Result<(), Error> {
+    let last = last_operation(app, did).await?;
+    let mut next = last.successor()?;
+    next.set_signing_key(signing_key);
+    if last.state().is_some_and(|now| now.verification_methods == next.verification_methods) {
         return Ok(());
     }
     let signed = sign(app, Operation::Plc(next)).await?;
@@ -230,6 +243,7 @@ async fn exchange(app: &App, method: Method, path: &str, body: Bytes) -> Result<
         .method(method)
         .uri(format!("{}{path}", app.network.plc_url))
         .header(header::CONTENT_TYPE, "application/json")
+        .extension(ToOperatorsOrigin)
         .body(body)
         .map_err(|error| Error::Internal(error.to_string()))?;
     let response = app.host.fetch(request).await.map_err(|error| {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::host::{BodyLimit, Host};
+use crate::host::{BodyLimit, Host, ToOperatorsOrigin};
 use crate::identity::{IdentityError, Request, Resolution, Response, Step};
 use crate::limits::DID_DOCUMENT_BYTES_MAX;
 
@@ -16,7 +16,7 @@ pub(super) async fn resolve<R: Resolution>(
 ) -> Result<R::Output, IdentityError> {
     loop {
         let response = match resolution.request() {
-            Request::Get { url, accept } => get(host, &url, accept).await,
+            Request::Get { url, accept, is_operators } => get(host, &url, accept, is_operators).await,
             Request::Txt { name } => match host.txt_records(name).await {
                 Ok(records) => Response::Txt(records),
                 Err(error) => Response::Failed(error.to_string()),
@@ -29,13 +29,16 @@ pub(super) async fn resolve<R: Resolution>(
     }
 }
 
-async fn get(host: &dyn Host, url: &str, accept: &'static str) -> Response {
+async fn get(host: &dyn Host, url: &str, accept: &'static str, is_operators: bool) -> Response {
     let request = http::Request::get(url).header(http::header::ACCEPT, accept).body(Bytes::new());
     let mut request = match request {
         Ok(request) => request,
         Err(error) => return Response::Failed(error.to_string()),
     };
     request.extensions_mut().insert(BodyLimit(DID_DOCUMENT_BYTES_MAX));
+    if is_operators {
+        request.extensions_mut().insert(ToOperatorsOrigin);
+    }
     match host.fetch(request).await {
         Ok(response) => {
             Response::Body { status: response.status().as_u16(), body: response.into_body().to_vec() }

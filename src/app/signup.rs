@@ -8,7 +8,7 @@ use crate::actor::Kind;
 use crate::crypto::{SigningKey, VerifyingKey, password};
 use crate::directory::limits::RESERVATIONS_MAX;
 use crate::directory::{
-    self, Account, CheckHandle, ClaimAgentToken, CompleteAccount, GetAccount, GetReservation,
+    self, Account, CheckHandle, ClaimAgentToken, CompleteAccount, GetAccount, GetReservation, GetReservedKey,
     ListReservations, Placement, ReleaseReservation, Reservation, ReserveAccount, Who,
 };
 use crate::identity::DidDocument;
@@ -116,6 +116,7 @@ impl App {
     }
 
     async fn reserve_and_finish(self: &Arc<Self>, new: NewAccount) -> Result<Account, Error> {
+        self.require_room()?;
         let handle = new.handle.normalized();
         let handle_verified = self.check_new_handle(&handle, new.existing_did.as_ref()).await?;
         let password_hash = match new.password {
@@ -123,7 +124,16 @@ impl App {
             None => None,
         };
         let internal = |error: &dyn std::fmt::Display| Error::Internal(error.to_string());
-        let signing_key = SigningKey::from_bytes(&self.random()).map_err(|error| internal(&error))?;
+        // Whose DID document names a key of ours already, gets that one.
+        let reserved = match &new.existing_did {
+            Some(did) => self.directory(GetReservedKey { did: did.clone() }).await?,
+            None => None,
+        };
+        let signing_key = match &reserved {
+            Some(reserved) => SigningKey::from_bytes(reserved.expose()),
+            None => SigningKey::from_bytes(&self.random()),
+        };
+        let signing_key = signing_key.map_err(|error| internal(&error))?;
         let (did, plc_operation) = match new.existing_did {
             Some(did) => (did, None),
             None => {
@@ -237,7 +247,7 @@ impl App {
     }
 
     /// Hashes a new password.
-    async fn hash_password(&self, password: Hidden<String>) -> Result<String, Error> {
+    pub(super) async fn hash_password(&self, password: Hidden<String>) -> Result<String, Error> {
         if password.expose().len() > PASSWORD_BYTES_MAX {
             return Err(Error::InvalidPassword(format!(
                 "Password too long. Maximum length is {PASSWORD_BYTES_MAX} bytes."

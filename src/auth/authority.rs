@@ -13,6 +13,9 @@ use crate::limits::{SERVICE_TOKEN_SECONDS_MAX, TOKEN_BYTES_MAX};
 use crate::syntax::Did;
 use crate::vault::MasterKey;
 
+/// The id of this server's service in its DID document.
+const PDS: &str = "#atproto_pds";
+
 /// The network's side of every token.
 #[derive(Debug)]
 pub struct Authority {
@@ -184,6 +187,11 @@ impl Authority {
         Ok((did, scope, claims))
     }
 
+    /// Whether a service token is for this server: its DID alone, as all were once, or with its service's id.
+    fn is_audience(&self, aud: &str) -> bool {
+        aud.strip_prefix(&self.service_did).is_some_and(|id| id.is_empty() || id == PDS)
+    }
+
     fn is_admin(&self, token: &[u8]) -> bool {
         self.admin_digest.is_some_and(|digest| ct_eq(&digest, &sha256(token)))
     }
@@ -201,7 +209,7 @@ impl Authority {
         let unverified = Unverified::parse(&token.text).map_err(|error| refusal(&error))?;
         unverified.check_times(now_seconds).map_err(|error| refusal(&error))?;
         let claims: ServiceClaims = unverified.claims().map_err(|error| refusal(&error))?;
-        if claims.aud != self.service_did {
+        if !self.is_audience(&claims.aud) {
             return Err(Error::Invalid("service token is for another service"));
         }
         if claims.lxm.as_deref() != Some(nsid) {
@@ -380,6 +388,13 @@ mod tests {
         let good = token(SERVICE, "agent.comms.deliver", NOW + 60);
         let caller = check(&good, &key).unwrap();
         assert_eq!(caller, Caller::Service { did: Did::try_from("did:plc:bob").unwrap() });
+        let named = format!("{SERVICE}#atproto_pds");
+        check(&token(&named, "agent.comms.deliver", NOW + 60), &key).unwrap();
+        for aud in [format!("{SERVICE}#atproto_labeler"), format!("{SERVICE}#"), format!("{SERVICE}.example")]
+        {
+            let other = token(&aud, "agent.comms.deliver", NOW + 60);
+            assert!(matches!(check(&other, &key), Err(Error::Invalid(_))), "{aud}");
+        }
         let other = SigningKey::from_bytes(&[6; 32]).unwrap();
         assert!(matches!(check(&good, &other), Err(Error::Invalid(_))));
         assert!(matches!(

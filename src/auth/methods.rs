@@ -1,17 +1,28 @@
-//! Methods whose service tokens are held back.
+//! Methods whose service tokens are held back. By their names in any case: some services take them so.
 
 /// Whether a service token for this method is made for nobody: it would let another service act on the account itself.
 pub fn is_protected(nsid: &str) -> bool {
-    PROTECTED.binary_search(&nsid).is_ok()
+    PROTECTED.iter().any(|protected| protected.eq_ignore_ascii_case(nsid))
 }
 
 /// Whether a service token for this method is closed to plain app passwords: private messages, letters and memories,
 /// and accounts elsewhere.
 pub fn is_privileged(nsid: &str) -> bool {
-    nsid.starts_with("chat.bsky.") || nsid.starts_with("agent.") || nsid == "com.atproto.server.createAccount"
+    begins(nsid, "chat.bsky.")
+        || is_agents(nsid)
+        || nsid.eq_ignore_ascii_case("com.atproto.server.createAccount")
 }
 
-/// As the reference server has them. Sorted.
+/// Whether a method is one of agents' own.
+pub fn is_agents(nsid: &str) -> bool {
+    begins(nsid, "agent.")
+}
+
+fn begins(nsid: &str, prefix: &str) -> bool {
+    nsid.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// As the reference server has them.
 const PROTECTED: &[&str] = &[
     "com.atproto.admin.sendEmail",
     "com.atproto.identity.requestPlcOperationSignature",
@@ -36,8 +47,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn protected_methods_are_sorted_and_found() {
-        assert!(PROTECTED.is_sorted());
+    fn protected_methods_are_found_however_they_are_written() {
+        assert!(is_protected("com.atproto.identity.UPDATEHANDLE"));
+        assert!(is_privileged("CHAT.bsky.convo.getLog") && !is_privileged("agent"));
         assert!(is_protected("com.atproto.identity.updateHandle"));
         assert!(!is_protected("com.atproto.repo.createRecord"));
         assert!(is_privileged("chat.bsky.convo.getLog"));

@@ -10,10 +10,13 @@ crate::seam! {
         GetBlobMeta => Option<BlobMeta>,
         ListBlobs => Vec<Cid>,
         ListMissingBlobs => Vec<MissingBlob>,
+        ListUnknownBlobs => Vec<Cid>,
+        GetBlobTakedown => Option<BlobStanding>,
     }
     write {
         AddBlob => (),
         ExpireBlobs => Vec<Cid>,
+        SetBlobTakedown => (),
     }
     create { }
 }
@@ -40,7 +43,7 @@ pub struct AddBlob {
     pub bytes: u64,
 }
 
-/// A blob's facts; `None` when it is not there or nothing refers to it.
+/// A blob's facts; `None` when it is not there, nothing refers to it, or it was taken down.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GetBlobMeta {
     /// Its CID.
@@ -76,6 +79,13 @@ pub struct ListMissingBlobs {
     pub limit: u32,
 }
 
+/// Those of these blobs that were not uploaded here, or are forgotten, and that no record refers to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ListUnknownBlobs {
+    /// Some that the host has.
+    pub cids: Vec<Cid>,
+}
+
 /// A blob that is missing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MissingBlob {
@@ -92,4 +102,27 @@ pub struct ExpireBlobs {
     pub before_us: i64,
     /// At most this many.
     pub limit: u32,
+}
+
+/// Takes a blob down, or puts it back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SetBlobTakedown {
+    /// Its CID.
+    pub cid: Cid,
+    /// The moderators' reference; `None` puts it back.
+    pub reference: Option<String>,
+}
+
+/// Asks whether a blob was taken down; `None` when there is none.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GetBlobTakedown {
+    /// Its CID.
+    pub cid: Cid,
+}
+
+/// Where a blob stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobStanding {
+    /// The moderators' reference, when it was taken down.
+    pub takedown: Option<String>,
 }

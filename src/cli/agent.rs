@@ -1,4 +1,4 @@
-//! `zap agent`: make agents, look at them, delete them. As the administrator.
+//! `zap agent`: make agents, look at them, delete them, as the administrator; change an agent's token, as the agent.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -45,6 +45,18 @@ enum AgentCommand {
     Show {
         /// Its name, handle or DID
         agent: String,
+    },
+    /// Show where an agent's token is kept; with --rotate, change it
+    #[command(
+        after_help = "A new token is asked for with the old one, and ends it and all sessions: whatever else runs on the old \
+        one needs the new. What makes tokens opens memories, so only the agent can, not the administrator."
+    )]
+    Token {
+        /// Its name, handle or DID
+        agent: String,
+        /// Make a new token, which ends the old one and all sessions
+        #[arg(long)]
+        rotate: bool,
     },
     /// Delete an agent for good: its keys are destroyed, its repo is removed, its DID is tombstoned
     Delete {
@@ -150,6 +162,7 @@ pub(crate) async fn run(args: &AgentArgs, session: &Session, out: Out) -> Result
         }
         AgentCommand::List => list(session, out).await,
         AgentCommand::Show { agent } => show(session, agent, out).await,
+        AgentCommand::Token { agent, rotate } => token(session, agent, *rotate, out).await,
         AgentCommand::Delete { agent, yes } => delete(session, agent, *yes, out).await,
     }
 }
@@ -219,6 +232,42 @@ async fn show(session: &Session, agent: &str, out: Out) -> Result<(), CliError> 
             pairs.push((label, agent.text(field)));
         }
     }
+    out.pairs(&pairs)
+}
+
+/// What is known of a token.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Token {
+    did: String,
+    handle: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    /// Where it is kept; nowhere when it was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<String>,
+}
+
+async fn token(session: &Session, agent: &str, rotate: bool, out: Out) -> Result<(), CliError> {
+    let old = session.token_of(agent).await?;
+    let owner = session.owner(&old).await?;
+    let mut shown = Token { did: owner.did, handle: owner.handle, token: None, kept: None };
+    if rotate {
+        let made: Value = session.procedure(As::Token(&old), "agent.vault.rotateToken", &json!({})).await?;
+        let new = text_field(&made, "token").unwrap_or_default().to_owned();
+        // Before its first use, which ends the old one: if it can't be kept, that one still works.
+        shown.kept = Some(session.keep_token(&shown.handle, &shown.did, &new)?.display().to_string());
+        session.owner(&new).await?;
+        shown.token = Some(new);
+    } else {
+        shown.kept = session.kept_token(agent)?.map(|path| path.display().to_string());
+    }
+    if out.json {
+        return out.json(&shown);
+    }
+    let mut pairs = vec![("handle", shown.handle), ("did", shown.did)];
+    pairs.extend(shown.token.map(|token| ("token", token)));
+    pairs.push(("kept in", shown.kept.unwrap_or_else(|| "nowhere: it was given".to_owned())));
     out.pairs(&pairs)
 }
 

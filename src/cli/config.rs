@@ -113,6 +113,7 @@ mod tests {
             ("master-key", &key),
             ("admin-token", "topsecret"),
             ("smtp-url", "smtps://u:pw@host"),
+            ("mail-from", "mail@example.com"),
         ]);
         let text = format!("{} {}", as_json(&given, &config), as_toml(&given, &config).join("\n"));
         for secret in [key.as_str(), "topsecret", "u:pw"] {

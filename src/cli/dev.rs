@@ -15,7 +15,7 @@ use super::serve::{Server, StopSignal};
 use super::session::{As, Connection, Session, SessionError, text_field};
 use super::settings::{self, SettingFlags};
 use super::{agent, memory};
-use zap::config::{Config, ConfigError, Texts, admin_token_file};
+use zap::config::{Config, ConfigError, Mailing, Texts, admin_token_file};
 use zap::native::telemetry;
 
 /// An agent of a new network.
@@ -61,10 +61,11 @@ pub(crate) async fn run(args: &DevArgs, out: Out) -> Result<(), CliError> {
     let config = config(&args.settings)?;
     telemetry::start_log(&config.log, config.log_format)?;
     let data = config.data.clone();
+    let admin_token = config.given_admin_token().map(str::to_owned);
     let mut stop = StopSignal::new()?;
     let server = Server::start(config).await?;
     let welcome = tokio::select! {
-        welcome = welcome(&server, &data, out) => welcome,
+        welcome = welcome(&server, &data, admin_token.as_deref(), out) => welcome,
         () = stop.wait() => return server.stop_unless(&mut stop).await,
     };
     if welcome.is_ok() {
@@ -82,6 +83,7 @@ fn config(settings: &SettingFlags) -> Result<Config, ConfigError> {
         ("plc-url", one("http://localhost:2582")),
         ("allow-loopback", one("true")),
         ("handle-domain", one(".test")),
+        ("rate-limits", one("off")),
         ("log", one("warn")),
     ]);
     let config = settings::config(&settings.effective(dev.clone())?)?;
@@ -89,7 +91,11 @@ fn config(settings: &SettingFlags) -> Result<Config, ConfigError> {
     if let Some(address) = config.plc_listen {
         dev.insert("plc-url", vec![format!("http://localhost:{}", address.port())]);
     }
-    settings::config(&settings.effective(dev)?)
+    let mut config = settings::config(&settings.effective(dev)?)?;
+    if config.mail == Mailing::Off {
+        config.mail = Mailing::Printed;
+    }
+    Ok(config)
 }
 
 /// What is known of one agent.
@@ -99,10 +105,11 @@ struct Known {
     token: Option<String>,
 }
 
-async fn welcome(server: &Server, data: &Path, out: Out) -> Result<(), CliError> {
+async fn welcome(server: &Server, data: &Path, admin_token: Option<&str>, out: Out) -> Result<(), CliError> {
     let url = Some(format!("http://{}", server.address()));
     let connection = Connection { url, token: None, plain_http: false };
-    let session = Session::new(&connection, data)?;
+    let session = Session::new(&connection, data)?.administered_with(admin_token);
+    let admin_token_file = admin_token.is_none().then(|| admin_token_file(data));
     let mut agents = Vec::new();
     for newcomer in &NEWCOMERS {
         agents.push(find_or_make(&session, newcomer).await?);
@@ -114,10 +121,10 @@ async fn welcome(server: &Server, data: &Path, out: Out) -> Result<(), CliError>
             .collect();
         return out.json(&json!({
             "url": server.url, "plcUrl": server.plc_url, "data": data,
-            "adminTokenFile": admin_token_file(data), "agents": agents,
+            "adminTokenFile": admin_token_file, "agents": agents,
         }));
     }
-    print(server, data, &agents, out)
+    print(server, data, admin_token_file.as_deref(), &agents, out)
 }
 
 async fn find_or_make(session: &Session, newcomer: &Newcomer) -> Result<Known, SessionError> {
@@ -156,7 +163,13 @@ fn has_written(agent: &Value) -> bool {
     count("recordCount") > 0 || text_field(agent, "lastActiveAt").is_some()
 }
 
-fn print(server: &Server, data: &Path, agents: &[Known], out: Out) -> Result<(), CliError> {
+fn print(
+    server: &Server,
+    data: &Path,
+    admin_token_file: Option<&Path>,
+    agents: &[Known],
+    out: Out,
+) -> Result<(), CliError> {
     let url = &server.url;
     out.line("zap dev is running. Ctrl-C stops it; the next start finds everything again.")?;
     out.line("")?;
@@ -165,7 +178,10 @@ fn print(server: &Server, data: &Path, agents: &[Known], out: Out) -> Result<(),
         ("firehose", format!("{}/xrpc/com.atproto.sync.subscribeRepos", url.replacen("http", "ws", 1))),
         ("PLC directory", server.plc_url.clone()),
         ("data", data.display().to_string()),
-        ("admin token", format!("in {}", admin_token_file(data).display())),
+        (
+            "admin token",
+            admin_token_file.map_or("the one given".to_owned(), |file| format!("in {}", file.display())),
+        ),
     ])?;
     out.line("")?;
     let rows: Vec<_> = agents
@@ -184,7 +200,7 @@ fn print(server: &Server, data: &Path, agents: &[Known], out: Out) -> Result<(),
     out.line(&format!("  {zap} agent create carol"))?;
     out.line(&format!("  {zap} repo verify alice"))?;
     out.line(&format!(
-        "  curl -H \"Authorization: Bearer $(cat {})\" '{url}/xrpc/agent.memory.list?limit=3'",
+        "  printf 'Authorization: Bearer %s' \"$(cat {})\" | curl -H @- '{url}/xrpc/agent.memory.list?limit=3'",
         tokens.display()
     ))
 }

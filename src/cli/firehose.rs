@@ -14,6 +14,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 
 use super::error::CliError;
 use super::out::{Out, counted};
+use super::progress::Progress;
 use super::session::{Connection, Session, SessionError};
 use zap::event::Event;
 use zap::event::verify::{Finding, Severity, Verifier};
@@ -30,6 +31,8 @@ use keys::Keys;
 const SUBSCRIBE_REPOS: &str = "/xrpc/com.atproto.sync.subscribeRepos";
 /// Hosts ping every 30 seconds; one that is silent for this long is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(90);
+/// A number that is further from the clock than any window is no time.
+const BEHIND_SECONDS_MAX: i64 = 366 * 24 * 3600;
 /// Between tries to connect again, doubling.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
@@ -66,8 +69,15 @@ pub(crate) async fn run(args: &FirehoseArgs, session: &Session, out: Out) -> Res
     let url = stream_url(args.host.as_deref().unwrap_or(&session.url))?;
     let plc_url = args.plc_url.as_deref().or(session.plc_url.as_deref()).unwrap_or("https://plc.directory");
     let check = args.verify.then(|| Keys::new(plc_url)).transpose()?.map(|keys| (keys, Verifier::new()));
-    let mut follower =
-        Follower { url, cursor: args.cursor, left: args.count, check, out, tally: Tally::default() };
+    let mut follower = Follower {
+        url,
+        cursor: args.cursor,
+        left: args.count,
+        check,
+        out,
+        tally: Tally::default(),
+        progress: Progress::beside_lines(),
+    };
     let followed = tokio::select! {
         followed = follower.follow() => followed,
         // An error means that there is nothing to listen to: then nothing stops it.
@@ -117,6 +127,7 @@ struct Follower {
     check: Option<(Keys, Verifier)>,
     out: Out,
     tally: Tally,
+    progress: Progress,
 }
 
 type Stream = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
@@ -221,6 +232,8 @@ impl Follower {
             self.tally.events += 1;
             *self.tally.kinds.entry(line::kind(&event)).or_default() += 1;
             self.left = self.left.map(|left| left.saturating_sub(1));
+            let Tally { events, violations, .. } = self.tally;
+            self.progress.at(|| progress(events, violations, seq, keys::now_us()));
         }
         match event {
             // Consumers who were too slow go on from where they were.
@@ -250,6 +263,17 @@ impl Follower {
         let verdict = if *violations == 0 { self.out.good(&verdict) } else { self.out.bold(&verdict) };
         let kinds = if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) };
         self.out.line(&format!("{}{kinds}: {verdict}", counted(*events, "event")))
+    }
+}
+
+/// Hosts that number their events by time tell how far behind the stream one is.
+fn progress(events: u64, violations: u64, seq: i64, now_us: i64) -> String {
+    let so_far = format!("{}, {}", counted(events, "event"), counted(violations, "violation"));
+    match now_us.saturating_sub(seq) / 1_000_000 {
+        behind @ 1..=BEHIND_SECONDS_MAX => {
+            format!("{so_far}, {} behind", counted(behind.unsigned_abs(), "second"))
+        }
+        _ => so_far,
     }
 }
 

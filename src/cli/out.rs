@@ -71,7 +71,7 @@ impl Out {
         } else {
             serde_json::to_string(value)
         };
-        self.line(&text.map_err(OutError::NotJson)?)
+        self.line(&escaped(&text.map_err(OutError::NotJson)?))
     }
 
     /// Rows under a heading, columns aligned, the last one cut at the terminal's edge.
@@ -120,13 +120,32 @@ pub(crate) fn clean(text: &str) -> String {
     for char in text.chars() {
         match char {
             '\n' | '\r' | '\t' => clean.push(' '),
-            // Bidirectional overrides can make a line read other than it is.
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => clean.push('\u{fffd}'),
-            char if char.is_control() => clean.push('\u{fffd}'),
+            char if char.is_control() || is_direction(char) => clean.push('\u{fffd}'),
             char => clean.push(char),
         }
     }
     clean
+}
+
+/// JSON whose texts have no character that a terminal would act on: JSON itself escapes the first 32 only.
+pub(crate) fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for char in json.chars() {
+        match char {
+            // Between values: within a text it is escaped already.
+            '\n' => escaped.push(char),
+            char if char.is_control() || is_direction(char) => {
+                escaped.push_str(&format!("\\u{:04x}", u32::from(char)));
+            }
+            char => escaped.push(char),
+        }
+    }
+    escaped
+}
+
+/// Bidirectional overrides can make a line read other than it is.
+fn is_direction(char: char) -> bool {
+    matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// `1 node`, `2 nodes`.
@@ -202,6 +221,18 @@ mod tests {
     #[test]
     fn a_memory_can_not_drive_the_terminal() {
         assert_eq!(clean("a\x1b[2Jb\nc\u{202e}d\u{7}"), "a\u{fffd}[2Jb c\u{fffd}d\u{fffd}");
+    }
+
+    #[test]
+    fn a_memory_can_not_drive_the_terminal_as_json_either() {
+        let memory = serde_json::json!({"a": "\u{9b}2J\u{7f}\u{202e}\u{1b}\n \u{e9}"});
+        let text = escaped(&serde_json::to_string_pretty(&memory).unwrap());
+        assert!(
+            text.chars().all(|char| char == '\n' || !(char.is_control() || is_direction(char))),
+            "{text:?}"
+        );
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), memory);
+        assert!(text.contains("\\u009b2J\\u007f\\u202e\\u001b\\n \u{e9}"), "{text}");
     }
 
     #[test]

@@ -2,18 +2,19 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use super::error::LocalError;
+use super::input::{first_line, secret_in};
 use zap::archive::check_passphrase;
 
 /// Where a passphrase comes from.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct PassphraseArgs {
-    /// File with the passphrase [default: ZAP_PASSPHRASE, else it is asked for]
+    /// File with the passphrase, - for standard input [default: ZAP_PASSPHRASE, else it is asked for]
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
@@ -22,7 +23,7 @@ impl PassphraseArgs {
     /// The passphrase; a new one is asked for twice.
     pub(crate) fn read(&self, new: bool) -> Result<Zeroizing<String>, LocalError> {
         let passphrase = match &self.passphrase_file {
-            Some(path) => first_line(&read_file(path)?),
+            Some(path) => secret_in(path)?,
             None => match std::env::var("ZAP_PASSPHRASE") {
                 Ok(passphrase) if !passphrase.is_empty() => Zeroizing::new(passphrase),
                 _ => ask(new)?,
@@ -31,16 +32,6 @@ impl PassphraseArgs {
         check_passphrase(&passphrase).map_err(|error| LocalError::Usage(error.to_string()))?;
         Ok(passphrase)
     }
-}
-
-fn read_file(path: &Path) -> Result<Zeroizing<String>, LocalError> {
-    let text = std::fs::read_to_string(path).map(Zeroizing::new);
-    text.map_err(|source| LocalError::File { path: path.to_owned(), source })
-}
-
-/// Without its end: files end in one, passphrases don't.
-fn first_line(text: &str) -> Zeroizing<String> {
-    Zeroizing::new(text.lines().next().unwrap_or_default().to_owned())
 }
 
 fn ask(new: bool) -> Result<Zeroizing<String>, LocalError> {

@@ -1,9 +1,13 @@
-//! `zap repo`: what is in a repo, and whether it holds together. Anyone may ask, of any server.
+//! `zap repo`: what is in a repo, and whether it holds together. Anyone may ask, of any server; what is on this machine's
+//! disk can be checked and rebuilt besides.
+
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::error::CliError;
 use super::out::{Out, counted};
+use super::repair;
 use super::session::{As, Connection, Session, SessionError, text_field};
 use super::verify::{Import, Repo, signing_key};
 
@@ -34,12 +38,28 @@ enum RepoCommand {
         #[arg(long, env = "ZAP_PLC_URL", hide_env_values = true, value_name = "URL")]
         plc_url: Option<String>,
     },
+    /// Check the databases of a stopped server: every block, every tree, and the event log
+    #[command(after_help = "Reads the data folder on this machine (--data), which no server may be using.\n\
+        Faults make the exit code 1.")]
+    Check(repair::CheckArgs),
+    /// Make what can be made of a damaged repo, or of the event log; the server is stopped
+    #[command(
+        after_help = "Examples:\n  zap repo rebuild alice               as it was, if all records can be read\n  \
+        zap repo rebuild alice --drop-lost   a new commit over those that can\n  \
+        zap repo rebuild --log               the event log, without what can't be read\n\n\
+        Tree and commit are made anew from the records. Records and keys that can't be read are lost: a backup is \
+        always better. The damaged file stays beside the new one."
+    )]
+    Rebuild(repair::RebuildArgs),
 }
 
-pub(crate) async fn run(args: &RepoArgs, session: &Session, out: Out) -> Result<(), CliError> {
+pub(crate) async fn run(args: &RepoArgs, data: &Path, out: Out) -> Result<(), CliError> {
+    let session = || Session::new(&args.connection, data);
     match &args.command {
-        RepoCommand::Show { agent } => show(session, agent, out).await,
-        RepoCommand::Verify { agent, plc_url } => verify(session, agent, plc_url.as_deref(), out).await,
+        RepoCommand::Show { agent } => show(&session()?, agent, out).await,
+        RepoCommand::Verify { agent, plc_url } => verify(&session()?, agent, plc_url.as_deref(), out).await,
+        RepoCommand::Check(check) => repair::check(check, data, out),
+        RepoCommand::Rebuild(rebuild) => repair::rebuild(rebuild, data, out),
     }
 }
 

@@ -7,28 +7,23 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::Router;
 use axum::routing::get;
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
-
-mod unread;
 
 use super::error::{CliError, LocalError};
 use super::explain::Explain;
 use super::session::ServerFile;
 use super::settings::{SettingFlags, config};
-use zap::config::{Config, FolderLock, Texts};
+use zap::config::{Config, FolderLock, NetworkAge, Texts};
+use zap::native::descriptors::Descriptors;
+use zap::native::serve::client::Hops;
+use zap::native::serve::shares::{Shares, Totals};
+use zap::native::serve::{Serving, listen};
 use zap::native::telemetry::{self, Known, Metrics, TelemetryError};
-use zap::native::{NativeHost, plc};
+use zap::native::{NativeHost, files, plc};
 use zap::xrpc;
-
-/// How long requests may take to finish once the server is told to stop.
-const FINISH_SECONDS: u64 = 10;
 
 /// `zap serve`.
 #[derive(Debug, clap::Args)]
@@ -101,41 +96,39 @@ pub(crate) struct Server {
 impl Server {
     /// Starts everything; returns when requests are answered.
     pub(crate) async fn start(config: Config) -> Result<Self, CliError> {
-        raise_file_limit();
-        let listener = bind(config.listen, "--listen").await?;
+        let descriptors = Descriptors::raised();
+        let hops = config.proxy_hops.map_or(Hops::OnThisMachine, Hops::Fixed);
+        let shares = Shares::new(Totals::of(descriptors), hops);
+        let listener = bind(config.listen, "--listen")?;
         let lock = config.lock_folder()?;
-        for name in &config.not_yet {
-            tracing::warn!("--{name} is accepted but not active yet: its part is still to come");
-        }
         // The PLC directory first: the host may have operations to send from the very start.
         let plc = match config.plc_listen {
-            Some(address) => Some(start_plc(&config, address).await?),
+            Some(address) => Some(start_plc(&config, address, &shares)?),
             None => None,
         };
         let (url, plc_url, file) =
             (config.public_url.clone(), config.plc_url.clone(), ServerFile::path(&config.data));
         let metrics = Metrics::start()?;
-        let host = NativeHost::start(config).await?;
+        let host = NativeHost::start(config, descriptors).await?;
         let known: Known =
             Arc::new(xrpc::endpoints().iter().map(|endpoint| endpoint.nsid).collect::<HashSet<_>>());
         let router = xrpc::router(host.app())
             .route("/metrics", get(render_metrics).with_state(metrics.clone()))
-            .layer(axum::middleware::from_fn(unread::read))
             .layer(axum::middleware::from_fn_with_state(known, telemetry::observe));
-        let serving = Serving::start(listener, router);
-        let listen = Some(format!("http://{}", reachable(serving.address)));
+        let serving = Serving::start(listener, router, &shares);
+        let listen = Some(format!("http://{}", reachable(serving.address())));
         let written = ServerFile { url: url.clone(), listen, plc_url: plc_url.clone() }.write(&file);
         if let Err(error) = written {
             tracing::warn!(%error, file = %file.display(), "client commands will need --url");
         }
-        tracing::info!(%url, listen = %serving.address, "serving");
+        tracing::info!(%url, listen = %serving.address(), "serving");
         let upkeep = tokio::spawn(metrics.upkeep());
         Ok(Self { url, plc_url, file, host, serving, plc, upkeep, _lock: lock })
     }
 
     /// Where it listens. An address that means all of them is reached through loopback.
     pub(crate) fn address(&self) -> SocketAddr {
-        reachable(self.serving.address)
+        reachable(self.serving.address())
     }
 
     /// Stops in order; a second signal ends the process at once.
@@ -177,56 +170,22 @@ async fn render_metrics(
     ([(http::header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
 }
 
-async fn start_plc(config: &Config, address: SocketAddr) -> Result<Serving, CliError> {
-    let listener = bind(address, "--plc-listen").await?;
+fn start_plc(config: &Config, address: SocketAddr, shares: &Arc<Shares>) -> Result<Serving, CliError> {
+    let listener = bind(address, "--plc-listen")?;
     let path = config.data.join("plc.sqlite");
+    let age = files::survey(&config.data).map_err(|error| LocalError::System(error.to_string()))?;
+    if age == NetworkAge::Grown && !files::is_there(&path) {
+        let reason =
+            "is missing, and the DIDs of this network may be in it: put it back, or leave out --plc-listen";
+        return Err(LocalError::System(format!("{} {reason}", path.display())).into());
+    }
     let database = plc::open(&path)
         .map_err(|error| LocalError::System(format!("the PLC directory in {}: {error}", path.display())))?;
-    Ok(Serving::start(listener, plc::router(database)))
+    Ok(Serving::start(listener, plc::router(database), shares))
 }
 
-/// One listening socket and what answers on it.
-struct Serving {
-    address: SocketAddr,
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
-}
-
-impl Serving {
-    fn start(listener: TcpListener, router: Router) -> Self {
-        let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
-        // Answers are written whole; waiting for more to put in a packet would only delay them.
-        let listener = listener.tap_io(|socket| {
-            if let Err(error) = socket.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY");
-            }
-        });
-        let (stop, mut stopped) = watch::channel(false);
-        let task = tokio::spawn(async move {
-            let shutdown = async move {
-                // An error means that the sender is gone, which ends it as well.
-                let _ = stopped.wait_for(|stop| *stop).await;
-            };
-            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(shutdown).await {
-                tracing::error!(%error, "serving ended");
-            }
-        });
-        Self { address, stop, task }
-    }
-
-    /// Takes no more connections, finishes what is being answered, within limits.
-    async fn stop(self) {
-        self.stop.send_replace(true);
-        let aborter = self.task.abort_handle();
-        if tokio::time::timeout(Duration::from_secs(FINISH_SECONDS), self.task).await.is_err() {
-            tracing::warn!("requests were cut off that took too long to finish");
-            aborter.abort();
-        }
-    }
-}
-
-async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ServeError> {
+    listen(address).map_err(|source| match source.kind() {
         std::io::ErrorKind::AddrInUse => ServeError::PortInUse { address: address.to_string(), flag },
         _ => ServeError::Listen { address: address.to_string(), flag, source },
     })
@@ -254,15 +213,5 @@ impl StopSignal {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
-    }
-}
-
-/// An open agent takes three files, a subscriber one; the usual soft limit of 1,024 is a desktop's.
-fn raise_file_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!(%error, "the limit of open files stays low: with many agents, raise it (ulimit -n)");
     }
 }

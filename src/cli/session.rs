@@ -80,6 +80,13 @@ pub(crate) enum As<'a> {
     Token(&'a str),
 }
 
+/// The account that a token is of.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Owner {
+    pub(crate) did: String,
+    pub(crate) handle: String,
+}
+
 /// A server, and what is known of it.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -90,6 +97,8 @@ pub(crate) struct Session {
     pub(crate) plc_url: Option<String>,
     pub(crate) data: PathBuf,
     token: Option<String>,
+    /// The administrator's token, where it was given apart.
+    admin_token: Option<String>,
     /// The URLs of the server whose data folder this is.
     own: Vec<String>,
     plain_http: bool,
@@ -112,9 +121,15 @@ impl Session {
             plc_url,
             data: data.to_owned(),
             token: connection.token.clone(),
+            admin_token: None,
             own,
             plain_http: connection.plain_http,
         })
+    }
+
+    /// Acts as the administrator with this token, if there is one, and as others with theirs.
+    pub(crate) fn administered_with(self, admin_token: Option<&str>) -> Self {
+        Self { admin_token: admin_token.map(str::to_owned), ..self }
     }
 
     /// Calls a query.
@@ -242,18 +257,24 @@ impl Session {
     /// into alice's memory.
     pub(crate) async fn token_of(&self, agent: &str) -> Result<String, SessionError> {
         let token = self.agent_token(agent)?;
-        let owner: Value = self.query(As::Token(&token), "com.atproto.server.getSession", &[]).await?;
+        let owner = self.owner(&token).await?;
         let named = self.handle(agent).await?;
-        let is_named = |field| text_field(&owner, field).is_some_and(|own| own.eq_ignore_ascii_case(&named));
+        let is_named = |own: &str| own.eq_ignore_ascii_case(&named);
         // By its names first: an agent at rest does not resolve.
-        if !is_named("did")
-            && !is_named("handle")
-            && text_field(&owner, "did") != Some(self.did(agent).await?.as_str())
-        {
-            let owner = text_field(&owner, "handle").unwrap_or("another account").to_owned();
-            return Err(SessionError::OtherToken { agent: agent.to_owned(), owner });
+        if !is_named(&owner.did) && !is_named(&owner.handle) && owner.did != self.did(agent).await? {
+            return Err(SessionError::OtherToken { agent: agent.to_owned(), owner: owner.handle });
         }
         Ok(token)
+    }
+
+    /// Whose a token is.
+    pub(crate) async fn owner(&self, token: &str) -> Result<Owner, SessionError> {
+        self.query(As::Token(token), "com.atproto.server.getSession", &[]).await
+    }
+
+    /// Where an agent's token is kept; `None` when the one in use was given.
+    pub(crate) fn kept_token(&self, agent: &str) -> Result<Option<PathBuf>, LocalError> {
+        if self.token.is_some() { Ok(None) } else { self.token_file(agent).map(Some) }
     }
 
     /// Keeps an agent's token where [`Session::agent_token`] finds it, by its handle's first label and by its DID.
@@ -298,7 +319,7 @@ impl Session {
     }
 
     fn admin_token(&self) -> Result<String, SessionError> {
-        if let Some(token) = &self.token {
+        if let Some(token) = self.admin_token.as_ref().or(self.token.as_ref()) {
             return Ok(token.clone());
         }
         if let Some(token) = std::env::var("ZAP_ADMIN_TOKEN").ok().filter(|token| !token.is_empty()) {
@@ -308,13 +329,22 @@ impl Session {
         self.kept(ADMINISTRATOR, path)
     }
 
+    /// Refuses to send a secret where everybody on the way reads it. Of tokens it is asked by itself.
+    pub(crate) fn require_private(&self) -> Result<(), SessionError> {
+        if self.plain_http || is_private(&self.url) {
+            Ok(())
+        } else {
+            Err(SessionError::PlainHttp(self.url.clone()))
+        }
+    }
+
     fn authorized(
         &self,
         request: reqwest::RequestBuilder,
         r#as: As<'_>,
     ) -> Result<reqwest::RequestBuilder, SessionError> {
-        if !matches!(r#as, As::Anyone) && !self.plain_http && !is_private(&self.url) {
-            return Err(SessionError::PlainHttp(self.url.clone()));
+        if !matches!(r#as, As::Anyone) {
+            self.require_private()?;
         }
         Ok(match r#as {
             As::Anyone => request,

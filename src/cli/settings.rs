@@ -18,6 +18,11 @@ pub(crate) struct SettingFlags {
 }
 
 impl SettingFlags {
+    /// As if these had been given.
+    pub(crate) fn of(given: Texts) -> Self {
+        Self { given, config: None }
+    }
+
     /// All forms put together. `dev` are the defaults the command brings along.
     ///
     /// # Errors
@@ -54,9 +59,6 @@ fn arg(setting: &'static Setting) -> Arg {
     let mut help = setting.help.to_owned();
     if let Some(default) = setting.default.filter(|_| setting.kind != Kind::Switch) {
         help = format!("{help} [default: {default}]");
-    }
-    if setting.later {
-        help = format!("{help} (accepted, not active yet)");
     }
     let arg = Arg::new(setting.name).long(setting.name).help(help).help_heading("Settings");
     match setting.kind {

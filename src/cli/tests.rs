@@ -10,6 +10,7 @@ use repo_mst::TreeError;
 use repo_mst::car::CarError;
 use repo_mst::commit::CommitError;
 
+use super::account::AccountError;
 use super::agent::AgentError;
 use super::archive::ArchiveError;
 use super::firehose::FirehoseError;
@@ -114,6 +115,38 @@ fn errors_about_agents_say_what_to_do() {
 }
 
 #[test]
+fn errors_about_accounts_say_what_to_do() {
+    let yes = "repeat it with --yes if that is meant";
+    let dana = || "dana.test".to_owned();
+    let message = "deleting dana.test destroys its repo, its blobs and its keys for good";
+    says(AccountError::DeletionUnconfirmed(dana()), 2, "Usage", message, yes);
+    let message = "this ends all sessions, app passwords and the password of dana.test";
+    says(AccountError::RevocationUnconfirmed(dana()), 2, "Usage", message, yes);
+    let message = "there is no dana.test on this server";
+    let hint = "`zap account list` shows the accounts there are";
+    says(AccountError::NoAccount(dana()), 3, "NotFound", message, hint);
+    let hint = "name a record by its at:// URI; a blob by its account and --blob CID";
+    says(AccountError::NoSubject(dana()), 3, "NotFound", message, hint);
+    let hint = "`zap invite list` shows the codes there are";
+    says(AccountError::NoCode("abc".to_owned()), 3, "NotFound", "there is no invite code abc", hint);
+    let hint = "start the server with --smtp-url or --mail-url, and --mail-from; README has the settings";
+    says(AccountError::NoMail("no mail".to_owned()), 1, "MethodNotImplemented", "no mail", hint);
+    let token =
+        "an agent signs in by its token: `zap agent token dana.test --rotate`, as the agent, makes another";
+    let mail =
+        "`zap account password-reset dana.test --mail` sends its owner a code to set another password with";
+    for (is_agent, hint) in [(true, token), (false, mail)] {
+        let closed = AccountError::OpensMemories { handle: dana(), is_agent, message: "no".to_owned() };
+        says(closed, 4, "Forbidden", "no", hint);
+    }
+    let address = "`zap account email dana.test ADDRESS` sets one, unless it has memories";
+    for (is_agent, hint) in [(true, token), (false, address)] {
+        let none = AccountError::NoAddress { handle: dana(), is_agent };
+        says(none, 1, "Failed", "dana.test has no e-mail address", hint);
+    }
+}
+
+#[test]
 fn errors_of_the_way_to_a_server_say_what_to_do() {
     let (url, reason) = ("http://a.test".to_owned(), "no route".to_owned());
     let unreachable = SessionError::Unreachable { url: url.clone(), reason: reason.clone() };
@@ -153,7 +186,12 @@ fn what_a_server_refuses_keeps_its_name_and_says_what_to_do() {
         (400, "ExpiredToken", 4, TOKEN),
         (400, "AuthMissing", 4, TOKEN),
         (400, "VaultLocked", 4, TOKEN),
-        (400, "HandleNotAvailable", 1, "choose another name; `zap agent list` shows those there are"),
+        (
+            400,
+            "HandleNotAvailable",
+            1,
+            "choose another name; `zap agent list` and `zap account list` show those there are",
+        ),
         (400, "InvalidName", 1, "a name has letters, digits and hyphens, as in alice or build-bot-2"),
         (
             409,
@@ -177,6 +215,7 @@ fn what_a_server_refuses_keeps_its_name_and_says_what_to_do() {
         (501, "RepoNotFound", 3, method),
         (500, "InternalServerError", 1, log),
         (503, "RepoNotFound", 3, log),
+        (507, "StorageFull", 1, "the server's disk is full: its operator has to make room"),
         (404, "Gone", 3, LIST),
         (400, "RepoNotFound", 3, LIST),
         (400, "InvalidRequest", 1, ""),

@@ -8,22 +8,32 @@ use super::ConfigError;
 /// Keeps other processes off a data folder. The system lifts it when this process ends, however it ends.
 #[derive(Debug)]
 pub struct FolderLock {
-    _file: File,
+    _folder: File,
 }
 
 impl FolderLock {
+    /// What is locked is the folder itself: nobody can delete that and leave the data.
     pub(super) fn take(data: &Path) -> Result<Self, ConfigError> {
-        let path = data.join("zap.lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(|error| failed(&path, format!("can't be opened: {error}")))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => {
-                let reason = "is in use by another zap; stop that one, or choose another folder with --data";
-                Err(failed(data, reason.to_owned()))
-            }
-            Err(TryLockError::Error(error)) => Err(failed(&path, format!("can't be locked: {error}"))),
+        let folder = lock(data, data)?;
+        // Earlier versions lock a file instead, and one of them may still be running.
+        let file = data.join("zap.lock");
+        if file.exists() {
+            let _earlier = lock(&file, data)?;
+            let _ = std::fs::remove_file(&file);
         }
+        Ok(Self { _folder: folder })
+    }
+}
+
+fn lock(path: &Path, data: &Path) -> Result<File, ConfigError> {
+    let file = File::open(path).map_err(|error| failed(path, format!("can't be opened: {error}")))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let reason = "is in use by another zap; stop that one, or choose another folder with --data";
+            Err(failed(data, reason.to_owned()))
+        }
+        Err(TryLockError::Error(error)) => Err(failed(path, format!("can't be locked: {error}"))),
     }
 }
 

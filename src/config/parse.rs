@@ -2,7 +2,14 @@
 
 use std::time::Duration;
 
+use crate::rate_limit::{Rate, Rates};
+use crate::syntax::Did;
 use crate::vault::MasterKey;
+
+/// More proxies than anybody puts in front of a server.
+const HOPS_MAX: usize = 16;
+/// The longest window that is counted in.
+const WINDOW_SECONDS_MAX: u32 = 30 * 86_400;
 
 /// `72h`, `1h30m`, `45s`, `7d`, `2w`; a bare number is refused, since nobody can tell its unit.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -59,6 +66,49 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
+/// `3000/5m`, two of them as `5000/1h,35000/1d`, or `off`.
+pub(super) fn rates(text: &str) -> Result<Rates, String> {
+    let wrong = || format!("`{text}` is not a rate; write it as 3000/5m, 5000/1h,35000/1d, or off");
+    if text.trim() == "off" {
+        return Ok(Rates::NONE);
+    }
+    let mut windows = text.split(',').map(|rate| {
+        let (points, window) = rate.trim().split_once('/').ok_or_else(wrong)?;
+        let points = points.trim().replace('_', "").parse().map_err(|_| wrong())?;
+        let seconds = u32::try_from(duration(window)?.as_secs()).ok();
+        let rate = seconds
+            .filter(|seconds| *seconds <= WINDOW_SECONDS_MAX)
+            .and_then(|seconds| Rate::new(points, seconds));
+        rate.map(Some).ok_or_else(|| {
+            format!("`{rate_text}` is not from 1 in 30 days to a million a second", rate_text = text)
+        })
+    });
+    let short = windows.next().unwrap_or(Ok(None))?;
+    let long = windows.next().unwrap_or(Ok(None))?;
+    if windows.next().is_some() { Err(wrong()) } else { Ok(Rates::two(short, long)) }
+}
+
+/// `com.example.method=50/5m`.
+pub(super) fn method_rates(text: &str) -> Result<(String, Rates), String> {
+    let (nsid, rest) =
+        text.split_once('=').ok_or_else(|| format!("`{text}` has no rate; write it as NSID=50/5m"))?;
+    crate::syntax::validate_nsid(nsid)
+        .map_err(|error| format!("`{nsid}` is not a method's name: {error}"))?;
+    Ok((nsid.to_owned(), rates(rest)?))
+}
+
+/// A DID.
+pub(super) fn did(text: &str) -> Result<Did, String> {
+    let did = Did::try_from(text.trim());
+    did.map_err(|_| format!("`{text}` is not a DID; write it as did:web:api.example.com"))
+}
+
+/// How many proxies: a small number.
+pub(super) fn hops(text: &str) -> Result<usize, String> {
+    let hops = text.parse().ok().filter(|hops| *hops <= HOPS_MAX);
+    hops.ok_or_else(|| format!("`{text}` is not a number of proxies from 0 to {HOPS_MAX}"))
+}
+
 /// A web address without path, query or credentials, and without the trailing slash.
 pub(super) fn origin(text: &str) -> Result<String, String> {
     let url = url::Url::parse(text)
@@ -76,6 +126,11 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
         return Err(format!("`{text}` has a path; only scheme, host and port are allowed"));
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// A relay's host, `bsky.network`, or its origin; https unless it says otherwise.
+pub(super) fn relay(text: &str) -> Result<String, String> {
+    if text.contains("://") { origin(text) } else { origin(&format!("https://{}", text.trim())) }
 }
 
 /// A domain for handles, `.test`: a leading dot, then labels as handles have them. In lower case.
@@ -115,6 +170,31 @@ mod tests {
     }
 
     #[test]
+    fn rates_have_one_window_or_two() {
+        let rate = |points, seconds| Rate::new(points, seconds);
+        assert_eq!(rates("3000/5m").unwrap(), Rates::one(rate(3_000, 300)));
+        assert_eq!(
+            rates("5_000/1h, 35000/1d").unwrap(),
+            Rates::two(rate(5_000, 3_600), rate(35_000, 86_400))
+        );
+        assert_eq!(rates("off").unwrap(), Rates::NONE);
+        for text in ["off", "3000/5m", "5000/1h,35000/1d", "7/90s", "1/2w"] {
+            let read = rates(text).unwrap();
+            assert_eq!(rates(&read.to_string()).unwrap(), read, "{text} is written as {read}");
+        }
+        for wrong in
+            ["", "3000", "/5m", "0/5m", "5/0s", "-1/5m", "1/5m,2/1h,3/1d", "9/40d", "1000001/1s", "5/5"]
+        {
+            assert!(rates(wrong).is_err(), "{wrong}");
+        }
+        let method = "com.atproto.server.createAccount";
+        assert_eq!(method_rates(&format!("{method}=off")).unwrap(), (method.to_owned(), Rates::NONE));
+        for wrong in ["com.atproto.server.createAccount", "nothing=5/5m", "com.example.method=5"] {
+            assert!(method_rates(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn bytes_with_and_without_units() {
         assert_eq!(bytes("5242880").unwrap(), bytes("5MiB").unwrap());
         assert_eq!(bytes("5 MB").unwrap(), 5_000_000);
@@ -131,6 +211,15 @@ mod tests {
             ["example.com", "https://example.com/pds", "https://a:b@c.com", "ftp://a.b", "https://a/?q", ""]
         {
             assert!(origin(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn relays_are_hosts_or_origins() {
+        assert_eq!(relay("bsky.network").unwrap(), "https://bsky.network");
+        assert_eq!(relay("http://localhost:2470").unwrap(), "http://localhost:2470");
+        for wrong in ["", "bsky.network/xrpc", "wss://bsky.network", "a b"] {
+            assert!(relay(wrong).is_err(), "{wrong}");
         }
     }
 

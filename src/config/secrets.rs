@@ -32,8 +32,25 @@ const FILE_BYTES_MAX: u64 = 4096;
 
 /// The 32 bytes in `path`, which are made when it is not there.
 pub(super) fn read_or_make_key(path: &Path) -> Result<MasterKey, ConfigError> {
-    let text = read_or_make(path)?;
-    parse::key(&text).map_err(|reason| failed(path, format!("holds no master key: {reason}")))
+    key(path, &read_or_make(path)?)
+}
+
+/// The 32 bytes in `path`.
+pub(super) fn read_key(path: &Path) -> Result<MasterKey, ConfigError> {
+    match File::open(path) {
+        Ok(file) => key(path, &read_private(path, file)?),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(failed(
+            path,
+            "is missing, and all keys of this network are wrapped under it: put it back from where it is kept, or \
+             give the key with --master-key-file; for a new network, choose an empty folder with --data"
+                .to_owned(),
+        )),
+        Err(error) => Err(failed(path, format!("can't be read: {error}"))),
+    }
+}
+
+fn key(path: &Path, text: &str) -> Result<MasterKey, ConfigError> {
+    parse::key(text).map_err(|reason| failed(path, format!("holds no master key: {reason}")))
 }
 
 /// The token in `path`, which is made when it is not there.

@@ -24,17 +24,15 @@ pub struct Setting {
     pub help: &'static str,
     /// Whether its value is never shown.
     pub secret: bool,
-    /// Whether the part it belongs to is still to come: it is accepted, and the log says so once.
-    pub later: bool,
 }
 
 impl Setting {
     const fn one(name: &'static str, placeholder: &'static str, help: &'static str) -> Self {
-        Self { name, kind: Kind::One(placeholder), default: None, help, secret: false, later: false }
+        Self { name, kind: Kind::One(placeholder), default: None, help, secret: false }
     }
 
     const fn switch(name: &'static str, help: &'static str) -> Self {
-        Self { name, kind: Kind::Switch, default: Some("false"), help, secret: false, later: false }
+        Self { name, kind: Kind::Switch, default: Some("false"), help, secret: false }
     }
 
     const fn default(self, default: &'static str) -> Self {
@@ -43,10 +41,6 @@ impl Setting {
 
     const fn secret(self) -> Self {
         Self { secret: true, ..self }
-    }
-
-    const fn later(self) -> Self {
-        Self { later: true, ..self }
     }
 
     /// The name of its environment variable: `ZAP_PUBLIC_URL`.
@@ -76,7 +70,6 @@ pub const SETTINGS: &[Setting] = &[
         default: None,
         help: "Domain of the handles given out, with its leading dot; that of the public URL, or .test on localhost",
         secret: false,
-        later: false,
     },
     Setting::one(
         "admin-token",
@@ -89,24 +82,58 @@ pub const SETTINGS: &[Setting] = &[
     Setting::one(
         "master-key-file",
         "FILE",
-        "File of the master key, made when missing; DATA/master.key when not given",
+        "File of the master key, made for a new network; DATA/master.key when not given",
     ),
     Setting::switch("invite-required", "New accounts need an invite code"),
     Setting::switch("allow-loopback", "Outbound calls may reach loopback addresses; for tests"),
+    Setting::one(
+        "proxy-hops",
+        "NUMBER",
+        "Reverse proxies in front, each adding X-Forwarded-For; when not given, 1 for connections from this machine",
+    ),
     Setting::one("backfill-window", "DURATION", "How long the firehose can be replayed, as 72h or 7d")
         .default("72h"),
+    Setting {
+        name: "relay",
+        kind: Kind::List("HOST"),
+        default: None,
+        help: "Relay that is asked to crawl this server, as bsky.network; may be repeated",
+        secret: false,
+    },
+    Setting::one("backfill-limit", "BYTES", "Bytes of events kept for that at most; also as 500MiB")
+        .default("4294967296"),
     Setting::one("blob-limit", "BYTES", "The largest blob taken, in bytes; also as 5MiB")
         .default("104857600"),
     Setting::one("log", "FILTER", "What is logged, as info or zap=debug").default("info"),
     Setting::one("log-format", "FORMAT", "auto, compact or json; auto is compact on a terminal")
         .default("auto"),
-    Setting::one("rate-limits", "on|off", "Limit requests by address and account").default("on").later(),
-    Setting::one("smtp-url", "URL", "Mail server, as smtps://user:password@host").secret().later(),
-    Setting::one("mail-from", "ADDRESS", "Sender of mail").later(),
-    Setting::one("appview-url", "URL", "Where methods that are not ours go").later(),
-    Setting::one("appview-did", "DID", "The appview's DID").later(),
-    Setting::one("report-service-url", "URL", "Where reports go").later(),
-    Setting::one("report-service-did", "DID", "The report service's DID").later(),
+    Setting::one("rate-limits", "on|off", "Limit requests by address and account").default("on"),
+    Setting::one("request-limit", "RATES", "Requests of one address, as 3000/5m; off for no limit").default("3000/5m"),
+    Setting::one(
+        "write-limit",
+        "RATES",
+        "Points of one account's writes: a creation takes 3, an update 2, a deletion 1; two windows at most, or off",
+    )
+    .default("5000/1h,35000/1d"),
+    Setting::one("sign-in-limit", "RATES", "Sign-ins at one account from one address; two windows at most, or off")
+        .default("30/5m,300/1d"),
+    Setting {
+        name: "method-limit",
+        kind: Kind::List("NSID=RATES"),
+        default: None,
+        help: "Calls of one method by one address or account, in place of what is usual, as NSID=50/5m; may be repeated",
+        secret: false,
+    },
+    Setting::one("smtp-url", "URL", "Mail server, as smtps://user:password@mail.example.com").secret(),
+    Setting::one("mail-url", "URL", "HTTP service that takes mails as JSON, in place of a mail server"),
+    Setting::one("mail-token", "TOKEN", "Bearer token of the service at --mail-url").secret(),
+    Setting::one("mail-from", "ADDRESS", "Sender of mail, as Agents <mail@example.com>"),
+    Setting::one("appview-url", "URL", "The app view: where methods go that are not this server's"),
+    Setting::one("appview-did", "DID", "The app view's DID, for which calls are signed"),
+    Setting::one("mod-service-url", "URL", "Where tools.ozone methods go"),
+    Setting::one("mod-service-did", "DID", "The moderation service's DID"),
+    Setting::one("report-service-url", "URL", "Where reports go; to the moderation service when not given"),
+    Setting::one("report-service-did", "DID", "The report service's DID"),
 ];
 
 /// The known name nearest to a misspelt one, if one is near.
@@ -164,6 +191,7 @@ mod tests {
             "report-service-did",
             "allow-loopback",
             "backfill-window",
+            "backfill-limit",
             "blob-limit",
         ];
         for name in contract {
@@ -179,7 +207,7 @@ mod tests {
             let flag = format!("`--{}`", setting.name);
             let row = readme.lines().find(|line| line.starts_with('|') && line.contains(&flag));
             let row = row.unwrap_or_else(|| panic!("README.md has no row for {flag}"));
-            if let (Some(default), Kind::One(_), false) = (setting.default, setting.kind, setting.later) {
+            if let (Some(default), Kind::One(_)) = (setting.default, setting.kind) {
                 assert!(row.contains(&format!("`{default}`")), "README.md has another default for {flag}");
             }
         }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::rate_limit::Rate;
 
 fn texts(pairs: &[(&'static str, &str)]) -> Texts {
     pairs.iter().map(|(name, text)| (*name, vec![(*text).to_owned()])).collect()
@@ -59,7 +60,7 @@ fn the_defaults_are_a_server_on_localhost() {
     assert_eq!(config.handle_domains, [".test"]);
     assert_eq!(service_did(&config), "did:web:localhost%3A2583");
     assert_eq!(config.backfill_window.as_secs(), 72 * 3600);
-    assert!(config.not_yet.is_empty());
+    assert!(config.relays.is_empty(), "nobody is told of it");
 }
 
 #[test]
@@ -83,6 +84,10 @@ fn what_can_not_be_is_refused_by_name() {
         ("backfill-window", "72", "72h"),
         ("blob-limit", "many", "5MiB"),
         ("rate-limits", "perhaps", "on nor off"),
+        ("request-limit", "3000", "3000/5m"),
+        ("report-service-did", "a.example", "did:web:"),
+        ("write-limit", "1/5m,2/1h,3/1d", "35000/1d"),
+        ("method-limit", "createAccount=5/5m", "createAccount"),
         ("invite-required", "perhaps", "on nor off"),
         ("log-format", "xml", "json"),
     ] {
@@ -103,9 +108,56 @@ fn the_file_names_what_it_does_not_know() {
 }
 
 #[test]
-fn parts_to_come_are_accepted_and_told() {
-    let config = config(&[("smtp-url", "smtps://a:b@c"), ("rate-limits", "off")]).unwrap();
-    assert_eq!(config.not_yet, ["rate-limits", "smtp-url"]);
+fn a_service_has_a_place_and_a_name_and_reports_go_to_moderation() {
+    let message = refusal(&[("appview-url", "https://api.example.com")]);
+    assert!(message.starts_with("--appview-did: "), "{message}");
+    let message = refusal(&[("mod-service-did", "did:web:mod.example.com")]);
+    assert!(message.starts_with("--mod-service-url: "), "{message}");
+    let set =
+        [("mod-service-url", "https://mod.example.com/"), ("mod-service-did", "did:web:mod.example.com")];
+    let config = config(&set).unwrap();
+    assert_eq!(config.services.reports, config.services.moderation);
+    assert_eq!(config.services.appview, None);
+    assert!(config.trusted_origins().contains(&"https://mod.example.com".to_owned()));
+}
+
+#[test]
+fn limits_are_those_of_the_reference_server_or_none() {
+    let on = config(&[]).unwrap().rate_limits;
+    assert_eq!(on.requests, Rates::one(Rate::new(3_000, 300)));
+    assert_eq!(on.writes, Rates::two(Rate::new(5_000, 3_600), Rate::new(35_000, 86_400)));
+    assert_eq!(on.methods, Some(Vec::new()));
+    assert_eq!(config(&[("rate-limits", "off")]).unwrap().rate_limits, RateLimits::default());
+}
+
+#[test]
+fn mail_goes_one_way_and_has_a_sender() {
+    let (smtp, url) =
+        (("smtp-url", "smtps://me:pw@mail.example.com"), ("mail-url", "https://a.example/mails"));
+    let (token, from) = (("mail-token", "secret-of-mails"), ("mail-from", "Agents <mail@example.com>"));
+    let route = |given: &[(&'static str, &str)]| match config(given).unwrap().mail {
+        Mailing::Off => "off",
+        Mailing::Printed => "printed",
+        Mailing::Sent { route: MailRoute::Smtp(_), .. } => "smtp",
+        Mailing::Sent { route: MailRoute::Http(_), .. } => "http",
+    };
+    assert_eq!(route(&[]), "off");
+    assert_eq!(route(&[smtp, from]), "smtp");
+    assert_eq!(route(&[url, token, from]), "http");
+    assert_eq!(route(&[url, from]), "http");
+    for (given, named) in [
+        (&[smtp][..], "--mail-from"),
+        (&[from], "--mail-from"),
+        (&[smtp, url, from], "--mail-url"),
+        (&[smtp, token, from], "--mail-token"),
+        (&[token, from], "--mail-token"),
+    ] {
+        let refused = config(given).unwrap_err().to_string();
+        assert!(refused.starts_with(named) && !refused.contains("secret-of-mails"), "{refused}");
+    }
+    let with_mail = config(&[url, token, from]).unwrap();
+    assert!(!format!("{with_mail:?}").contains("secret-of-mails"));
+    assert!(with_mail.trusted_origins().contains(&"https://a.example".to_owned()));
 }
 
 #[test]
@@ -121,12 +173,29 @@ fn secrets_are_made_once_and_kept() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("new").join("data");
     let config = config(&[("data", data.to_str().unwrap())]).unwrap();
-    let first = config.open_secrets().unwrap();
-    let second = config.open_secrets().unwrap();
+    let first = config.open_secrets(NetworkAge::New).unwrap();
+    let second = config.open_secrets(NetworkAge::New).unwrap();
     assert_eq!(first.master_key.as_bytes(), second.master_key.as_bytes());
     assert_eq!(first.admin_token, second.admin_token);
     assert_ne!(first.master_key.as_bytes(), &[0; 32]);
     assert_eq!(std::fs::read_dir(&data).unwrap().count(), 2, "temporary files stay behind");
+}
+
+#[test]
+fn a_key_is_made_for_a_new_network_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = folder.path().join("elsewhere.key");
+    let (data, file) = (folder.path().to_str().unwrap(), elsewhere.to_str().unwrap());
+    let here = config(&[("data", data)]).unwrap();
+    let there = config(&[("data", data), ("master-key-file", file)]).unwrap();
+    for (config, path) in [(here, folder.path().join("master.key")), (there, elsewhere.clone())] {
+        let message = config.open_secrets(NetworkAge::Grown).unwrap_err().to_string();
+        assert!(message.starts_with(&format!("{} is missing", path.display())), "{message}");
+        assert!(!path.exists());
+        let made = config.open_secrets(NetworkAge::New).unwrap();
+        let kept = config.open_secrets(NetworkAge::Grown).unwrap();
+        assert_eq!(made.master_key.as_bytes(), kept.master_key.as_bytes());
+    }
 }
 
 #[cfg(unix)]
@@ -135,11 +204,11 @@ fn a_key_that_others_can_read_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let config = config(&[("data", folder.path().to_str().unwrap())]).unwrap();
-    config.open_secrets().unwrap();
+    config.open_secrets(NetworkAge::New).unwrap();
     let file = folder.path().join("master.key");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
-    let message = config.open_secrets().unwrap_err().to_string();
+    let message = config.open_secrets(NetworkAge::New).unwrap_err().to_string();
     assert!(message.contains("chmod 600"), "{message}");
 }
 
@@ -149,7 +218,7 @@ fn given_secrets_make_no_files() {
     let key = "ab".repeat(32);
     let data = folder.path().to_str().unwrap();
     let config = config(&[("data", data), ("master-key", &key), ("admin-token", "0123456789")]).unwrap();
-    let secrets = config.open_secrets().unwrap();
+    let secrets = config.open_secrets(NetworkAge::New).unwrap();
     assert_eq!(secrets.master_key.as_bytes(), &[0xab; 32]);
     assert_eq!(secrets.admin_token.as_str(), "0123456789");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -161,6 +230,16 @@ fn a_data_folder_has_one_process() {
     let config = config(&[("data", folder.path().to_str().unwrap())]).unwrap();
     let lock = config.lock_folder().unwrap();
     assert!(config.lock_folder().unwrap_err().to_string().contains("another zap"));
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let message = config.lock_folder().unwrap_err().to_string();
+    assert!(message.contains("another zap"), "whatever was deleted: {message}");
     drop(lock);
+    let file = std::fs::File::create(folder.path().join("zap.lock")).unwrap();
+    file.try_lock().unwrap();
+    let message = config.lock_folder().unwrap_err().to_string();
+    assert!(message.contains("another zap"), "an earlier version has it: {message}");
+    drop(file);
     config.lock_folder().unwrap();
 }

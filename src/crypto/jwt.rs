@@ -1,18 +1,20 @@
 //! Tokens: JSON Web Signatures in compact form (RFC 7515, 7519).
 //!
-//! Three kinds are in use, and the header's `typ` keeps them apart, so that none passes for another:
+//! These kinds are in use, and the header's `typ` keeps them apart, so that none passes for another:
 //!
 //! | [`Typ`] | signed with | for |
 //! |---|---|---|
 //! | `at+jwt` | HS256, a key of this server | a session's access token |
 //! | `refresh+jwt` | HS256, a key of this server | a session's refresh token |
-//! | `JWT` | ES256K or ES256, the account's key | service auth between servers |
+//! | `JWT` | ES256K or ES256, the account's or a client's key | service auth between servers; who an OAuth client is |
+//! | `dpop+jwt` | ES256, a key of the client's session | one request with a token that is bound to that key |
+//! | `oauth-refresh+jwt`, `oauth-request+jwt` | HS256, another key of this server | OAuth: the next tokens; what a client asked for |
 //!
 //! The algorithm is decided by the key that is at hand, never by the token: `alg` must merely agree.
 //! Whoever checks a service token needs its issuer to find the key, so [`Unverified::parse`] gives the
 //! claims first, in a type that says what they are worth.
 //!
-//! Every token must carry `exp`. `iat` and `nbf` are checked where present, with [`SKEW_SECONDS`] of
+//! Every token but a proof must carry `exp`. `iat` and `nbf` are checked where present, with [`SKEW_SECONDS`] of
 //! tolerance for other people's clocks.
 
 use super::{SigningKey, VerifyingKey};
@@ -41,6 +43,9 @@ pub enum Error {
     /// The header names another kind of token.
     #[error("token is of another type")]
     WrongType,
+    /// The header names another key of the issuer's.
+    #[error("token is signed with a key for something else")]
+    WrongKey,
     /// Not signed by this key.
     #[error("token signature does not match")]
     BadSignature,
@@ -64,6 +69,14 @@ pub enum Typ {
     Refresh,
     /// A service token. Some signers leave `typ` out here, which is accepted.
     Service,
+    /// An OAuth client's word on who it is (RFC 7523), signed with a key of the client's. `typ` may be absent.
+    Assertion,
+    /// A proof of possession (RFC 9449).
+    Proof,
+    /// An OAuth session's refresh token.
+    OauthRefresh,
+    /// What an OAuth client asked for, as this server keeps it: at the client.
+    OauthRequest,
 }
 
 impl Typ {
@@ -71,14 +84,17 @@ impl Typ {
         match self {
             Self::Access => "at+jwt",
             Self::Refresh => "refresh+jwt",
-            Self::Service => "JWT",
+            Self::Service | Self::Assertion => "JWT",
+            Self::Proof => "dpop+jwt",
+            Self::OauthRefresh => "oauth-refresh+jwt",
+            Self::OauthRequest => "oauth-request+jwt",
         }
     }
 
     fn matches(self, given: Option<&str>) -> bool {
         match given {
             Some(given) => given.eq_ignore_ascii_case(self.as_str()),
-            None => self == Self::Service,
+            None => matches!(self, Self::Service | Self::Assertion),
         }
     }
 }
@@ -91,6 +107,11 @@ impl HmacKey {
     /// Takes 32 bytes of key, derived from the master key.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Zeroizing::new(bytes))
+    }
+
+    /// The HMAC-SHA256 of `input`.
+    pub fn tag(&self, input: &[u8]) -> [u8; 32] {
+        self.mac(input).finalize().into_bytes().into()
     }
 
     fn mac(&self, input: &[u8]) -> Hmac<Sha256> {
@@ -109,12 +130,18 @@ impl fmt::Debug for HmacKey {
     }
 }
 
+/// The key in its owner's DID document that signs service tokens, and that signs those without `kid`.
+pub const SERVICE_KEY: &str = "#atproto";
+
 #[derive(Serialize, Deserialize)]
 struct Header<'a> {
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     typ: Option<std::borrow::Cow<'a, str>>,
     #[serde(borrow)]
     alg: std::borrow::Cow<'a, str>,
+    /// Which of the issuer's keys signed, of a service token.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    kid: Option<std::borrow::Cow<'a, str>>,
     /// Extensions that must be understood; we understand none.
     #[serde(default, skip_serializing)]
     crit: Option<serde::de::IgnoredAny>,
@@ -168,7 +195,8 @@ fn sign_with<C: Serialize>(
     claims: &C,
     sign: impl FnOnce(&[u8]) -> Vec<u8>,
 ) -> Result<String, Error> {
-    let header = Header { typ: Some(typ.as_str().into()), alg: algorithm.into(), crit: None };
+    let kid = (typ == Typ::Service).then_some(SERVICE_KEY.into());
+    let header = Header { typ: Some(typ.as_str().into()), alg: algorithm.into(), kid, crit: None };
     let header = serde_json::to_vec(&header).map_err(|_| Error::Encode)?;
     let claims = serde_json::to_vec(claims).map_err(|_| Error::Encode)?;
     let mut token = BASE64URL_NOPAD.encode(&header);
@@ -219,10 +247,26 @@ impl<'a> Unverified<'a> {
     /// # Errors
     /// Each variant but [`Error::Encode`].
     pub fn verify<C: DeserializeOwned>(&self, key: &VerifyingKey, now_seconds: i64) -> Result<C, Error> {
-        self.check_header(Typ::Service, key.jws_algorithm())?;
-        key.verify_jws(self.signed.as_bytes(), &self.signature).map_err(|_| Error::BadSignature)?;
+        self.check_signature(Typ::Service, key)?;
         self.check_times(now_seconds)?;
         self.claims()
+    }
+
+    /// Checks that it is of this kind and signed with this key, and nothing else of it.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Error::WrongAlgorithm`], [`Error::WrongType`] or [`Error::BadSignature`].
+    pub fn check_signature(&self, typ: Typ, key: &VerifyingKey) -> Result<(), Error> {
+        self.check_header(typ, key.jws_algorithm())?;
+        key.verify_jws(self.signed.as_bytes(), &self.signature).map_err(|_| Error::BadSignature)
+    }
+
+    /// What the header says besides kind and algorithm, **as anyone may have written it**.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    pub fn header<H: DeserializeOwned>(&self) -> Result<H, Error> {
+        serde_json::from_slice(&self.header).map_err(|_| Error::Malformed("header"))
     }
 
     fn check_header(&self, typ: Typ, algorithm: &str) -> Result<(), Error> {
@@ -236,6 +280,10 @@ impl<'a> Unverified<'a> {
         }
         if !typ.matches(header.typ.as_deref()) {
             return Err(Error::WrongType);
+        }
+        // Another key of the issuer's is for something else.
+        if typ == Typ::Service && header.kid.is_some_and(|kid| kid != SERVICE_KEY) {
+            return Err(Error::WrongKey);
         }
         Ok(())
     }
@@ -359,6 +407,28 @@ mod tests {
             signature.to_vec()
         });
         assert_eq!(Unverified::parse(&token.unwrap()).unwrap().verify::<Value>(&public, NOW), Ok(claims()));
+    }
+
+    #[test]
+    fn a_service_token_names_its_key_and_is_of_no_other() {
+        let key = SigningKey::from_bytes(&[5; 32]).unwrap();
+        let signed = |header: Value| {
+            let part = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
+            let signed = format!("{}.{}", part(&header), part(&claims()));
+            let signature = BASE64URL_NOPAD.encode(&key.sign(signed.as_bytes()));
+            let token = format!("{signed}.{signature}");
+            Unverified::parse(&token).unwrap().verify::<Value>(&key.verifying_key(), NOW).map(drop)
+        };
+        assert_eq!(signed(json!({"typ": "JWT", "alg": "ES256K"})), Ok(()));
+        assert_eq!(signed(json!({"typ": "JWT", "alg": "ES256K", "kid": "#atproto"})), Ok(()));
+        let labels = json!({"typ": "JWT", "alg": "ES256K", "kid": "#atproto_label"});
+        assert_eq!(signed(labels), Err(Error::WrongKey));
+        let ours = sign_es256k(&claims(), &key).unwrap();
+        let header = BASE64URL_NOPAD.decode(ours.split('.').next().unwrap().as_bytes()).unwrap();
+        assert_eq!(
+            serde_json::from_slice::<Value>(&header).unwrap(),
+            json!({"typ": "JWT", "alg": "ES256K", "kid": "#atproto"})
+        );
     }
 
     #[test]

@@ -66,6 +66,14 @@ impl VerifyingKey {
         }
     }
 
+    /// A point of P-256 by its coordinates, as a JWK has it.
+    ///
+    /// # Errors
+    /// [`Error::PublicKey`].
+    pub fn from_p256_coordinates(x: &[u8; 32], y: &[u8; 32]) -> Result<Self, Error> {
+        Self::p256(&[&[4], &x[..], &y[..]].concat())
+    }
+
     fn k256(sec1: &[u8]) -> Result<Self, Error> {
         k256::ecdsa::VerifyingKey::from_sec1_bytes(sec1).map(Self::K256).map_err(|_| Error::PublicKey)
     }
@@ -104,11 +112,10 @@ impl VerifyingKey {
             }
             Self::P256(key) => {
                 let given = p256::ecdsa::Signature::from_slice(bytes).map_err(|_| Error::SignatureFormat)?;
-                let low = given.normalize_s();
-                if low != given && !high_s_allowed {
+                if given.normalize_s() != given && !high_s_allowed {
                     return Err(Error::HighS);
                 }
-                key.verify(message, &low).map_err(|_| Error::SignatureMismatch)
+                verify_p256(key, message, &given)
             }
         }
     }
@@ -149,6 +156,27 @@ fn decode_base58btc(text: &str) -> Result<Vec<u8>, Error> {
     multibase::decode(text).map(|(_, bytes)| bytes).map_err(|_| Error::Multibase)
 }
 
+/// Each request of an OAuth application has a signature of this curve, so the fastest code at hand checks it.
+#[cfg(not(target_arch = "wasm32"))]
+fn verify_p256(
+    key: &p256::ecdsa::VerifyingKey,
+    message: &[u8],
+    signature: &p256::ecdsa::Signature,
+) -> Result<(), Error> {
+    use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.to_sec1_point(false));
+    key.verify(message, &signature.to_bytes()).map_err(|_| Error::SignatureMismatch)
+}
+
+#[cfg(target_arch = "wasm32")]
+fn verify_p256(
+    key: &p256::ecdsa::VerifyingKey,
+    message: &[u8],
+    signature: &p256::ecdsa::Signature,
+) -> Result<(), Error> {
+    key.verify(message, signature).map_err(|_| Error::SignatureMismatch)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,6 +205,31 @@ mod tests {
         signature_base64: String,
         valid_signature: bool,
         tags: Vec<String>,
+    }
+
+    /// What breaks: the two hosts, which check P-256 with different code, take different signatures.
+    #[test]
+    fn p256_is_checked_alike_on_both_hosts() {
+        for seed in 1..=40_u8 {
+            let signer = p256::ecdsa::SigningKey::from_slice(&[seed; 32]).unwrap();
+            let (message, key) = (vec![seed; usize::from(seed) * 7], *signer.verifying_key());
+            let low: p256::ecdsa::Signature = p256::ecdsa::signature::Signer::sign(&signer, &message);
+            let high = p256::ecdsa::Signature::from_scalars(low.r(), -low.s()).unwrap();
+            for signature in [low, high] {
+                for (flipped, is_good) in
+                    [(None, true), (Some(0), false), (Some(31), false), (Some(63), false)]
+                {
+                    let mut bytes: [u8; SIGNATURE_LEN] = signature.to_bytes().into();
+                    if let Some(at) = flipped {
+                        bytes[at] ^= 1;
+                    }
+                    let ours = VerifyingKey::P256(key).verify_jws(&message, &bytes).is_ok();
+                    let other = p256::ecdsa::Signature::from_slice(&bytes);
+                    let other = other.is_ok_and(|signature| key.verify(&message, &signature).is_ok());
+                    assert_eq!((ours, other), (is_good, is_good), "{seed} {flipped:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -70,6 +70,20 @@ pub(super) fn link_to_bytes(cid: &Cid) -> Result<Vec<u8>, DataModelError> {
     Ok(cid.to_bytes())
 }
 
+/// Appends the text of a CID; an allowed one, as all that are stored are, without a detour.
+pub fn append_cid_text(out: &mut Vec<u8>, cid: &Cid) {
+    match (check_link(cid), u8::try_from(cid.codec())) {
+        (Ok(()), Ok(codec)) => {
+            let mut bytes = [0; LINK_BYTES];
+            let (prefix, digest) = bytes.split_at_mut(PREFIX_BYTES);
+            prefix.copy_from_slice(&[VERSION_1, codec, SHA2_256, 0x20]);
+            digest.copy_from_slice(cid.hash().digest());
+            append_link_text(out, &bytes);
+        }
+        _ => out.extend_from_slice(cid.to_string().as_bytes()),
+    }
+}
+
 /// Appends the text of a CID given in bytes.
 pub(super) fn append_link_text(out: &mut Vec<u8>, cid: &[u8]) {
     out.push(b'b');

@@ -129,6 +129,17 @@ fn records_have_a_size_limit() {
 }
 
 #[test]
+fn the_text_of_any_cid_is_its_own() {
+    let stored = [CODEC_DAG_CBOR, CODEC_RAW].map(|codec| cid_of_block(codec, b"block"));
+    let foreign: Cid = "QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n".parse().unwrap();
+    for cid in stored.into_iter().chain([foreign]) {
+        let mut text = Vec::new();
+        append_cid_text(&mut text, &cid);
+        assert_eq!(text, cid.to_string().as_bytes());
+    }
+}
+
+#[test]
 fn blobs_are_found_wherever_they_are() {
     let cid = "bafkreiccldh766hwcnuxnf2wh6jgzepf2nlu2lvcllt63eww5p6chi4ity";
     let record = json(&format!(
@@ -196,6 +207,13 @@ proptest! {
         let mut through_serde = Vec::new();
         serialize(&value, &mut serde_json::Serializer::new(&mut through_serde)).unwrap();
         prop_assert_eq!(from_json(&through_serde).unwrap(), value);
+    }
+
+    #[test]
+    fn text_is_escaped_wherever_it_must_be(parts in prop::collection::vec(("[a-z\\u{80}-\\u{ffff}]{0,40}", "[\\x00-\\x1f\"\\\\]{0,2}"), 0..6)) {
+        let text: String = parts.iter().flat_map(|(plain, special)| [plain.as_str(), special]).collect();
+        let ours: String = serde_json::from_slice(&to_json(&Ipld::String(text.clone())).unwrap()).unwrap();
+        prop_assert_eq!(ours, text);
     }
 
     #[test]

@@ -107,17 +107,31 @@ pub struct AccountPage {
     pub cursor: Option<String>,
 }
 
-/// Asks how large the network is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct GetCounts {}
+/// Asks for a page of all accounts, the oldest first, with no more of each than its standing.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ListStandings {
+    /// The last page's cursor.
+    pub cursor: Option<String>,
+    /// At most this many, at most [`ACCOUNT_PAGE_MAX`].
+    pub limit: usize,
+}
 
-/// How large the network is; pending and deleted accounts do not count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NetworkCounts {
-    /// Accounts of people.
-    pub people: i64,
-    /// Accounts of agents.
-    pub agents: i64,
+/// Where an account stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Whose.
+    pub did: Did,
+    /// Never [`Status::Pending`] or [`Status::Deleted`].
+    pub status: Status,
+}
+
+/// A page of accounts' standings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandingPage {
+    /// The oldest account first.
+    pub accounts: Vec<Standing>,
+    /// Where the next page begins, when there may be one.
+    pub cursor: Option<String>,
 }
 
 /// The columns [`read`] reads, for `concat!`.
@@ -152,7 +166,18 @@ const PAGE_OF_KIND: &str = concat!(
     visible!(),
     " ORDER BY created_us, did LIMIT ?"
 );
-const COUNTS: &str = concat!("SELECT kind, count(*) FROM account WHERE ", visible!(), " GROUP BY kind");
+const PAGE_OF_EMAIL: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM account WHERE instr(email, ?) > 0 AND (created_us, did) > (?, ?) AND ",
+    visible!(),
+    " ORDER BY created_us, did LIMIT ?"
+);
+const STANDINGS: &str = concat!(
+    "SELECT did, status, created_us FROM account WHERE (created_us, did) > (?, ?) AND ",
+    visible!(),
+    " ORDER BY created_us, did LIMIT ?"
+);
 
 pub(super) fn get(sql: &dyn Sql, who: &Who) -> Result<Option<Account>, Error> {
     let found = match who {
@@ -178,41 +203,68 @@ pub(super) fn any_status(sql: &dyn Sql, did: &Did) -> Result<Option<Status>, Err
     Ok(query_first(sql, statement, &[did.as_str().into()], |row| read_status(row, 0))?)
 }
 
-pub(super) fn list(sql: &dyn Sql, ask: &ListAccounts) -> Result<AccountPage, Error> {
+/// A page of the accounts; any connection may ask.
+///
+/// # Errors
+/// [`Error`].
+pub fn list(sql: &dyn Sql, ask: &ListAccounts) -> Result<AccountPage, Error> {
     let limit = ask.limit.clamp(1, ACCOUNT_PAGE_MAX);
+    let [us, did, rows] = page(ask.cursor.as_deref(), limit)?;
+    let accounts = match ask.kind {
+        None => query_all(sql, PAGE, &[us, did, rows], read),
+        Some(kind) => query_all(sql, PAGE_OF_KIND, &[kind.as_str().into(), us, did, rows], read),
+    }?;
+    let full = accounts.len() == limit;
+    let cursor = accounts.last().filter(|_| full).map(|last| write_cursor(last.created_us, &last.did));
+    Ok(AccountPage { accounts, cursor })
+}
+
+/// A page of the accounts whose address contains a text; of all without one.
+pub(super) fn search(
+    sql: &dyn Sql,
+    email: Option<&str>,
+    cursor: Option<&str>,
+    limit: usize,
+) -> Result<AccountPage, Error> {
+    let [us, did, rows] = page(cursor, limit)?;
+    let accounts = match email.map(str::to_ascii_lowercase) {
+        None => query_all(sql, PAGE, &[us, did, rows], read),
+        Some(email) => query_all(sql, PAGE_OF_EMAIL, &[Value::Text(&email), us, did, rows], read),
+    }?;
+    let full = accounts.len() == limit;
+    let cursor = accounts.last().filter(|_| full).map(|last| write_cursor(last.created_us, &last.did));
+    Ok(AccountPage { accounts, cursor })
+}
+
+pub(super) fn standings(sql: &dyn Sql, ask: &ListStandings) -> Result<StandingPage, Error> {
+    let limit = ask.limit.clamp(1, ACCOUNT_PAGE_MAX);
+    let after = page(ask.cursor.as_deref(), limit)?;
+    let rows = query_all(sql, STANDINGS, &after, |row| {
+        Ok((Standing { did: read_did(row, 0)?, status: read_status(row, 1)? }, row.integer(2)?))
+    })?;
+    let full = rows.len() == limit;
+    let cursor = rows.last().filter(|_| full).map(|(last, us)| write_cursor(*us, &last.did));
+    Ok(StandingPage { accounts: rows.into_iter().map(|(account, _)| account).collect(), cursor })
+}
+
+/// What a page's statement is given: after which account, and how many.
+fn page(cursor: Option<&str>, limit: usize) -> Result<[Value<'_>; 3], Error> {
     let rows = Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX));
-    let (us, did) = match &ask.cursor {
+    let (us, did) = match cursor {
         None => (0, ""),
         Some(cursor) => read_cursor(cursor).ok_or(Error::InvalidCursor)?,
     };
-    let after = [Value::Integer(us), Value::Text(did), rows];
-    let accounts = match (ask.kind, after) {
-        (None, after) => query_all(sql, PAGE, &after, read),
-        (Some(kind), [us, did, rows]) => {
-            query_all(sql, PAGE_OF_KIND, &[kind.as_str().into(), us, did, rows], read)
-        }
-    }?;
-    let full = accounts.len() == limit;
-    let cursor = accounts.last().filter(|_| full).map(|last| format!("{}~{}", last.created_us, last.did));
-    Ok(AccountPage { accounts, cursor })
+    Ok([Value::Integer(us), Value::Text(did), rows])
+}
+
+fn write_cursor(created_us: i64, did: &Did) -> String {
+    format!("{created_us}~{did}")
 }
 
 /// Reads `microseconds~did`.
 fn read_cursor(cursor: &str) -> Option<(i64, &str)> {
     let (us, did) = cursor.split_once('~')?;
     Some((us.parse().ok().filter(|us: &i64| us.unsigned_abs() < INTEGER_LIMIT)?, did))
-}
-
-pub(super) fn counts(sql: &dyn Sql) -> Result<NetworkCounts, Error> {
-    let mut counts = NetworkCounts { people: 0, agents: 0 };
-    sql.query(COUNTS, &[], &mut |row| {
-        match read_kind(row, 0)? {
-            Kind::Person => counts.people = row.integer(1)?,
-            Kind::Agent => counts.agents = row.integer(1)?,
-        }
-        Ok(())
-    })?;
-    Ok(counts)
 }
 
 fn read(row: &dyn Row) -> Result<Account, SqlError> {
@@ -294,6 +346,5 @@ mod tests {
         let cursor = Some("nonsense".to_owned());
         let refused = cell.ask(ListAccounts { kind: None, cursor, limit: 1 });
         assert_eq!(refused, Err(Error::InvalidCursor));
-        assert_eq!(cell.ask(GetCounts {}), Ok(NetworkCounts { people: 1, agents: 7 }));
     }
 }

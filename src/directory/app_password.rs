@@ -5,7 +5,8 @@
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, account};
+use super::Error;
+use super::proof::Proof;
 use crate::crypto::sha256;
 use crate::directory::limits::{APP_PASSWORD_NAME_BYTES_MAX, APP_PASSWORDS_MAX};
 use crate::env::Env;
@@ -59,6 +60,8 @@ pub struct AppPassword {
 pub struct CreateAppPassword {
     /// Whose.
     pub did: Did,
+    /// Who asks: the password outlives what it is made with.
+    pub proof: Proof,
     /// Its name.
     pub name: String,
     /// What it opens.
@@ -95,14 +98,14 @@ pub(super) fn create(
     env: &mut Env<'_>,
     ask: &CreateAppPassword,
 ) -> Result<CreatedAppPassword, Error> {
-    account::require(sql, &ask.did)?;
     if ask.name.is_empty() || ask.name.len() > APP_PASSWORD_NAME_BYTES_MAX {
         return Err(Error::OverLimit("the app password's name".into()));
     }
-    if kind(sql, &ask.did, &ask.name)?.is_some() {
+    let all = list(sql, &ask.did)?;
+    if all.iter().any(|made| made.name == ask.name) {
         return Err(Error::DuplicateAppPassword);
     }
-    if list(sql, &ask.did)?.len() >= APP_PASSWORDS_MAX {
+    if all.len() >= APP_PASSWORDS_MAX {
         return Err(Error::OverLimit("the number of app passwords".into()));
     }
     let letters = BASE32_NOPAD.encode(&env.random::<10>()).to_ascii_lowercase();
@@ -151,16 +154,6 @@ pub(super) fn find(sql: &dyn Sql, did: &Did, digest: &[u8; 32]) -> Result<Option
     )?)
 }
 
-/// What the account's app password of this name opens.
-pub(super) fn kind(sql: &dyn Sql, did: &Did, name: &str) -> Result<Option<AppPasswordKind>, Error> {
-    Ok(query_first(
-        sql,
-        "SELECT kind FROM app_password WHERE did = ? AND name = ?",
-        &[did.as_str().into(), name.into()],
-        |row| AppPasswordKind::read(row, 0),
-    )?)
-}
-
 /// Text in groups with hyphens between them, for people to read.
 pub(super) fn grouped(text: &str, group: usize) -> String {
     let mut out = String::with_capacity(text.len() * 2);
@@ -189,7 +182,8 @@ mod tests {
     use crate::actor::Scope;
 
     fn create(cell: &mut Cell, did: &Did, name: &str, kind: AppPasswordKind) -> CreatedAppPassword {
-        cell.ask(CreateAppPassword { did: did.clone(), name: name.to_owned(), kind }).unwrap()
+        let proof = Proof::Generation(i64::MAX);
+        cell.ask(CreateAppPassword { did: did.clone(), proof, name: name.to_owned(), kind }).unwrap()
     }
 
     #[test]
@@ -206,12 +200,17 @@ mod tests {
             let password = made.password.expose();
             assert_eq!(password.len(), 19, "four groups of four");
             let digest = sha256(password.as_bytes());
-            let own = cell.ask(GetCredentials { who: Who::Did(alice.clone()), digest }).unwrap().unwrap();
+            let own = cell
+                .ask(GetCredentials { who: Who::Did(alice.clone()), digest, client: None })
+                .unwrap()
+                .unwrap();
             assert_eq!(own.app_password, Some(made.app_password.clone()));
-            let other = cell.ask(GetCredentials { who: Who::Did(bob.clone()), digest }).unwrap().unwrap();
+            let other = cell
+                .ask(GetCredentials { who: Who::Did(bob.clone()), digest, client: None })
+                .unwrap()
+                .unwrap();
             assert_eq!(other.app_password, None);
-            let app_password = Some(made.app_password.name);
-            let ask = OpenSession { did: alice.clone(), app_password };
+            let ask = OpenSession { did: alice.clone(), proof: Proof::AppPassword(digest), client: None };
             assert_eq!(cell.ask(ask).unwrap().scope, scope);
         }
         assert_eq!(cell.ask(ListAppPasswords { did: alice }).unwrap().len(), 3);
@@ -221,18 +220,15 @@ mod tests {
     fn revoking_ends_the_sessions_it_opened_and_no_others() {
         let mut cell = Cell::new();
         let did = cell.person("alice.test", "alice@example.com");
-        create(&mut cell, &did, "phone", AppPasswordKind::Plain);
-        let mut open = |app_password: Option<&str>| {
-            let app_password = app_password.map(str::to_owned);
-            cell.ask(OpenSession { did: did.clone(), app_password }).unwrap().id
-        };
-        let (own, phone) = (open(None), open(Some("phone")));
+        let made = create(&mut cell, &did, "phone", AppPasswordKind::Plain);
+        let proof = Proof::AppPassword(sha256(made.password.expose().as_bytes()));
+        let mut open = |proof| cell.ask(OpenSession { did: did.clone(), proof, client: None }).unwrap().id;
+        let (own, phone) = (open(Proof::Generation(i64::MAX)), open(proof.clone()));
         let phone = cell.ask(RotateSession { id: phone }).unwrap().id;
         cell.ask(RevokeAppPassword { did: did.clone(), name: "phone".to_owned() }).unwrap();
         assert_eq!(cell.ask(RotateSession { id: phone }), Err(Error::TokenRevoked));
         assert!(cell.ask(RotateSession { id: own }).is_ok());
-        let ask = OpenSession { did, app_password: Some("phone".to_owned()) };
-        assert_eq!(cell.ask(ask), Err(Error::TokenRevoked));
+        assert_eq!(cell.ask(OpenSession { did, proof, client: None }), Err(Error::TokenRevoked));
     }
 
     #[test]
@@ -242,6 +238,7 @@ mod tests {
         create(&mut cell, &did, "phone", AppPasswordKind::Plain);
         let ask = |name: &str| CreateAppPassword {
             did: did.clone(),
+            proof: Proof::Generation(i64::MAX),
             name: name.to_owned(),
             kind: AppPasswordKind::Plain,
         };

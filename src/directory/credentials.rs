@@ -3,11 +3,74 @@
 use serde::{Deserialize, Serialize};
 
 use super::account::{self, Account, Who};
-use super::app_password::{self, AppPassword};
-use super::{Error, mail_code, registry, session};
+use super::app_password::{self, AppPassword, CreateAppPassword, CreatedAppPassword};
+use super::proof::Proof;
+use super::registry::{AgentToken, RotateAgentToken};
+use super::session::{OpenSession, Session};
+use super::{Error, browser, mail, mail_code, registry, session};
+use crate::actor::Scope;
+use crate::crypto::sha256;
+use crate::env::Env;
 use crate::seam::Hidden;
 use crate::store::{Sql, query_first};
 use crate::syntax::Did;
+
+/// The account that a proof opens, and the app password that it is.
+///
+/// # Errors
+/// [`Error::TokenRevoked`] when it opens nothing any more.
+pub(super) fn prove(
+    sql: &dyn Sql,
+    did: &Did,
+    proof: &Proof,
+) -> Result<(Account, Option<AppPassword>), Error> {
+    let account = account::require(sql, did)?;
+    let mut app_password = None;
+    let holds = match proof {
+        Proof::Generation(generation) => account.generation <= *generation,
+        Proof::AgentToken(digest) => {
+            registry::find_token(sql, digest)?.is_some_and(|token| token.did == *did)
+        }
+        Proof::AppPassword(digest) => {
+            app_password = app_password::find(sql, did, digest)?;
+            app_password.is_some()
+        }
+        Proof::Browser(digest) => browser::is_open(sql, did, digest)?,
+        Proof::Password(digest) => {
+            password_hash(sql, did)?.is_some_and(|hash| sha256(hash.expose().as_bytes()) == *digest)
+        }
+    };
+    if holds { Ok((account, app_password)) } else { Err(Error::TokenRevoked) }
+}
+
+/// Opens a session.
+pub(super) fn open_session(sql: &dyn Sql, env: &mut Env<'_>, ask: &OpenSession) -> Result<Session, Error> {
+    if account::require(sql, &ask.did)?.status.is_moderated() {
+        return Err(Error::AccountTakedown);
+    }
+    let (account, app_password) = prove(sql, &ask.did, &ask.proof)?;
+    session::open(sql, env, account, app_password.as_ref(), ask.client.as_deref())
+}
+
+/// Makes an app password.
+pub(super) fn create_app_password(
+    sql: &dyn Sql,
+    env: &mut Env<'_>,
+    ask: &CreateAppPassword,
+) -> Result<CreatedAppPassword, Error> {
+    prove(sql, &ask.did, &ask.proof)?;
+    app_password::create(sql, env, ask)
+}
+
+/// Makes the token that takes the place of an agent's others.
+pub(super) fn rotate_token(
+    sql: &dyn Sql,
+    env: &mut Env<'_>,
+    ask: &RotateAgentToken,
+) -> Result<Hidden<String>, Error> {
+    prove(sql, &ask.did, &ask.proof)?;
+    registry::rotate_token(sql, env, &ask.did)
+}
 
 /// Asks for what a sign-in is checked against.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -16,6 +79,8 @@ pub struct GetCredentials {
     pub who: Who,
     /// SHA-256 of the password given, which may be an app password or the agent's token.
     pub digest: [u8; 32],
+    /// From where, if its host knows: tries are counted.
+    pub client: Option<String>,
 }
 
 /// The answer to [`GetCredentials`].
@@ -27,24 +92,26 @@ pub struct Credentials {
     pub password_hash: Option<Hidden<String>>,
     /// The app password that has the digest given.
     pub app_password: Option<AppPassword>,
-    /// Whether the digest is that of one of the agent's tokens.
-    pub is_agent_token: bool,
+    /// The agent's token that has the digest given.
+    pub agent_token: Option<AgentToken>,
 }
 
 pub(super) fn get(sql: &dyn Sql, ask: &GetCredentials) -> Result<Option<Credentials>, Error> {
     let Some(account) = account::get(sql, &ask.who)? else {
         return Ok(None);
     };
-    let password_hash = query_first(
-        sql,
-        "SELECT password_hash FROM account WHERE did = ?",
-        &[account.did.as_str().into()],
-        |row| Ok(row.optional_text(0)?.map(|hash| Hidden::new(hash.to_owned()))),
-    )?
-    .flatten();
+    let password_hash = password_hash(sql, &account.did)?;
     let app_password = app_password::find(sql, &account.did, &ask.digest)?;
-    let is_agent_token = registry::find_token(sql, &ask.digest)?.as_ref() == Some(&account.did);
-    Ok(Some(Credentials { account, password_hash, app_password, is_agent_token }))
+    let agent_token = registry::find_token(sql, &ask.digest)?.filter(|token| token.did == account.did);
+    Ok(Some(Credentials { account, password_hash, app_password, agent_token }))
+}
+
+fn password_hash(sql: &dyn Sql, did: &Did) -> Result<Option<Hidden<String>>, Error> {
+    let statement = "SELECT password_hash FROM account WHERE did = ?";
+    let hash = query_first(sql, statement, &[did.as_str().into()], |row| {
+        Ok(row.optional_text(0)?.map(|hash| Hidden::new(hash.to_owned())))
+    })?;
+    Ok(hash.flatten())
 }
 
 /// Removes an app password and ends the sessions it opened.
@@ -54,16 +121,47 @@ pub(super) fn revoke_app_password(sql: &dyn Sql, did: &Did, name: &str) -> Resul
     count_end(sql, did)
 }
 
-/// Ends a session; says whose it was.
+/// Ends a session; says whose it was. Of one that opens no memory the refresh token alone ends: who may only write public
+/// records could else, by signing in and out, have all others refresh for ever.
 pub(super) fn close_session(sql: &dyn Sql, id: &str) -> Result<Option<Did>, Error> {
-    let did = session::close(sql, id)?;
-    did.as_ref().map_or(Ok(()), |did| count_end(sql, did))?;
-    Ok(did)
+    let Some((did, scope)) = session::close(sql, id)? else { return Ok(None) };
+    if matches!(scope, Scope::Access | Scope::AppPassVault) {
+        count_end(sql, &did)?;
+    }
+    Ok(Some(did))
 }
 
-/// Ends all of an agent's tokens.
+/// Ends all of an agent's tokens, and what browsers were signed in with by them.
 pub(super) fn revoke_tokens(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
     registry::revoke_tokens(sql, did)?;
+    browser::close_all(sql, did, None)?;
+    count_end(sql, did)
+}
+
+/// Ends what a token takes the place of: the other tokens, and the sessions that any of them may have opened. App
+/// passwords stay, which the agent can list and revoke.
+pub(super) fn settle_token(sql: &dyn Sql, digest: &[u8; 32]) -> Result<(), Error> {
+    let Some(AgentToken { did, ends_others: true }) = registry::find_token(sql, digest)? else {
+        return Ok(());
+    };
+    registry::keep_only(sql, &did, digest)?;
+    session::close_all(sql, &did)?;
+    count_end(sql, &did)
+}
+
+/// Ends an account's sessions, app passwords and password. An agent's token stays: nobody could make another.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RevokeCredentials {
+    /// Whose.
+    pub did: Did,
+}
+
+pub(super) fn revoke(sql: &dyn Sql, ask: &RevokeCredentials) -> Result<(), Error> {
+    account::require(sql, &ask.did)?;
+    let did = &ask.did;
+    sql.execute("UPDATE account SET password_hash = NULL WHERE did = ?", &[did.as_str().into()])?;
+    session::close_all(sql, did)?;
+    app_password::remove_all(sql, did)?;
     count_end(sql, did)
 }
 
@@ -72,11 +170,12 @@ pub(super) fn revoke_all(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
     session::close_all(sql, did)?;
     registry::revoke_tokens(sql, did)?;
     mail_code::remove_all(sql, did)?;
+    mail::remove_all(sql, did)?;
     app_password::remove_all(sql, did)?;
     count_end(sql, did)
 }
 
-/// Access tokens rest nowhere and can't be taken back one by one: those from before open no vault any more.
+/// Access tokens rest nowhere and can't be taken back one by one: those from before open nothing any more.
 pub(super) fn count_end(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
     Ok(sql.execute("UPDATE account SET generation = generation + 1 WHERE did = ?", &[did.as_str().into()])?)
 }

@@ -9,7 +9,7 @@ use serde_bytes::ByteBuf;
 
 use super::account::read_did;
 use super::status::{self, DeleteAccount, SetStatus, StatusChange, UpdateHandle};
-use super::{Error, handle_rules, signup};
+use super::{Error, handle_rules, registry, signup};
 use crate::directory::limits::FLOWS_MAX;
 use crate::env::Env;
 use crate::store::{Sql, SqlError, Value, query_all, query_first};
@@ -24,6 +24,9 @@ pub enum Flow {
         handle: Handle,
         /// Whether it was seen to resolve to the DID.
         verified: bool,
+        /// Whether it may be a name that is kept back; left out where not, as it was before there was a choice.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        allow_reserved: bool,
     },
     /// Waking an account, which ends a move that was begun.
     Activate,
@@ -102,6 +105,10 @@ pub(super) fn begin(sql: &dyn Sql, env: &Env<'_>, ask: &BeginFlow) -> Result<boo
     if recorded(sql, &ask.did)?.is_some_and(|recorded| recorded == bytes) {
         return Ok(true);
     }
+    // What the caller shows, the commit, is public, and what it is given opens everything.
+    if matches!(ask.flow, Flow::FinishImport { .. }) && !registry::is_token_owed(sql, &ask.did)? {
+        return Err(Error::NotImporting);
+    }
     let handle = match &ask.flow {
         Flow::UpdateHandle { handle, .. } => Some(handle),
         Flow::Activate | Flow::Deactivate { .. } | Flow::DeleteAgent | Flow::FinishImport { .. } => None,
@@ -130,9 +137,9 @@ pub(super) fn complete(sql: &dyn Sql, env: &Env<'_>, ask: &CompleteFlow) -> Resu
     }
     let set = |change| status::set(sql, env, &SetStatus { did: did.clone(), change }).map(|_| ());
     match flow {
-        Flow::UpdateHandle { handle, verified } => {
+        Flow::UpdateHandle { handle, verified, allow_reserved } => {
             let (did, handle) = (did.clone(), handle.clone());
-            let update = UpdateHandle { did, handle, verified: *verified, allow_reserved: false };
+            let update = UpdateHandle { did, handle, verified: *verified, allow_reserved: *allow_reserved };
             status::update_handle(sql, env, &update).map(|_| ())
         }
         Flow::Activate | Flow::FinishImport { .. } => set(StatusChange::Activate),
@@ -202,7 +209,11 @@ mod tests {
     use crate::actor::{Kind, Status};
 
     fn rename(handle: &str) -> Flow {
-        Flow::UpdateHandle { handle: Handle::try_from(handle).unwrap(), verified: false }
+        Flow::UpdateHandle {
+            handle: Handle::try_from(handle).unwrap(),
+            verified: false,
+            allow_reserved: false,
+        }
     }
 
     fn begin(cell: &mut Cell, did: &Did, flow: &Flow) -> Result<bool, Error> {

@@ -42,7 +42,7 @@ pub(super) fn place(handle: &Handle, network: &Network, allow_reserved: bool) ->
         return refuse("handle too long");
     }
     if !allow_reserved && RESERVED.binary_search(&label).is_ok() {
-        return Err(Error::HandleNotAvailable);
+        return Err(Error::HandleReserved(label.to_owned()));
     }
     Ok(Placement::Service)
 }
@@ -68,17 +68,22 @@ pub(super) fn require_free(
     }
 }
 
-/// Labels that could pass for the service or its staff, or that name hosts and protocols. Sorted.
+/// Labels that are given to nobody, sorted; a handle is a host name, which people read and programs look for:
+/// - what passes for the service, its staff, or where one signs in and pays;
+/// - mailboxes and hosts by which a domain is proven or configured (RFC 2142, certificates, proxies, mail), and those of
+///   protocols.
+///
+/// Not what an agent may well be called, as bot or dev.
 #[rustfmt::skip]
 const RESERVED: &[&str] = &[
-    "abuse", "account", "accounts", "admin", "administrator", "agent", "agents", "api", "app", "appview",
-    "atp", "atproto", "auth", "billing", "blog", "bot", "cdn", "contact", "dashboard", "dev", "directory",
-    "dns", "docs", "download", "email", "example", "feed", "feeds", "firehose", "ftp", "git", "help", "host",
-    "hostmaster", "imap", "info", "invite", "labeler", "legal", "localhost", "login", "logout", "mail", "mcp",
-    "metrics", "mod", "moderation", "moderator", "network", "news", "noreply", "oauth", "official", "pds",
-    "plc", "postmaster", "privacy", "register", "relay", "root", "security", "server", "service", "settings",
-    "signin", "signup", "smtp", "ssl", "staff", "status", "support", "system", "terms", "test", "tls",
-    "webmaster", "well-known", "www", "xrpc",
+    "abuse", "account", "accounts", "admin", "administrator", "api", "app", "appview", "atproto", "auth",
+    "autoconfig", "autodiscover", "billing", "cdn", "contact", "dashboard", "dns", "docs", "download",
+    "email", "ftp", "help", "hostmaster", "imap", "invite", "isatap", "legal", "localhost", "login",
+    "logout", "mail", "metrics", "mod", "moderation", "moderator", "mta-sts", "noreply", "oauth",
+    "official", "password", "payment", "payments", "pds", "plc", "pop", "postmaster", "privacy", "register",
+    "relay", "root", "security", "server", "service", "settings", "signin", "signup", "smtp", "ssl", "sso",
+    "staff", "status", "support", "system", "terms", "tls", "verify", "webmail", "webmaster", "well-known",
+    "wpad", "www", "xrpc",
 ];
 
 #[cfg(test)]
@@ -96,6 +101,17 @@ mod tests {
     }
 
     #[test]
+    fn what_an_agent_may_well_be_called_is_given() {
+        for name in ["bot", "agent", "dev", "test", "news", "feed", "git"] {
+            assert_eq!(check(&format!("{name}.test")), Ok(Placement::Service), "{name}");
+        }
+        for name in ["wpad", "autodiscover", "postmaster", "support", "billing", "well-known"] {
+            let refused = check(&format!("{name}.test")).unwrap_err().to_string();
+            assert_eq!(refused, format!("the name {name} is reserved: choose another"));
+        }
+    }
+
+    #[test]
     fn the_service_gives_one_label_of_moderate_length() {
         for good in ["alice.test", "abc.test", "eighteen-letters-x.test"] {
             assert_eq!(check(good), Ok(Placement::Service), "{good}");
@@ -106,7 +122,7 @@ mod tests {
         for bad in ["ab.test", "nineteen-letters-xx.test", "a.lice.test", "alice.local", "alice.onion"] {
             assert!(matches!(check(bad), Err(Error::InvalidHandle(_))), "{bad}");
         }
-        assert_eq!(check("admin.test"), Err(Error::HandleNotAvailable));
+        assert_eq!(check("admin.test"), Err(Error::HandleReserved("admin".to_owned())));
         let admin = Handle::try_from("admin.test").unwrap();
         assert_eq!(place(&admin, &network(), true), Ok(Placement::Service));
     }

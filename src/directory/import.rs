@@ -10,8 +10,8 @@ use crate::env::Env;
 use crate::store::{Sql, Value};
 use crate::syntax::{Did, Handle};
 
-/// Makes a deactivated account of a DID whose keys the caller has. A deactivated one is replaced and loses its tokens,
-/// and a deleted one comes back; what the cell of either holds is the caller's to destroy.
+/// Makes a deactivated account of a DID whose keys the caller has, and owes it a token. A deactivated one is replaced and
+/// loses its tokens, and a deleted one comes back; what the cell of either holds is the caller's to destroy.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ImportAccount {
     /// Whose.
@@ -43,9 +43,9 @@ pub(super) fn import(sql: &dyn Sql, env: &Env<'_>, ask: &ImportAccount) -> Resul
     credentials::revoke_all(sql, &ask.did)?;
     sql.execute("DELETE FROM account WHERE did = ?", &[did])?;
     sql.execute(
-        "INSERT INTO account (did, handle, kind, status, deactivated_us, display_name, model, config, created_us,
-             generation)
-         VALUES (?1, ?2, ?3, 'deactivated', ?4, ?5, ?6, ?7, ?4, ?4)",
+        "INSERT INTO account (did, handle, kind, status, deactivated_us, display_name, model, config, token_owed,
+             created_us, generation)
+         VALUES (?1, ?2, ?3, 'deactivated', ?4, ?5, ?6, ?7, 1, ?4, ?4)",
         &[
             did,
             handle.as_str().into(),

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::app_password::grouped;
-use crate::directory::limits::{INVITE_CODES_MAX, INVITE_USES_MAX};
+use crate::directory::limits::{INVITE_CODES_MAX, INVITE_PAGE_MAX, INVITE_USES_MAX};
 use crate::env::Env;
-use crate::store::{Sql, query_all, query_first};
+use crate::store::{INTEGER_LIMIT, Row, Sql, SqlError, query_all, query_first};
 use crate::syntax::Did;
 
 /// Makes invite codes.
@@ -35,8 +35,37 @@ pub struct AccountInviteCodes {
 pub struct ListInviteCodes {
     /// Whose.
     pub did: Did,
-    /// Codes that are used up or disabled as well.
+    /// Codes that are used up as well.
     pub include_used: bool,
+}
+
+/// Asks for a page of all codes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PageInviteCodes {
+    /// Which first.
+    pub sort: InviteSort,
+    /// The last page's cursor.
+    pub cursor: Option<String>,
+    /// At most this many, at most [`INVITE_PAGE_MAX`].
+    pub limit: usize,
+}
+
+/// Which codes come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InviteSort {
+    /// The newest.
+    Recent,
+    /// Those with the most signups.
+    Usage,
+}
+
+/// A page of codes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InviteCodePage {
+    /// The codes.
+    pub codes: Vec<InviteCode>,
+    /// Where the next page begins, when there may be one.
+    pub cursor: Option<String>,
 }
 
 /// An invite code and its history.
@@ -90,8 +119,11 @@ pub(super) fn create(
         let mut codes = Vec::with_capacity(ask.count);
         for _ in 0..ask.count {
             let code = fresh_code(env);
+            // One whose account is given none any more is for the books only.
             sql.execute(
-                "INSERT INTO invite_code (code, uses, for_account, created_by, created_us) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO invite_code (code, uses, for_account, created_by, created_us, disabled)
+                 VALUES (?1, ?2, ?3, ?4, ?5,
+                     coalesce((SELECT invites_disabled FROM account WHERE did = ?3), 0))",
                 &[code.as_str().into(), ask.uses.into(), account.into(), ADMIN.into(), env.now_us.into()],
             )?;
             codes.push(code);
@@ -101,24 +133,78 @@ pub(super) fn create(
     Ok(made)
 }
 
-pub(super) fn list(sql: &dyn Sql, ask: &ListInviteCodes) -> Result<Vec<InviteCode>, Error> {
-    let mut codes = query_all(
-        sql,
-        "SELECT code, uses, disabled, for_account, created_by, created_us FROM invite_code
-         WHERE for_account = ? ORDER BY created_us DESC, code LIMIT 1000",
-        &[ask.did.as_str().into()],
-        |row| {
-            Ok(InviteCode {
-                code: row.text(0)?.to_owned(),
-                available: row.integer(1)?,
-                disabled: row.integer(2)? != 0,
-                for_account: row.text(3)?.to_owned(),
-                created_by: row.text(4)?.to_owned(),
-                created_us: row.integer(5)?,
-                uses: Vec::new(),
-            })
-        },
-    )?;
+/// The columns [`read`] reads, for `concat!`.
+macro_rules! columns {
+    () => {
+        "SELECT code, uses, disabled, for_account, created_by, created_us, \
+         (SELECT count(*) FROM invite_use WHERE invite_use.code = invite_code.code) AS used FROM invite_code "
+    };
+}
+
+const OF_ACCOUNT: &str =
+    concat!(columns!(), "WHERE for_account = ? ORDER BY created_us DESC, code LIMIT 1000");
+const USED_BY: &str = concat!(
+    columns!(),
+    "WHERE code = (SELECT code FROM invite_use WHERE used_by = ? ORDER BY used_us LIMIT 1)"
+);
+const NEWEST: &str =
+    concat!(columns!(), "WHERE (created_us, code) < (?, ?) ORDER BY created_us DESC, code DESC LIMIT ?");
+const MOST_USED: &str = concat!(
+    "SELECT * FROM (",
+    columns!(),
+    ") WHERE (used, code) < (?, ?) ORDER BY used DESC, code DESC LIMIT ?"
+);
+
+/// The codes made for an account, the newest first; disabled ones too.
+pub(super) fn of_account(sql: &dyn Sql, did: &Did) -> Result<Vec<InviteCode>, Error> {
+    with_uses(sql, query_all(sql, OF_ACCOUNT, &[did.as_str().into()], read)?)
+}
+
+/// The code that an account signed up with.
+pub(super) fn used_by(sql: &dyn Sql, did: &Did) -> Result<Option<InviteCode>, Error> {
+    let code = query_all(sql, USED_BY, &[did.as_str().into()], read)?;
+    Ok(with_uses(sql, code)?.pop())
+}
+
+/// A page of all codes.
+pub(super) fn page(sql: &dyn Sql, ask: &PageInviteCodes) -> Result<InviteCodePage, Error> {
+    let limit = ask.limit.clamp(1, INVITE_PAGE_MAX);
+    let (number, code) = match ask.cursor.as_deref() {
+        None => (i64::try_from(INTEGER_LIMIT - 1).unwrap_or(i64::MAX), ""),
+        Some(cursor) => {
+            let (number, code) = cursor.split_once("::").ok_or(Error::InvalidCursor)?;
+            let number = number.parse().ok().filter(|number: &i64| number.unsigned_abs() < INTEGER_LIMIT);
+            (number.ok_or(Error::InvalidCursor)?, code)
+        }
+    };
+    let statement = match ask.sort {
+        InviteSort::Recent => NEWEST,
+        InviteSort::Usage => MOST_USED,
+    };
+    let rows = i64::try_from(limit).unwrap_or(i64::MAX);
+    let codes = query_all(sql, statement, &[number.into(), code.into(), rows.into()], read)?;
+    let codes = with_uses(sql, codes)?;
+    let last = codes.last().filter(|_| codes.len() == limit);
+    let cursor = last.map(|last| match ask.sort {
+        InviteSort::Recent => format!("{}::{}", last.created_us, last.code),
+        InviteSort::Usage => format!("{}::{}", last.uses.len(), last.code),
+    });
+    Ok(InviteCodePage { codes, cursor })
+}
+
+fn read(row: &dyn Row) -> Result<InviteCode, SqlError> {
+    Ok(InviteCode {
+        code: row.text(0)?.to_owned(),
+        available: row.integer(1)?,
+        disabled: row.integer(2)? != 0,
+        for_account: row.text(3)?.to_owned(),
+        created_by: row.text(4)?.to_owned(),
+        created_us: row.integer(5)?,
+        uses: Vec::new(),
+    })
+}
+
+fn with_uses(sql: &dyn Sql, mut codes: Vec<InviteCode>) -> Result<Vec<InviteCode>, Error> {
     for code in &mut codes {
         code.uses = query_all(
             sql,
@@ -127,9 +213,13 @@ pub(super) fn list(sql: &dyn Sql, ask: &ListInviteCodes) -> Result<Vec<InviteCod
             |row| Ok(InviteUse { used_by: row.text(0)?.to_owned(), used_us: row.integer(1)? }),
         )?;
     }
-    if !ask.include_used {
-        codes.retain(|code| !code.disabled && code.uses.len() < usize::try_from(code.available).unwrap_or(0));
-    }
+    Ok(codes)
+}
+
+pub(super) fn list(sql: &dyn Sql, ask: &ListInviteCodes) -> Result<Vec<InviteCode>, Error> {
+    let mut codes = of_account(sql, &ask.did)?;
+    let has_uses = |code: &InviteCode| code.uses.len() < usize::try_from(code.available).unwrap_or(0);
+    codes.retain(|code| !code.disabled && (ask.include_used || has_uses(code)));
     Ok(codes)
 }
 
@@ -138,7 +228,8 @@ pub(super) fn take(sql: &dyn Sql, env: &Env<'_>, code: &str, did: &Did) -> Resul
     let left = query_first(
         sql,
         "SELECT uses - (SELECT count(*) FROM invite_use WHERE invite_use.code = invite_code.code)
-         FROM invite_code WHERE code = ? AND disabled = 0",
+         FROM invite_code WHERE code = ? AND disabled = 0 AND NOT EXISTS
+             (SELECT 1 FROM account WHERE did = for_account AND status IN ('takendown', 'suspended'))",
         &[code.into()],
         |row| row.integer(0),
     )?;

@@ -18,8 +18,29 @@ pub const SERVICE_TOKEN_SECONDS_MAX: i64 = 60 * 60;
 /// Seconds a service token may live when it is good for any method: as the reference server has it.
 pub const SERVICE_TOKEN_ANY_METHOD_SECONDS_MAX: i64 = 60;
 
-/// Seconds a mailed code is good for: as the reference server has it.
+/// Seconds a mailed code is good for: as the reference server has it. Counted anew when its mail went, which may be later.
 pub const MAIL_CODE_SECONDS: i64 = 15 * 60;
+
+/// Mails with a code for one purpose that an account may ask for in an hour: as the reference server has it.
+pub const MAILS_AN_HOUR_MAX: i64 = 5;
+
+/// Mails with a code for one purpose that an account may ask for in a day: as the reference server has it.
+pub const MAILS_A_DAY_MAX: i64 = 15;
+
+/// Mails that wait to be sent: what an hour of a small network comes to. A mail is a kilobyte, an operator's up to 150.
+pub const MAILS_WAITING_MAX: i64 = 5_000;
+
+/// Mails given out at once: so many are on their way to the mail server at a time.
+pub const MAILS_AT_ONCE: usize = 4;
+
+/// Seconds a mail is tried: one that says something of the day before yesterday surprises more than it helps.
+pub const MAIL_SECONDS: i64 = 24 * 60 * 60;
+
+/// Seconds until a mail is tried again whose server was down; three times as long after each that follows.
+pub const MAIL_RETRY_SECONDS: i64 = 10;
+
+/// Seconds between two tries at most.
+pub const MAIL_RETRY_SECONDS_MAX: i64 = 30 * 60;
 
 /// Seconds a signup may take before another may have its handle: submitting an operation is done in a few.
 pub const RESERVATION_SECONDS: i64 = 10 * 60;
@@ -32,9 +53,6 @@ pub const HANDLE_LABEL_BYTES_MIN: usize = 3;
 
 /// Characters of the label in a handle the service gives: as the reference server has it.
 pub const HANDLE_LABEL_BYTES_MAX: usize = 18;
-
-/// Bytes of an e-mail address: RFC 5321's path without its brackets.
-pub const EMAIL_BYTES_MAX: usize = 254;
 
 /// Bytes of a display name: 64 graphemes of ten bytes, as the profile lexicon has it.
 pub const DISPLAY_NAME_BYTES_MAX: usize = 640;
@@ -60,6 +78,18 @@ pub const AGENT_TOKENS_MAX: i64 = 100;
 /// Invite codes made at once.
 pub const INVITE_CODES_MAX: usize = 1_000;
 
+/// Invite codes on one page: as the reference server has it.
+pub const INVITE_PAGE_MAX: usize = 500;
+
+/// Accounts of which the operator learns all at once.
+pub const ACCOUNT_INFOS_MAX: usize = 100;
+
+/// Signing keys that are promised at a time: what a busy day of accounts moving in comes to.
+pub const RESERVED_KEYS_MAX: i64 = 1_000;
+
+/// Seconds a promised signing key is kept: a move takes a day or two.
+pub const RESERVED_KEY_SECONDS: i64 = 7 * 24 * 60 * 60;
+
 /// Signups with one invite code.
 pub const INVITE_USES_MAX: i64 = 1_000_000;
 
@@ -68,3 +98,24 @@ pub const FLOWS_MAX: usize = 100;
 
 /// Notices in one read of the directory's outbox.
 pub const DIRECTORY_OUTBOX_BATCH_MAX: usize = 500;
+
+/// Requests of OAuth clients that one account is asked about at a time: a person has a few tabs.
+pub const OAUTH_REQUESTS_MAX: i64 = 20;
+
+/// Browsers of one account that are signed in to its pages: more are forgotten, and the oldest ends.
+pub const BROWSER_SESSIONS_MAX: i64 = 50;
+
+/// Seconds a browser stays signed in to an account's pages: a week, whatever it does.
+pub const BROWSER_SESSION_SECONDS: i64 = 7 * 24 * 60 * 60;
+
+/// Seconds a sign-in counts for what can't be undone: whoever finds a browser open later has to know the password.
+pub const BROWSER_FRESH_SECONDS: i64 = 10 * 60;
+
+/// Bytes of what a browser says it is.
+pub const BROWSER_DEVICE_BYTES_MAX: usize = 64;
+
+/// Sessions that an owner is shown of each kind: nobody reads more, and all of them end with one button.
+pub const SESSIONS_SHOWN_MAX: i64 = 200;
+
+/// OAuth sessions of one account: more are forgotten devices, and the one unused longest ends.
+pub const OAUTH_SESSIONS_MAX: i64 = 100;

@@ -26,6 +26,11 @@ pub enum Notice {
         /// The name it has now.
         handle: Handle,
     },
+    /// An archive with the account's keys was made when the account's storage was full; it is to know of it.
+    Exported {
+        /// When: microseconds since the Unix epoch.
+        made_us: i64,
+    },
     /// The account is gone: shred its keys, remove its repo and blobs, say so in an `#account` event.
     Deleted,
     /// The account never came to be: remove what was made for it, without an event.
@@ -67,6 +72,13 @@ pub fn has_work(sql: &dyn Sql) -> Result<bool, SqlError> {
     let statement = "SELECT EXISTS (SELECT 1 FROM outbox) OR EXISTS (SELECT 1 FROM reservation) \
                      OR EXISTS (SELECT 1 FROM flow)";
     Ok(query_first(sql, statement, &[], |row| row.integer(0))?.unwrap_or(0) != 0)
+}
+
+/// Keeps word of an archive until the account's storage has room for it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KeepExportNote {
+    /// Whose keys are in the archive.
+    pub did: Did,
 }
 
 pub(super) fn push(sql: &dyn Sql, did: &Did, notice: &Notice) -> Result<(), Error> {

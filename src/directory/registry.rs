@@ -2,11 +2,14 @@
 //!
 //! An agent's token is 32 random bytes, `zap_` and base64url: a full session of that one account that does not
 //! expire and can be revoked. Only its digest rests here.
+//!
+//! A token that takes the place of the others ends them when it is first used: until then its maker may not have it.
 
 use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::account::{self, read_did};
+use super::proof::Proof;
 use crate::actor::AGENT_TOKEN_PREFIX;
 use crate::crypto::sha256;
 use crate::directory::limits::AGENT_TOKENS_MAX;
@@ -29,9 +32,42 @@ pub struct ClaimAgentToken {
     pub did: Did,
 }
 
+/// Makes a token that ends an agent's others, and their sessions, with its first use. One that was made so before and
+/// never used is gone at once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RotateAgentToken {
+    /// Whose.
+    pub did: Did,
+    /// Who asks: the token outlives what it is made with.
+    pub proof: Proof,
+}
+
 /// Asks whose token has this digest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FindAgentToken {
+    /// SHA-256 of the token's text.
+    pub digest: [u8; 32],
+}
+
+/// Whose a token is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentToken {
+    /// The agent's account.
+    pub did: Did,
+    /// Whether it is used for the first time, and the others are to end now: see [`SettleAgentToken`].
+    pub ends_others: bool,
+}
+
+/// Owes an agent a token, to whoever showed its keys: the one that an import gave may have been lost with its answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OweAgentToken {
+    /// Whose.
+    pub did: Did,
+}
+
+/// Ends an agent's other tokens and all its sessions, if the token with this digest is to; nothing otherwise.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SettleAgentToken {
     /// SHA-256 of the token's text.
     pub digest: [u8; 32],
 }
@@ -52,14 +88,39 @@ pub(super) fn issue_token(sql: &dyn Sql, env: &mut Env<'_>, did: &Did) -> Result
     if tokens.unwrap_or_default() >= AGENT_TOKENS_MAX {
         return Err(Error::OverLimit("the number of tokens".into()));
     }
+    insert(sql, env, did, false)
+}
+
+/// Has no limit of its own: there is one at most, and it ends the others.
+pub(super) fn rotate_token(sql: &dyn Sql, env: &mut Env<'_>, did: &Did) -> Result<Hidden<String>, Error> {
+    sql.execute("DELETE FROM agent_token WHERE did = ? AND ends_others = 1", &[did.as_str().into()])?;
+    insert(sql, env, did, true)
+}
+
+fn insert(sql: &dyn Sql, env: &mut Env<'_>, did: &Did, ends_others: bool) -> Result<Hidden<String>, Error> {
     let secret = data_encoding::BASE64URL_NOPAD.encode(&env.random::<32>());
     let token = format!("{AGENT_TOKEN_PREFIX}{secret}");
     sql.execute(
-        "INSERT INTO agent_token (digest, did, created_us) VALUES (?, ?, ?)",
-        &[Value::Blob(&sha256(token.as_bytes())), did.as_str().into(), env.now_us.into()],
+        "INSERT INTO agent_token (digest, did, created_us, ends_others) VALUES (?, ?, ?, ?)",
+        &[
+            Value::Blob(&sha256(token.as_bytes())),
+            did.as_str().into(),
+            env.now_us.into(),
+            i64::from(ends_others).into(),
+        ],
     )?;
     sql.execute("UPDATE account SET token_owed = 0 WHERE did = ?", &[did.as_str().into()])?;
     Ok(Hidden::new(token))
+}
+
+pub(super) fn owe_token(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
+    let statement = "UPDATE account SET token_owed = 1 WHERE did = ? AND kind = 'agent'";
+    Ok(sql.execute(statement, &[did.as_str().into()])?)
+}
+
+pub(super) fn is_token_owed(sql: &dyn Sql, did: &Did) -> Result<bool, Error> {
+    let owed = "SELECT token_owed FROM account WHERE did = ?";
+    Ok(query_first(sql, owed, &[did.as_str().into()], |row| row.integer(0))? == Some(1))
 }
 
 pub(super) fn claim_token(
@@ -74,9 +135,18 @@ pub(super) fn claim_token(
     }
 }
 
-pub(super) fn find_token(sql: &dyn Sql, digest: &[u8; 32]) -> Result<Option<Did>, Error> {
-    let sought = [Value::Blob(digest)];
-    Ok(query_first(sql, "SELECT did FROM agent_token WHERE digest = ?", &sought, |row| read_did(row, 0))?)
+pub(super) fn find_token(sql: &dyn Sql, digest: &[u8; 32]) -> Result<Option<AgentToken>, Error> {
+    let statement = "SELECT did, ends_others FROM agent_token WHERE digest = ?";
+    Ok(query_first(sql, statement, &[Value::Blob(digest)], |row| {
+        Ok(AgentToken { did: read_did(row, 0)?, ends_others: row.integer(1)? != 0 })
+    })?)
+}
+
+/// Removes all tokens of the agent but the one with this digest.
+pub(super) fn keep_only(sql: &dyn Sql, did: &Did, digest: &[u8; 32]) -> Result<(), Error> {
+    let kept = Value::Blob(digest);
+    sql.execute("DELETE FROM agent_token WHERE did = ? AND digest != ?", &[did.as_str().into(), kept])?;
+    Ok(sql.execute("UPDATE agent_token SET ends_others = 0 WHERE digest = ?", &[kept])?)
 }
 
 pub(super) fn revoke_tokens(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
@@ -86,8 +156,8 @@ pub(super) fn revoke_tokens(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::DeleteAccount;
     use super::super::testing::Cell;
+    use super::super::{DeleteAccount, GetAccount, OpenSession, RotateSession, Who};
     use super::*;
 
     #[test]
@@ -103,6 +173,37 @@ mod tests {
     }
 
     #[test]
+    fn a_rotated_token_ends_the_others_with_its_first_use() {
+        let mut cell = Cell::new();
+        let alice = cell.agent("alice.test");
+        let digest = |token: Hidden<String>| sha256(token.expose().as_bytes());
+        let old = digest(cell.ask(IssueAgentToken { did: alice.clone() }).unwrap());
+        let proof = Proof::AgentToken(old);
+        let session =
+            cell.ask(OpenSession { did: alice.clone(), proof: proof.clone(), client: None }).unwrap();
+        let lost = digest(cell.ask(RotateAgentToken { did: alice.clone(), proof: proof.clone() }).unwrap());
+        let new = digest(cell.ask(RotateAgentToken { did: alice.clone(), proof }).unwrap());
+        assert_eq!(cell.ask(FindAgentToken { digest: lost }), Ok(None), "nobody had it");
+
+        cell.ask(SettleAgentToken { digest: old }).unwrap();
+        let found = |digest, cell: &mut Cell| cell.ask(FindAgentToken { digest }).unwrap();
+        assert!(found(old, &mut cell).is_some_and(|old| !old.ends_others), "it works until then");
+        assert!(found(new, &mut cell).is_some_and(|new| new.ends_others));
+
+        cell.ask(SettleAgentToken { digest: new }).unwrap();
+        assert_eq!(found(old, &mut cell), None);
+        assert_eq!(found(new, &mut cell), Some(AgentToken { did: alice.clone(), ends_others: false }));
+        assert_eq!(cell.ask(RotateSession { id: session.id }), Err(Error::TokenRevoked));
+        let counted = |cell: &mut Cell| {
+            cell.ask(GetAccount { who: Who::Did(alice.clone()) }).unwrap().unwrap().generation
+        };
+        let generation = counted(&mut cell);
+        assert!(generation > session.account.generation, "access tokens from before open nothing");
+        cell.ask(SettleAgentToken { digest: new }).unwrap();
+        assert_eq!(counted(&mut cell), generation, "once");
+    }
+
+    #[test]
     fn a_token_opens_its_own_account_until_it_is_revoked() {
         let mut cell = Cell::new();
         let (alice, bob) = (cell.agent("alice.test"), cell.agent("bob.test"));
@@ -113,7 +214,10 @@ mod tests {
         };
         let (of_alice, also_of_alice, of_bob) = (issue(&alice), issue(&alice), issue(&bob));
         for (digest, did) in [(of_alice, &alice), (also_of_alice, &alice), (of_bob, &bob)] {
-            assert_eq!(cell.ask(FindAgentToken { digest }), Ok(Some(did.clone())));
+            assert_eq!(
+                cell.ask(FindAgentToken { digest }),
+                Ok(Some(AgentToken { did: did.clone(), ends_others: false }))
+            );
         }
         cell.ask(RevokeAgentTokens { did: alice }).unwrap();
         assert_eq!(cell.ask(FindAgentToken { digest: of_alice }), Ok(None));

@@ -17,17 +17,18 @@ use super::account::{self, Account, read_did, read_handle};
 use super::handle_rules::{self, Placement};
 use super::outbox::{self, Notice};
 use super::rotation_key::{unwrap_key, wrap_key};
-use super::{Error, invite};
+use super::{Error, invite, reserved_key};
 use crate::actor::{Kind, Status};
 use crate::crypto::SigningKey;
 use crate::directory::limits::{
-    AGENT_CONFIG_BYTES_MAX, DISPLAY_NAME_BYTES_MAX, EMAIL_BYTES_MAX, MODEL_BYTES_MAX, RESERVATIONS_MAX,
+    AGENT_CONFIG_BYTES_MAX, DISPLAY_NAME_BYTES_MAX, MODEL_BYTES_MAX, RESERVATIONS_MAX,
 };
 use crate::env::Env;
 use crate::identity::Operation;
+use crate::mail::address;
 use crate::seam::Hidden;
 use crate::store::{Row, Sql, SqlError, Value, query_all, query_first};
-use crate::syntax::{Did, Handle, validate_handle};
+use crate::syntax::{Did, Handle};
 
 /// Takes what a new account needs, for ten minutes.
 #[derive(Clone, Serialize, Deserialize)]
@@ -112,7 +113,7 @@ pub(super) fn reserve(sql: &dyn Sql, env: &mut Env<'_>, ask: &ReserveAccount) ->
     if placement == Placement::External && !ask.handle_verified {
         return Err(Error::UnsupportedDomain);
     }
-    let email = ask.email.as_deref().map(normalize_email).transpose()?;
+    let email = ask.email.as_deref().map(|email| address(email).ok_or(Error::InvalidEmail)).transpose()?;
     handle_rules::require_free(sql, env, &handle, None)?;
     if ask.plc_operation.is_none() {
         // Who brings a DID has shown that it is theirs, so they may come back after leaving.
@@ -193,6 +194,7 @@ pub(super) fn complete(sql: &dyn Sql, did: &Did) -> Result<Account, Error> {
         &[status.as_str().into(), i64::from(brought).into(), did.as_str().into()],
     )?;
     sql.execute_counted("DELETE FROM reservation WHERE did = ?", &[did.as_str().into()])?;
+    reserved_key::forget(sql, did)?;
     account::require(sql, did)
 }
 
@@ -281,17 +283,6 @@ pub(super) fn check_lengths(
         return Err(Error::OverLimit("the agent's configuration".into()));
     }
     Ok(())
-}
-
-/// Lower case, if it is one: a printable local part, then a domain name. Quoted forms are not taken.
-fn normalize_email(text: &str) -> Result<String, Error> {
-    let (local, domain) = text.rsplit_once('@').ok_or(Error::InvalidEmail)?;
-    let printable = local.bytes().all(|byte| byte.is_ascii_graphic() && !b"@\"(),:;<>[\\]".contains(&byte));
-    if text.len() > EMAIL_BYTES_MAX || local.is_empty() || local.len() > 64 || !printable {
-        return Err(Error::InvalidEmail);
-    }
-    validate_handle(domain).map_err(|_| Error::InvalidEmail)?;
-    Ok(text.to_ascii_lowercase())
 }
 
 /// Binds a wrapped key to its account.

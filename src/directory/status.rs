@@ -4,11 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::account::{self, Account};
 use super::handle_rules::{self, Placement};
-use super::mail_code::{self, MailPurpose};
+use super::mail_code;
 use super::outbox::{self, Notice};
 use super::{Error, credentials, session, signup};
 use crate::actor::Status;
 use crate::env::Env;
+use crate::mail::MailPurpose;
 use crate::seam::Hidden;
 use crate::store::{Sql, Value, query_first};
 use crate::syntax::{Did, Handle};
@@ -179,7 +180,7 @@ fn moderate(sql: &dyn Sql, did: &Did, reference: Option<&str>) -> Result<(), Err
 #[cfg(test)]
 mod tests {
     use super::super::testing::{Cell, HOUR_US, signup};
-    use super::super::{GetAccount, GetStatus, IssueMailCode, Who};
+    use super::super::{GetAccount, GetStatus, SendCode, Who};
     use super::*;
 
     fn set(cell: &mut Cell, did: &Did, change: StatusChange) -> Result<Status, Error> {
@@ -250,8 +251,9 @@ mod tests {
         let mut cell = Cell::new();
         let did = cell.person("alice.test", "alice@example.com");
         let code = |cell: &mut Cell| {
-            let ask = IssueMailCode { did: did.clone(), purpose: MailPurpose::DeleteAccount };
-            cell.ask(ask).unwrap().expose().to_ascii_lowercase()
+            let purpose = MailPurpose::DeleteAccount;
+            cell.ask(SendCode { who: Who::Did(did.clone()), purpose }).unwrap();
+            cell.mailed_code(purpose).to_ascii_lowercase()
         };
         let delete = |cell: &mut Cell, code: &str| {
             cell.ask(DeleteAccount { did: did.clone(), code: Some(Hidden::new(code.to_owned())) })
@@ -261,7 +263,7 @@ mod tests {
         assert_eq!(delete(&mut cell, &first), Err(Error::InvalidMailCode), "replaced");
         assert_eq!(delete(&mut cell, ""), Err(Error::InvalidMailCode));
         cell.now_us += HOUR_US / 4;
-        assert_eq!(delete(&mut cell, &second), Err(Error::InvalidMailCode), "too old");
+        assert_eq!(delete(&mut cell, &second), Err(Error::MailCodeExpired), "too old");
         let third = code(&mut cell);
         assert_eq!(delete(&mut cell, &third), Ok(()));
     }

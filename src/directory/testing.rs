@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{ClearOutbox, CompleteAccount, Directory, Notice, ReadOutbox, ReserveAccount};
+use super::{ClearOutbox, CompleteAccount, Directory, ListDueMail, Notice, ReadOutbox, ReserveAccount};
 use crate::actor::Kind;
 use crate::identity::{AtprotoData, Operation, PlcOperation};
+use crate::mail::{Letter, MailPurpose};
 use crate::seam::Hidden;
 use crate::syntax::{Did, Handle};
 use crate::testing::Alone;
@@ -29,6 +30,16 @@ impl Cell {
         let did = self.ask(ReserveAccount { kind: Kind::Agent, ..signup(handle, None) }).unwrap().did;
         self.ask(CompleteAccount { did: did.clone() }).unwrap();
         did
+    }
+
+    /// The code in the mail that waits for this purpose.
+    pub(super) fn mailed_code(&mut self, wanted: MailPurpose) -> String {
+        let due = self.ask(ListDueMail {}).unwrap();
+        let mut codes = due.mails.into_iter().rev().filter_map(|mail| match mail.addressed?.letter {
+            Letter::Code { purpose, code, .. } if purpose == wanted => Some(code.expose().clone()),
+            _ => None,
+        });
+        codes.next().unwrap()
     }
 
     /// Reads and clears the outbox.

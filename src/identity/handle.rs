@@ -29,6 +29,7 @@ impl Resolution for HandleResolution {
             Request::Get {
                 url: format!("https://{}/.well-known/atproto-did", self.handle),
                 accept: "text/plain",
+                is_operators: false,
             }
         } else {
             Request::Txt { name: format!("_atproto.{}", self.handle) }

@@ -13,6 +13,8 @@ pub enum Request {
         url: String,
         /// The `Accept` header.
         accept: &'static str,
+        /// Whether the operator chose where it goes: the did:plc directory, and no name that a stranger gave.
+        is_operators: bool,
     },
     /// The TXT records of a DNS name.
     Txt {
@@ -61,6 +63,7 @@ pub enum Step<R: Resolution> {
 pub struct DidResolution {
     did: Did,
     url: String,
+    in_directory: bool,
 }
 
 impl DidResolution {
@@ -74,7 +77,7 @@ impl DidResolution {
             "web" => did_web_document_url(did)?,
             _ => return Err(IdentityError::UnsupportedDid("neither did:plc nor did:web")),
         };
-        Ok(Self { did: did.clone(), url })
+        Ok(Self { did: did.clone(), url, in_directory: did.method() == "plc" })
     }
 }
 
@@ -82,7 +85,11 @@ impl Resolution for DidResolution {
     type Output = DidDocument;
 
     fn request(&self) -> Request {
-        Request::Get { url: self.url.clone(), accept: "application/did+ld+json,application/json" }
+        Request::Get {
+            url: self.url.clone(),
+            accept: "application/did+ld+json,application/json",
+            is_operators: self.in_directory,
+        }
     }
 
     fn answer(self, response: Response) -> Step<Self> {

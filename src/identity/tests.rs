@@ -351,3 +351,22 @@ fn a_cache_holds_so_many_bytes() {
     cache.insert(102, "the rest", 990, 0);
     assert_eq!(cache.len(), 2);
 }
+
+/// What breaks: a did:web that names the host of the did:plc directory is fetched without the checks of addresses.
+#[test]
+fn only_the_directory_is_the_operators_choice() {
+    let plc = "http://localhost:2582";
+    for (did, expected) in [("did:plc:ewvi7nxzyoun6zhxrhs64oiz", true), ("did:web:localhost%3A2582", false)] {
+        let resolution = DidResolution::new(&Did::try_from(did).unwrap(), plc).unwrap();
+        let Request::Get { url, is_operators, .. } = resolution.request() else {
+            panic!("a document is fetched")
+        };
+        assert!(url.starts_with(plc), "{url}");
+        assert_eq!(is_operators, expected, "{did}");
+    }
+    let by_web = HandleResolution::new(&Handle::try_from("alice.example.com").unwrap());
+    let Step::Ask(by_web) = by_web.answer(Response::Txt(Vec::new())) else {
+        panic!("it is asked by https next")
+    };
+    assert!(matches!(by_web.request(), Request::Get { is_operators: false, .. }));
+}

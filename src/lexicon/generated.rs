@@ -40,6 +40,7 @@ pub(super) const DOCUMENTS: &[&str] = &[
     include_str!("../../lexicons/agent/trust/endorsement.json"),
     include_str!("../../lexicons/agent/vault/export.json"),
     include_str!("../../lexicons/agent/vault/key.json"),
+    include_str!("../../lexicons/agent/vault/rotateToken.json"),
     include_str!("../../lexicons/agent/vault/sealed.json"),
     include_str!("../../lexicons/agent/vault/status.json"),
 ];

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use ipld_core::ipld::Ipld;
 
+use super::body::mend_time;
 use super::catalog::Catalog;
 use super::schema::Schema;
 use super::validate::ValidationError;
@@ -79,6 +80,11 @@ fn scalar(schema: &Schema, name: &str, text: &str) -> Result<Ipld, ParamsError> 
         },
         Schema::Integer(_) => {
             text.parse::<i64>().map(|value| Ipld::Integer(value.into())).map_err(|_| expected("an integer"))
+        }
+        Schema::String(schema) => {
+            let mut text = text.to_owned();
+            mend_time(schema, &mut text);
+            Ok(Ipld::String(text))
         }
         _ => Ok(Ipld::String(text.to_owned())),
     }

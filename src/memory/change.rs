@@ -46,11 +46,19 @@ impl Memory {
     ) -> Result<Remembered, Error> {
         require_active(work.account)?;
         let (now_us, memory) = (work.env.now_us, command.memory.expose());
+        if command.dedupe {
+            self.mark_all(work.sql)?;
+        }
         let planned = self.plan_remember(work.sql, memory, command.dedupe, now_us, work.env.rng)?;
         let write: Box<Remembering> = match planned {
             Planned::Duplicate { rkey } => {
                 let opened = self.get(work.sql, &rkey)?.ok_or(Error::NotFound)?;
-                return Ok(Remembered { rkey: opened.rkey, cid: opened.cid, kept: Kept::Duplicate });
+                return Ok(Remembered {
+                    rkey: opened.rkey,
+                    cid: opened.cid,
+                    kept: Kept::Duplicate,
+                    allowance: None,
+                });
             }
             Planned::Write(write) => write,
         };
@@ -66,7 +74,7 @@ impl Memory {
         write.apply(work.sql)?;
         repo.commit(work, decided.into_iter().filter_map(|(change, _)| change).collect())?;
         self.remembered(&write);
-        Ok(Remembered { rkey, cid, kept: write.kept() })
+        Ok(Remembered { rkey, cid, kept: write.kept(), allowance: repo.allowance })
     }
 
     fn forget(

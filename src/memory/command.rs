@@ -4,6 +4,7 @@ use cid::Cid;
 use serde::{Deserialize, Serialize};
 
 use super::Filter;
+use crate::rate_limit::Allowance;
 use crate::seam::{Hidden, HiddenBytes};
 use crate::syntax::RecordKey;
 
@@ -38,6 +39,8 @@ pub struct Remembered {
     pub cid: Cid,
     /// What was done.
     pub kept: Kept,
+    /// How the account stands with the limit of its writes.
+    pub allowance: Option<Allowance>,
 }
 
 /// What keeping a memory came to.

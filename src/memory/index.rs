@@ -12,7 +12,6 @@ use super::words::query_words;
 use super::{QUERY_WORDS_MAX, RECALL_RESULTS_MAX};
 use crate::seam::Hidden;
 use crate::syntax::Nsid;
-use std::collections::hash_map::Entry as Slot;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -71,8 +70,6 @@ struct Document {
     tags: Vec<String>,
     created_us: i64,
     valid_us: (i64, i64),
-    digest: [u8; 32],
-    statement: Option<[u8; 32]>,
     /// Sum of the counts of its words.
     length: u32,
     words: Box<[u32]>,
@@ -95,9 +92,6 @@ pub struct Index {
     documents: Slots<Document>,
     by_rkey: HashMap<Arc<str>, u32>,
     by_time: BTreeSet<(i64, Arc<str>)>,
-    by_digest: HashMap<[u8; 32], u32>,
-    /// Facts that state the same, of times that do not meet as a rule; the last one made comes last.
-    by_statement: HashMap<[u8; 32], Vec<u32>>,
     words: HashMap<Arc<str>, u32>,
     postings: Slots<(Arc<str>, Vec<Posting>)>,
     types: BTreeSet<Arc<str>>,
@@ -111,8 +105,6 @@ impl Index {
             documents: Slots::new(),
             by_rkey: HashMap::new(),
             by_time: BTreeSet::new(),
-            by_digest: HashMap::new(),
-            by_statement: HashMap::new(),
             words: HashMap::new(),
             postings: Slots::new(),
             types: BTreeSet::new(),
@@ -147,10 +139,6 @@ impl Index {
         }
         self.length += u64::from(length);
         self.by_time.insert((entry.created_us, Arc::clone(&rkey)));
-        self.by_digest.insert(entry.digest, number);
-        if let Some(statement) = entry.statement {
-            self.by_statement.entry(statement).or_default().push(number);
-        }
         self.by_rkey.insert(Arc::clone(&rkey), number);
         let memory_type = self.type_name(&entry.memory_type);
         self.documents.put(
@@ -161,8 +149,6 @@ impl Index {
                 tags: entry.tags.clone(),
                 created_us: entry.created_us,
                 valid_us: entry.valid_us,
-                digest: entry.digest,
-                statement: entry.statement,
                 length,
                 words: words.into_boxed_slice(),
             },
@@ -186,37 +172,7 @@ impl Index {
         }
         self.length = self.length.saturating_sub(u64::from(document.length));
         self.by_time.remove(&(document.created_us, document.rkey));
-        // Another memory may say the same and stand there by now.
-        if self.by_digest.get(&document.digest) == Some(&number) {
-            self.by_digest.remove(&document.digest);
-        }
-        if let Some(statement) = document.statement
-            && let Slot::Occupied(mut same) = self.by_statement.entry(statement)
-        {
-            same.get_mut().retain(|other| *other != number);
-            if same.get().is_empty() {
-                same.remove();
-            }
-        }
         true
-    }
-
-    /// The record key of a memory with the same content.
-    pub fn same_content(&self, entry: &Entry) -> Option<&str> {
-        self.by_digest
-            .get(&entry.digest)
-            .and_then(|number| self.documents.get(*number))
-            .map(|found| &*found.rkey)
-    }
-
-    /// The record key of a fact that states the same of a time that meets this one's. What held, ended, and holds again
-    /// is two facts.
-    pub fn same_statement(&self, entry: &Entry) -> Option<&str> {
-        let (from, to) = entry.valid_us;
-        let numbers = self.by_statement.get(&entry.statement?)?.iter().rev();
-        let documents = numbers.filter_map(|number| self.documents.get(*number));
-        let mut meeting = documents.filter(|other| other.valid_us.0 <= to && from <= other.valid_us.1);
-        meeting.next().map(|found| &*found.rkey)
     }
 
     /// Record keys with the times they were made, newest first, from `before` on (not included).

@@ -81,12 +81,13 @@ impl Forgetting {
 
 impl Memory {
     /// Plans to keep a memory, given as canonical DAG-CBOR. With `dedupe`, one that says the same stays alone, and a
-    /// fact that states the same is replaced. A memory without `createdAt` gets the time of now.
+    /// fact that states the same is replaced; those that are not marked are not looked at ([`Memory::mark_all`]). A memory
+    /// without `createdAt` gets the time of now.
     ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::TooLarge`], [`Error::Vault`], [`Error::Sql`].
     pub fn plan_remember(
-        &mut self,
+        &self,
         sql: &dyn Sql,
         memory: &[u8],
         dedupe: bool,
@@ -94,18 +95,19 @@ impl Memory {
         rng: &mut dyn CryptoRng,
     ) -> Result<Planned, Error> {
         let (entry, plaintext) = prepare(memory, now_us)?;
+        let marks = self.marks(&entry);
         let mut standing = None;
         if dedupe {
-            let index = &self.restored(sql)?.index;
-            if let Some(rkey) = index.same_content(&entry) {
-                return Ok(Planned::Duplicate { rkey: rkey.to_owned() });
+            if let Some(rkey) = self.same_content(sql, &entry, &marks)? {
+                return Ok(Planned::Duplicate { rkey });
             }
-            standing = index.same_statement(&entry).map(str::to_owned);
+            standing = self.same_statement(sql, &entry, &marks)?;
         }
-        let (kept, sealed) = match standing {
+        let (kept, mut sealed) = match standing {
             Some(rkey) => (Kept::Updated, self.keyring.seal_next(sql, &rkey, &plaintext, rng)?),
             None => (Kept::Created, self.keyring.seal_new(&plaintext, rng)?),
         };
+        sealed.key.marks = marks;
         Ok(Planned::Write(Box::new(Remembering { sealed, kept, entry })))
     }
 

@@ -102,26 +102,33 @@ impl Memory {
 
     fn restore(&self, sql: &dyn Sql) -> Result<Restored, Error> {
         let mut restored = Restored { index: Index::new(), broken: Vec::new() };
-        let mut each = |key: KeyringRow, block: Option<&[u8]>| {
+        self.open_each(sql, "true", &mut |rkey, entry| match entry {
+            Ok(entry) => restored.index.insert(&rkey, &entry),
+            Err(error) => restored.broken.push((rkey, error)),
+        })?;
+        Ok(restored)
+    }
+
+    /// Opens the memories of a condition of ours, one after the other.
+    pub(super) fn open_each(
+        &self,
+        sql: &dyn Sql,
+        condition: &str,
+        each: &mut dyn FnMut(String, Result<Entry, vault::Error>),
+    ) -> Result<(), SqlError> {
+        let statement = format!(
+            "SELECT keyring.rkey, version, epoch, wrapped, block FROM keyring \
+             LEFT JOIN record ON path = ? || keyring.rkey WHERE {condition} ORDER BY keyring.rkey"
+        );
+        sql.query(&statement, &[Value::Text(&record_path(""))], &mut |row| {
+            let (key, block) = (KeyringRow::read(row)?, row.optional_blob(4)?);
             let entry = block.ok_or(MISSING).and_then(|block| {
                 let memory = self.keyring.open_with(&key, block)?;
                 Entry::read(&memory).map_err(|_| vault::Error::Malformed("not a memory inside"))
             });
-            match entry {
-                Ok(entry) => restored.index.insert(&key.rkey, &entry),
-                Err(error) => restored.broken.push((key.rkey, error)),
-            }
-        };
-        sql.query(
-            "SELECT keyring.rkey, version, epoch, wrapped, block FROM keyring \
-             LEFT JOIN record ON path = ? || keyring.rkey ORDER BY keyring.rkey",
-            &[Value::Text(&record_path(""))],
-            &mut |row| {
-                each(KeyringRow::read(row)?, row.optional_blob(4)?);
-                Ok(())
-            },
-        )?;
-        Ok(restored)
+            each(key.rkey, entry);
+            Ok(())
+        })
     }
 }
 

@@ -3,7 +3,8 @@
 use super::*;
 use crate::data_model::{CODEC_DAG_CBOR, Ipld, cid_of_block, encode};
 use crate::native::sql::{Database, Durability};
-use crate::store::{Sql as _, Value};
+use crate::store::migrate::migrate;
+use crate::store::{Sql as _, Value, query_first};
 use crate::syntax::RecordKey;
 use crate::testing::{Disk, Randomness};
 use crate::vault::MasterKey;
@@ -23,8 +24,7 @@ impl Agent {
     }
 
     fn on(sql: Disk) -> Self {
-        sql.script(include_str!("../../migrations/account/0001_init.sql")).unwrap();
-        sql.script(include_str!("../../migrations/account/0002_vault.sql")).unwrap();
+        migrate(&sql, crate::account::MIGRATIONS).unwrap();
         let randomness = Randomness::default();
         let master = MasterKey::from_bytes([9; 32]);
         let keyring = Keyring::create(&sql, DID, &master, 1, &mut randomness.fork()).unwrap();
@@ -48,6 +48,7 @@ impl Agent {
 
     /// Does what the cell does with a plan.
     fn remember(&mut self, memory: &Ipld) -> (String, Option<Kept>) {
+        self.memory.mark_all(&self.sql).unwrap();
         match self.plan(memory, true).unwrap() {
             Planned::Duplicate { rkey } => (rkey, None),
             Planned::Write(plan) => {
@@ -142,6 +143,54 @@ fn the_same_again_is_a_duplicate_and_a_fact_is_renewed() {
         assert_eq!(found, expected);
         agent.restart();
     }
+}
+
+/// Breaks if what was kept before there were marks, or came in an archive, is kept twice.
+#[test]
+fn what_is_not_marked_yet_is_found_to_be_the_same() {
+    let mut agent = Agent::new();
+    let (lamp, _) = agent.remember(&note("red lamp"));
+    let (tea, _) = agent.remember(&fact("tea", 500));
+    agent.write_record("broken", b"\xa0");
+    let broken = "INSERT INTO keyring (rkey, version, epoch, wrapped) VALUES ('broken', 1, 1, x'00')";
+    agent.sql.execute(broken, &[]).unwrap();
+    agent.sql.execute("UPDATE keyring SET content = NULL, statement = NULL", &[]).unwrap();
+    agent.restart();
+    assert_eq!(agent.remember(&note("red lamp")), (lamp, None));
+    assert_eq!(agent.remember(&fact("tea", 900)), (tea, Some(Kept::Updated)));
+    let unmarked = "SELECT count(*) FROM keyring WHERE content IS NULL";
+    let unmarked = query_first(&agent.sql, unmarked, &[], |row| row.integer(0)).unwrap();
+    assert_eq!(unmarked, Some(0), "what does not open is not tried again and again");
+}
+
+#[test]
+fn what_does_not_open_is_like_nothing() {
+    let mut agent = Agent::new();
+    let (lamp, _) = agent.remember(&note("red lamp"));
+    agent.write_record(&lamp, b"\xa0");
+    let (again, kept) = agent.remember(&note("red lamp"));
+    assert!(again != lamp && kept == Some(Kept::Created));
+    assert_eq!(agent.remember(&note("red lamp")), (again, None));
+}
+
+/// Breaks if somebody without the agent's key can tell what a memory says, or that two agents know the same.
+#[test]
+fn a_mark_is_the_agents_own_and_goes_with_its_memory() {
+    let mark = |agent: &Agent, rkey: &str| {
+        let statement = "SELECT content FROM keyring WHERE rkey = ?";
+        query_first(&agent.sql, statement, &[Value::Text(rkey)], |row| Ok(row.blob(0)?.to_vec())).unwrap()
+    };
+    let (mut one, mut other) = (Agent::new(), Agent::new());
+    let (lamp, _) = one.remember(&note("red lamp"));
+    let (same, _) = other.remember(&note("red lamp"));
+    let (first, second) = (mark(&one, &lamp).unwrap(), mark(&other, &same).unwrap());
+    let digest = Entry::read(&encode(&note("red lamp")).unwrap()).unwrap().digest;
+    assert_ne!(first, second);
+    assert!(!digest.starts_with(&first));
+    let plan = one.memory.plan_forget(&one.sql, &[key(&lamp)]).unwrap();
+    one.forget(&plan);
+    assert_eq!(mark(&one, &lamp), None);
+    assert_eq!(one.remember(&note("red lamp")).1, Some(Kept::Created));
 }
 
 #[test]

@@ -12,6 +12,7 @@ crate::seam! {
     read { }
     write {
         SealManifest => SealedManifest,
+        NoteExport => (),
         GetMoveKey => Option<String>,
         SignMove => ByteBuf,
         DropMoveKey => (),
@@ -43,6 +44,16 @@ pub struct SealManifest {
     pub key: Hidden<[u8; 32]>,
     /// Whether the account moves: the archive then holds the move key, made the first time. Not while it is active.
     pub moving: bool,
+    /// Whether the export is noted elsewhere, and reaches the account as [`NoteExport`]: nothing is written then, unless
+    /// the account moves.
+    pub noted: bool,
+}
+
+/// Notes an archive that was made when the account's own storage was full.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NoteExport {
+    /// The archive.
+    pub export: Exported,
 }
 
 /// A manifest, sealed.

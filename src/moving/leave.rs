@@ -57,15 +57,17 @@ pub(super) fn seal_manifest(
         sealed: Bytes::default(),
     };
     let manifest = manifest.seal(&command.key, &secrets, env.rng)?.into();
-    note(sql, env.now_us, command.moving)?;
+    if !command.noted {
+        note(sql, &Exported { made_us: env.now_us, moving: command.moving })?;
+    }
     Ok(SealedManifest { manifest, move_key: move_key.map(|key| key.did_key()) })
 }
 
 /// Notes that keys left; the newest notes are kept.
-fn note(sql: &dyn Sql, now_us: i64, moving: bool) -> Result<(), Error> {
+pub(super) fn note(sql: &dyn Sql, export: &Exported) -> Result<(), Error> {
     sql.execute(
         "INSERT INTO export (made_us, moving) VALUES (?, ?)",
-        &[now_us.into(), i64::from(moving).into()],
+        &[export.made_us.into(), i64::from(export.moving).into()],
     )?;
     let older = "DELETE FROM export WHERE id <= (SELECT max(id) FROM export) - ?";
     Ok(sql.execute(older, &[EXPORTS_NOTED_MAX.into()])?)

@@ -3,12 +3,18 @@
 //! `DATA/blobs/<2 hex>/<SHA-256 of the DID>/<CID>`; a DID may have characters and lengths that a file name may not,
 //! its hash never has. An upload goes to a temporary file on the same filesystem while it is hashed, is synced, and
 //! then takes its name by a rename whose folder is synced too: a name that is there is a whole blob, whatever crashed
-//! when. The same upload twice is one file. Which blobs are referenced is known to the account's cell alone.
+//! when. The same upload twice is one file. Which blobs are referenced is known to the account's cell alone. It is told of
+//! a blob after that has its name: one whose sender hangs up in between, or whose account is deleted meanwhile, lies there
+//! until it is swept (see `upkeep`).
 //!
 //! A folder has one process: what lies in `tmp` at the start is of a dead one, and is removed.
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use cid::Cid;
@@ -18,6 +24,7 @@ use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::descriptors;
 use crate::host::{ByteStream, HostError, PutBlobError, StoredBlob};
 use crate::limits::{BLOB_CHUNK_BYTES, BLOB_HEAD_BYTES};
 use crate::syntax::Did;
@@ -26,6 +33,8 @@ use crate::syntax::Did;
 #[derive(Debug)]
 pub struct Blobs {
     root: PathBuf,
+    /// Held while a name is given or taken away.
+    names: Arc<Mutex<()>>,
 }
 
 impl Blobs {
@@ -44,7 +53,7 @@ impl Blobs {
             sync_folder(&root)
         };
         open().map_err(|error| storage("opening the blob store", &error))?;
-        Ok(Self { root })
+        Ok(Self { root, names: Arc::default() })
     }
 
     /// Keeps a blob of at most `bytes_max` bytes. Answered when it is durable.
@@ -58,11 +67,14 @@ impl Blobs {
         let folder = self.folder(did);
         let path = folder.join(stored.cid.to_string());
         let from = temporary.0.clone();
-        let root = self.root.clone();
+        let (root, names) = (self.root.clone(), Arc::clone(&self.names));
         blocking("keeping a blob", move || {
             let middle = folder.parent().unwrap_or(&root);
-            std::fs::create_dir_all(&folder)?;
-            std::fs::rename(&from, &path)?;
+            {
+                let _names = names.lock().unwrap_or_else(PoisonError::into_inner);
+                std::fs::create_dir_all(&folder)?;
+                std::fs::rename(&from, &path)?;
+            }
             sync_folder(&folder)?;
             sync_folder(middle)?;
             sync_folder(&root)
@@ -89,13 +101,80 @@ impl Blobs {
         }
     }
 
-    /// Removes a blob; one that is not there is fine.
+    /// Removes a blob that was not uploaded again since `before_us`; one that is not there is fine.
     ///
     /// # Errors
     /// When storage fails.
-    pub async fn delete(&self, did: &Did, cid: &Cid) -> Result<(), HostError> {
+    pub async fn delete_older(&self, did: &Did, cid: &Cid, before_us: i64) -> Result<(), HostError> {
         let Some(path) = self.path(did, cid) else { return Ok(()) };
-        blocking("removing a blob", move || fine_when_missing(std::fs::remove_file(path))).await
+        let before = UNIX_EPOCH + Duration::from_micros(before_us.unsigned_abs());
+        let names = Arc::clone(&self.names);
+        let remove = move || {
+            let _names = names.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_older = std::fs::metadata(&path)?.modified()? < before;
+            if is_older { std::fs::remove_file(&path) } else { Ok(()) }
+        };
+        blocking("removing a blob", move || fine_when_missing(remove())).await
+    }
+
+    /// The blobs of a DID that were not uploaded again since `before_us`.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub async fn list_older(&self, did: &Did, before_us: i64) -> Result<Vec<Cid>, HostError> {
+        let (folder, before) =
+            (self.folder(did), UNIX_EPOCH + Duration::from_micros(before_us.unsigned_abs()));
+        let list = move || {
+            let mut older = Vec::new();
+            for entry in std::fs::read_dir(folder)? {
+                let entry = entry?;
+                let name = entry.file_name();
+                if let Some(cid) = name.to_str().and_then(|name| Cid::try_from(name).ok())
+                    && entry.metadata()?.modified()? < before
+                {
+                    older.push(cid);
+                }
+            }
+            Ok(older)
+        };
+        blocking("listing blobs", move || match list() {
+            Err(error) if is_missing(&error) => Ok(Vec::new()),
+            listed => listed,
+        })
+        .await
+    }
+
+    /// Removes the blobs of all who are not among `dids` that were not uploaded again since `before_us`; those stay whose
+    /// first two digits `spared` says to.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub async fn delete_of_others(
+        &self,
+        dids: &[Did],
+        before_us: i64,
+        spared: impl Fn(&OsStr) -> bool + Send + 'static,
+    ) -> Result<(), HostError> {
+        let before = UNIX_EPOCH + Duration::from_micros(before_us.unsigned_abs());
+        let (root, names) = (self.root.clone(), Arc::clone(&self.names));
+        let kept: HashSet<PathBuf> = dids.iter().map(|did| self.folder(did)).collect();
+        blocking("removing blobs of nobody", move || {
+            for middle in std::fs::read_dir(&root)? {
+                let middle = middle?;
+                if middle.file_name() == "tmp" || spared(&middle.file_name()) {
+                    continue;
+                }
+                for folder in std::fs::read_dir(middle.path())? {
+                    let folder = folder?.path();
+                    if !kept.contains(&folder) {
+                        let _names = names.lock().unwrap_or_else(PoisonError::into_inner);
+                        fine_when_missing(delete_folder_older(&folder, before))?;
+                    }
+                }
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Removes all blobs of a DID.
@@ -177,10 +256,24 @@ fn random_name() -> Result<String, HostError> {
     Ok(data_encoding::HEXLOWER.encode(&bytes))
 }
 
-async fn blocking(
+/// Removes the files of a folder that are older, and the folder when nothing is left in it.
+fn delete_folder_older(folder: &Path, before: SystemTime) -> std::io::Result<()> {
+    let mut is_empty = true;
+    for file in std::fs::read_dir(folder)? {
+        let file = file?;
+        if file.metadata()?.modified()? < before {
+            std::fs::remove_file(file.path())?;
+        } else {
+            is_empty = false;
+        }
+    }
+    if is_empty { std::fs::remove_dir(folder) } else { Ok(()) }
+}
+
+async fn blocking<T: Send + 'static>(
     doing: &'static str,
-    work: impl FnOnce() -> std::io::Result<()> + Send + 'static,
-) -> Result<(), HostError> {
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, HostError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result.map_err(|error| storage(doing, &error)),
         Err(_) => Err(HostError::Stopping),
@@ -205,8 +298,10 @@ fn sync_folder(folder: &Path) -> std::io::Result<()> {
 
 fn storage(doing: &str, error: &std::io::Error) -> HostError {
     match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            HostError::Storage(format!("{doing}: the disk is full"))
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => HostError::Full,
+        _ if descriptors::is_lack(error) => {
+            tracing::warn!(%error, doing, "no descriptors");
+            HostError::Busy
         }
         _ => HostError::Storage(format!("{doing}: {error}")),
     }
@@ -247,9 +342,30 @@ mod tests {
         assert_eq!(again, stored);
         assert_eq!(read(&blobs, &alice, &stored.cid).await.unwrap(), b"hello world");
         assert_eq!(read(&blobs, &bob, &stored.cid).await, None, "blobs of one account are not another's");
-        blobs.delete(&alice, &stored.cid).await.unwrap();
-        blobs.delete(&alice, &stored.cid).await.unwrap();
+        for _ in 0..2 {
+            blobs.delete_older(&alice, &stored.cid, i64::MAX).await.unwrap();
+        }
         assert_eq!(read(&blobs, &alice, &stored.cid).await, None);
+    }
+
+    /// What breaks: an upload that comes while the same blob expires is answered, and its bytes are gone.
+    #[tokio::test]
+    async fn a_blob_that_is_uploaded_again_while_it_expires_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(folder.path()).unwrap();
+        let alice = did("did:plc:alice");
+        let before_us = crate::native::clock::now_us() - 3_600_000_000;
+        let old = || body(vec![Ok(b"old")]);
+        let stored = blobs.put(&alice, old(), 5).await.unwrap();
+        let path = blobs.path(&alice, &stored.cid).unwrap();
+        let long_ago = UNIX_EPOCH + Duration::from_micros(before_us.unsigned_abs() - 1);
+        std::fs::File::open(&path).unwrap().set_modified(long_ago).unwrap();
+        blobs.put(&alice, old(), 5).await.unwrap();
+        blobs.delete_older(&alice, &stored.cid, before_us).await.unwrap();
+        assert!(path.exists());
+        std::fs::File::open(&path).unwrap().set_modified(long_ago).unwrap();
+        blobs.delete_older(&alice, &stored.cid, before_us).await.unwrap();
+        assert!(!path.exists());
     }
 
     #[tokio::test]
@@ -295,7 +411,7 @@ mod tests {
         let alice = did("did:plc:alice");
         let record = repo_mst::cid_for_cbor(b"\xa0");
         assert!(blobs.get(&alice, &record).await.unwrap().is_none());
-        blobs.delete(&alice, &record).await.unwrap();
+        blobs.delete_older(&alice, &record, i64::MAX).await.unwrap();
     }
 
     #[tokio::test]

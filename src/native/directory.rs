@@ -14,6 +14,10 @@ use crate::host::{Answered, Failed};
 use crate::limits::MAILBOX_BATCH_MAX;
 use crate::store::{Sql, SqlError};
 
+/// What the directory keeps free in its file, and in its log: with a full disk, people still sign in and out (a session
+/// takes some hundred bytes, and a checkpoint comes after four megabytes of log), and what was exported is noted.
+const RESERVED_BYTES: usize = 4 * 1024 * 1024;
+
 type Answer = Answered<Reply, Error>;
 type Mail = (Command, oneshot::Sender<Answer>);
 
@@ -30,6 +34,9 @@ impl DirectoryHandle {
     /// The cell's, or when the thread cannot be started.
     pub(super) fn start(path: &std::path::Path, network: Arc<Network>) -> Result<Self, Error> {
         let database = Database::open(path, Durability::Full)?;
+        if let Err(error) = database.reserve(RESERVED_BYTES) {
+            tracing::warn!(%error, "no room is kept in the directory for a time when the disk is full");
+        }
         let mut rng = system_random();
         let mut env = Env { now_us: now_us(), rng: &mut rng, network: &network };
         let cell = Directory::load(&database, &mut env)?;

@@ -1,5 +1,7 @@
-//! DNS TXT records: `_atproto.` for handles, `_lexicon.` for schemas.
+//! DNS: TXT records (`_atproto.` for handles, `_lexicon.` for schemas), and the addresses of strangers' servers. No question
+//! takes a thread, however long it is not answered.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
@@ -29,6 +31,16 @@ impl Dns {
             tracing::warn!(%error, "no DNS configuration was found: handles of others are checked by HTTP alone");
         }
         Self { resolver: resolver.ok() }
+    }
+
+    /// The addresses of a host; none when it is not known, or nobody answers in time.
+    pub async fn addresses(&self, host: &str) -> Vec<IpAddr> {
+        let Some(resolver) = &self.resolver else { return Vec::new() };
+        let lookup = tokio::time::timeout(Duration::from_secs(DNS_TIMEOUT_SECONDS), resolver.lookup_ip(host));
+        match lookup.await {
+            Ok(Ok(found)) => found.iter().collect(),
+            Ok(Err(_)) | Err(_) => Vec::new(),
+        }
     }
 
     /// The TXT records of `name`, the parts of each put together; none is an empty list.
@@ -72,6 +84,25 @@ fn joined(parts: &[Box<[u8]>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What breaks: names that nobody answers for take the threads that files are written with.
+    #[test]
+    fn a_name_is_looked_up_without_a_thread() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        let (free, busy) = std::sync::mpsc::channel::<()>();
+        runtime.spawn_blocking(move || busy.recv());
+        let within = Duration::from_secs(DNS_TIMEOUT_SECONDS + 1);
+        let found = runtime.block_on(async {
+            let dns = Dns::new();
+            tokio::time::timeout(within, dns.addresses("nobody.example.com")).await
+        });
+        drop(free);
+        assert!(found.is_ok());
+    }
 
     #[test]
     fn the_parts_of_a_record_are_one_text() {

@@ -5,24 +5,30 @@
 //! drops what is not public, and literal addresses, which no resolver sees, are checked from the URL. Redirects are
 //! not followed, so nothing else is connected to. `https` always, except to loopback where that is allowed.
 //!
-//! Origins that the operator configured (the PLC directory) are trusted and reached without these checks.
+//! Origins that the operator configured (the PLC directory) are trusted and reached without these checks, by requests that
+//! follow the configuration ([`ToOperatorsOrigin`]): a did:web may name the same origin.
 
-use std::net::SocketAddr;
+mod exchange;
+
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use crate::host::{BodyLimit, HostError};
+use super::dns::Dns;
+use crate::host::{BodyLimit, HostError, ToOperatorsOrigin};
 use crate::limits::FETCH_TIMEOUT_SECONDS;
-use crate::outbound::{FetchPolicy, address, is_localhost};
+use crate::outbound::{FetchPolicy, address};
+use crate::syntax::is_localhost;
 
 /// The outbound HTTP client.
 pub struct Fetcher {
     policy: FetchPolicy,
     checked: reqwest::Client,
     trusted: reqwest::Client,
+    dns: Arc<Dns>,
 }
 
 impl std::fmt::Debug for Fetcher {
@@ -37,11 +43,18 @@ impl Fetcher {
     /// # Errors
     /// When TLS can't be set up at all.
     pub fn new(policy: FetchPolicy) -> Result<Self, HostError> {
-        let resolver = Arc::new(PublicResolver { allow_loopback: policy.allow_loopback });
+        let dns = Arc::new(Dns::new());
+        let resolver =
+            Arc::new(PublicResolver { allow_loopback: policy.allow_loopback, dns: Arc::clone(&dns) });
         let timeout = Duration::from_secs(FETCH_TIMEOUT_SECONDS);
         let checked = client(|builder| builder.timeout(timeout).dns_resolver(Arc::clone(&resolver)))?;
         let trusted = client(|builder| builder.timeout(timeout))?;
-        Ok(Self { policy, checked, trusted })
+        Ok(Self { policy, checked, trusted, dns })
+    }
+
+    /// What names are looked up with.
+    pub fn dns(&self) -> &Dns {
+        &self.dns
     }
 
     /// One exchange. The body of the answer is read whole, up to its [`BodyLimit`].
@@ -50,10 +63,11 @@ impl Fetcher {
     /// [`HostError::Upstream`] when the address is not allowed, the other side can't be reached or is too slow, or
     /// sends too much. An answer of any status is an answer.
     pub async fn fetch(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, HostError> {
-        let bytes_max = BodyLimit::of(&request);
+        let (bytes_max, to_operators) = (BodyLimit::of(&request), ToOperatorsOrigin::is(&request));
         let request = reqwest::Request::try_from(request)
             .map_err(|error| HostError::Upstream(format!("the URL can't be used: {}", reason(&error))))?;
-        let client = if self.policy.check(request.url())? { &self.trusted } else { &self.checked };
+        let client =
+            if self.policy.check(request.url(), to_operators)? { &self.trusted } else { &self.checked };
         let host = request.url().host_str().unwrap_or_default().to_owned();
         let failed = |error: reqwest::Error| HostError::Upstream(format!("{host}: {}", reason(&error)));
         let mut answer = client.execute(request).await.map_err(failed)?;
@@ -104,14 +118,15 @@ pub fn client(
     })
 }
 
-/// The system's resolver without the addresses that strangers must not reach.
+/// DNS without the addresses that strangers must not reach.
 struct PublicResolver {
     allow_loopback: bool,
+    dns: Arc<Dns>,
 }
 
 impl Resolve for PublicResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let allow_loopback = self.allow_loopback;
+        let (allow_loopback, dns) = (self.allow_loopback, Arc::clone(&self.dns));
         Box::pin(async move {
             if is_localhost(name.as_str()) {
                 // Not asked of DNS, which could say anything.
@@ -122,19 +137,22 @@ impl Resolve for PublicResolver {
                 };
                 return Ok(Box::new(addresses.into_iter()) as Addrs);
             }
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let allowed: Vec<SocketAddr> = found
-                .into_iter()
-                .filter(|found| {
-                    address::is_public(&found.ip()) || (allow_loopback && address::is_loopback(&found.ip()))
-                })
-                .collect();
-            if allowed.is_empty() {
-                return Err("the name has no public address".into());
-            }
+            let found = dns.addresses(name.as_str()).await;
+            let allowed = allowed(found.into_iter().map(|ip| SocketAddr::new(ip, 0)), allow_loopback)?;
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })
     }
+}
+
+/// Those that may be connected to. A name that is not known gets the words of one that is known in here alone: the
+/// answer to a stranger must not tell which names this network has.
+fn allowed(
+    found: impl Iterator<Item = SocketAddr>,
+    allow_loopback: bool,
+) -> Result<Vec<SocketAddr>, &'static str> {
+    let is_allowed = |ip: &IpAddr| address::is_public(ip) || (allow_loopback && address::is_loopback(ip));
+    let allowed: Vec<SocketAddr> = found.filter(|found| is_allowed(&found.ip())).collect();
+    if allowed.is_empty() { Err("the name has no public address") } else { Ok(allowed) }
 }
 
 /// The innermost cause of a failure, without the URL, which may carry what others must not read.

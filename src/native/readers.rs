@@ -5,14 +5,16 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::files::Files;
+use super::label::{self, Part};
 use super::sql::Database;
-use crate::account::Error;
-use crate::limits::{EXPORT_OWED_SECONDS, READERS_IDLE_MAX};
+use crate::account::{Error, MIGRATIONS};
+use crate::limits::EXPORT_OWED_SECONDS;
+use crate::store::migrate::is_current;
 use crate::syntax::Did;
 
 /// Idle read-only connections, by agent; and who is waited for by a writer.
-#[derive(Default)]
 pub(super) struct Readers {
+    idle_max: usize,
     idle: Mutex<Idle>,
     /// Agents whose log can't be cut for readers, and since when.
     hurried: Mutex<HashMap<Did, Instant>>,
@@ -27,18 +29,46 @@ struct Idle {
     removals: u64,
 }
 
-impl Readers {
-    /// Runs `read` on a connection of `did`, over one snapshot: what it reads belongs together, whatever is written
-    /// meanwhile.
+/// A connection that was taken out.
+pub(super) struct Reader<'a> {
+    readers: &'a Readers,
+    did: &'a Did,
+    database: Database,
+    removals: u64,
+}
+
+impl Reader<'_> {
+    /// Runs `read` over one snapshot: what it reads belongs together, whatever is written meanwhile.
     ///
     /// # Errors
-    /// [`Error::NoRepo`] when there is no database, or that of `read`.
-    pub(super) fn read<T>(
-        &self,
-        files: &Files,
-        did: &Did,
-        read: impl FnOnce(&Database) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    /// That of `read`.
+    pub(super) fn read<T>(self, read: impl FnOnce(&Database) -> Result<T, Error>) -> Result<T, Error> {
+        let answer = self.database.snapshot(|| read(&self.database));
+        self.keep();
+        answer
+    }
+
+    /// Puts it back.
+    pub(super) fn keep(self) {
+        // One whose transaction could not be ended would hold the log for good.
+        if self.database.connection().is_autocommit() {
+            self.readers.put(self.did, self.database, self.removals);
+        }
+    }
+}
+
+impl Readers {
+    /// None yet, and never more idle ones than `idle_max`.
+    pub(super) fn new(idle_max: usize) -> Self {
+        Self { idle_max, idle: Mutex::default(), hurried: Mutex::default() }
+    }
+
+    /// A connection to the account of `did`; `None` when its database is of an earlier version, which the writer has to
+    /// bring up to date first.
+    ///
+    /// # Errors
+    /// [`Error::NoRepo`] when there is no database, or that of opening it.
+    pub(super) fn connect<'a>(&'a self, files: &Files, did: &'a Did) -> Result<Option<Reader<'a>>, Error> {
         let (taken, removals) = self.take(did);
         let database = match taken {
             Some(database) => database,
@@ -47,15 +77,15 @@ impl Readers {
                 if !path.exists() {
                     return Err(Error::NoRepo);
                 }
-                Database::open_read_only(&path)?
+                let database = Database::open_read_only(&path)?;
+                let part = Part::Account(Some(did));
+                if !is_current(&database, MIGRATIONS)? || !label::has(&database, files.network(), part)? {
+                    return Ok(None);
+                }
+                database
             }
         };
-        let answer = database.snapshot(|| read(&database));
-        // One whose transaction could not be ended would hold the log for good.
-        if database.connection().is_autocommit() {
-            self.put(did, database, removals);
-        }
-        answer
+        Ok(Some(Reader { readers: self, did, database, removals }))
     }
 
     /// Tells those who read long that the agent's log is to be cut.
@@ -111,7 +141,7 @@ impl Readers {
             *used = turn;
             connections.push(database);
             idle.count += 1;
-            while idle.count > READERS_IDLE_MAX {
+            while idle.count > self.idle_max {
                 let oldest = idle.connections.iter().min_by_key(|(_, (used, _))| *used);
                 let Some(oldest) = oldest.map(|(did, _)| did.clone()) else { break };
                 let Some((_, connections)) = idle.connections.remove(&oldest) else { break };

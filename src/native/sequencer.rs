@@ -8,51 +8,56 @@
 //! Invariants
 //! - An event is in the database before it is in the ring, so a backfill that ends where the ring begins misses none.
 //! - An agent's mark never passes an event that a power cut could still take from the log.
-//! - The thread never waits for a subscriber; shards wait for the thread (the queue is bounded), which is what keeps
-//!   a flood of writes from filling memory.
+//! - The thread never waits for a subscriber. Who sends it events has a place in the queue (`room`) before it commits them:
+//!   a flood of writes is slowed down, and a log that takes nothing refuses them before they are made.
+//! - Whoever waits for the thread waits within a bound, and a stop ends, however stuck the log is.
 //!
 //! Tricky bit: under load the thread paces itself, the longer the more subscribers there are. A transaction costs
 //! about the same for one event as for ten, and so do each subscriber's wake-up and write.
 
 mod backfill;
+mod fanout;
 mod ring;
+mod room;
+mod shrink;
 mod subscriber;
 mod sync;
 mod websocket;
+mod whereabouts;
+mod writer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 
 use self::backfill::Backfill;
-use self::ring::{Batch, Ring};
-use self::sync::{Mark, Syncer};
+use self::fanout::FanOut;
+use self::ring::Ring;
+pub use self::room::Place;
+use self::room::Room;
+use self::sync::Syncer;
+use self::writer::Writer;
+use super::files;
 use super::sql::{Database, Durability};
-use crate::host::{Answered, Failed};
-use crate::limits::{SEQUENCER_BATCH_BYTES_MAX, SEQUENCER_QUEUE_MAX};
-use crate::seam::Request as _;
-use crate::sequencer::{Command, Error, Expire, GetHead, Head, OutboxEvent, Reply, Sequencer, head};
+use crate::host::{Answered, Failed, Trouble};
+use crate::sequencer::{Command, Error, Head, OutboxEvent, Reply, Sequencer, head};
 use crate::store::SqlError;
+use crate::syntax::Did;
 
 /// The writer's own checkpoint, for when the other thread's never catch up: 64 MiB of pages.
 const AUTOCHECKPOINT_PAGES: u32 = 16_384;
-/// How often old events are looked for.
-const EXPIRY_INTERVAL: Duration = Duration::from_secs(10);
-/// Old events deleted in one transaction: a few milliseconds' work.
-const EXPIRY_ROWS: u32 = 500;
-/// Between two tries of an append that failed.
-const RETRY_INTERVAL: Duration = Duration::from_millis(500);
-/// Pacing: at least this long between two appends, since a transaction for two events costs hardly more than for one;
-/// longer the more subscribers there are, so that waking and writing to them takes at most about a third of a core; and
-/// never longer than the last value. An event that comes alone does not wait at all.
-const PACE_MIN: Duration = Duration::from_millis(2);
-const PACE_PER_SUBSCRIBER: Duration = Duration::from_micros(25);
-const PACE_MAX: Duration = Duration::from_millis(3);
+/// How long one try waits for another program that holds the log.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+/// The longest that a command waits for its answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a stop waits for subscribers to hear the goodbye.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How to run the sequencer.
 #[derive(Clone, Debug)]
@@ -61,6 +66,10 @@ pub struct Options {
     pub path: PathBuf,
     /// How long events are kept.
     pub backfill_window: Duration,
+    /// Bytes of events that are kept.
+    pub bytes_max: u64,
+    /// Whether the data is known to be of an earlier time than the network is.
+    pub is_restored: bool,
     /// Bytes of recent events held in memory: how far a live subscriber may fall behind.
     pub ring_bytes_max: usize,
 }
@@ -68,7 +77,17 @@ pub struct Options {
 impl Options {
     /// With the usual ring.
     pub fn new(path: PathBuf, backfill_window: Duration) -> Self {
-        Self { path, backfill_window, ring_bytes_max: crate::limits::FIREHOSE_RING_BYTES_MAX }
+        Self {
+            path,
+            backfill_window,
+            bytes_max: crate::limits::EVENT_LOG_BYTES_MAX,
+            is_restored: false,
+            ring_bytes_max: crate::limits::FIREHOSE_RING_BYTES_MAX,
+        }
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
     }
 }
 
@@ -86,7 +105,7 @@ pub struct Outgoing {
 }
 
 enum Message {
-    Events(Vec<Outgoing>),
+    Events(Place, Vec<Outgoing>),
     Command(Command, oneshot::Sender<Answered<Reply, Error>>),
     Stop,
 }
@@ -94,7 +113,7 @@ enum Message {
 /// The way to the sequencer, for shards, handlers and `main`. Cheap to clone.
 #[derive(Clone)]
 pub struct SequencerHandle {
-    queue: SyncSender<Message>,
+    queue: Sender<Message>,
     shared: Arc<Shared>,
     threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
@@ -108,11 +127,23 @@ impl std::fmt::Debug for SequencerHandle {
 /// What the threads and the subscribers share.
 struct Shared {
     ring: Ring,
+    room: Arc<Room>,
     backfill: Backfill,
+    /// The newest number whose event has expired.
+    expired_seq: AtomicI64,
     subscribers: AtomicUsize,
-    stopping: AtomicBool,
-    /// Whether events were left in their outboxes: the log would not take them, or could not be synced.
-    behind: Arc<AtomicBool>,
+    fanout: FanOut,
+    standing: Arc<Standing>,
+    is_restored: bool,
+}
+
+/// How the threads fared.
+#[derive(Debug, Default)]
+struct Standing {
+    /// Events were left in their outboxes: the log would not take them, or could not be synced.
+    behind: AtomicBool,
+    /// A sync failed. Outboxes are kept until a restart.
+    unsynced: AtomicBool,
 }
 
 impl SequencerHandle {
@@ -122,15 +153,38 @@ impl SequencerHandle {
     /// [`Error::Sql`] when the database cannot be opened or a thread cannot be started.
     pub fn start(options: Options) -> Result<Self, Error> {
         let database = Database::open(&options.path, Durability::Normal)?;
-        let set = format!("PRAGMA wal_autocheckpoint = {AUTOCHECKPOINT_PAGES}");
-        database.connection().execute_batch(&set).map_err(|error| SqlError::Other(error.to_string()))?;
-        let cell = Sequencer::load(&database)?;
+        database.checkpoint_after(AUTOCHECKPOINT_PAGES)?;
+        database
+            .connection()
+            .busy_timeout(BUSY_TIMEOUT)
+            .map_err(|error| SqlError::Other(error.to_string()))?;
+        if let Err(error) = shrink::prepare(&database) {
+            tracing::warn!(%error, "the event log stays as large as it is");
+        }
+        let mut cell = Sequencer::load(&database)?;
+        let folder = options.folder();
+        let is_restored = options.is_restored || whereabouts::have_changed(&database, folder)?;
+        if is_restored {
+            // First: once the whereabouts are noted, nothing else shows it.
+            files::mark_restored(folder)?;
+            match cell.skip_to(&database, now_us()) {
+                // The next start does it again, unless all accounts have found room to say where they stand.
+                Err(error @ SqlError::Full) => {
+                    tracing::warn!(%error, "the event log can't note where it goes on")
+                }
+                skipped => skipped?,
+            }
+        }
+        let head = Head { last_seq: cell.last_seq(), ..head(&database)? };
         let shared = Arc::new(Shared {
-            ring: Ring::new(head(&database)?.last_seq, options.ring_bytes_max),
+            ring: Ring::new(head.last_seq, options.ring_bytes_max),
+            room: Arc::default(),
             backfill: Backfill::new(options.path.clone()),
+            expired_seq: AtomicI64::new(head.expired_seq),
             subscribers: AtomicUsize::new(0),
-            stopping: AtomicBool::new(false),
-            behind: Arc::default(),
+            fanout: FanOut::start().map_err(|error| SqlError::Other(format!("start threads: {error}")))?,
+            standing: Arc::default(),
+            is_restored,
         });
         let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new()
@@ -138,55 +192,61 @@ impl SequencerHandle {
                 .spawn(body)
                 .map_err(|error| SqlError::Other(format!("start thread {name}: {error}")))
         };
-        let (marks, syncer) = Syncer::new(&options.path, Arc::clone(&shared.behind))?;
+        let (marks, syncer) = Syncer::new(&options.path, Arc::clone(&shared.standing))?;
         let syncer = spawn("sequencer-sync", Box::new(move || syncer.run()))?;
-        let (queue, messages) = sync_channel(SEQUENCER_QUEUE_MAX);
-        let writer = Writer {
-            cell,
-            database,
-            shared: Arc::clone(&shared),
-            marks,
-            backfill_window: options.backfill_window,
-            appended_at: Instant::now(),
-            expire_at: Instant::now(),
-        };
+        let (queue, messages) = channel();
+        writer::note_whereabouts(&database, folder);
+        let writer = Writer::new(cell, database, &options, Arc::clone(&shared), marks);
         let writer = spawn("sequencer", Box::new(move || writer.run(&messages)))?;
         // Joined in this order: the syncer ends once the writer has dropped its end.
         Ok(Self { queue, shared, threads: Arc::new(Mutex::new(vec![writer, syncer])) })
     }
 
-    /// Hands over events of outboxes, each DID's in order and without gaps. Waits while the queue is full.
+    /// A place in the queue, for what is about to be committed; `None` when the log does not keep up. Waits a moment
+    /// where it is only slow.
+    pub fn reserve(&self) -> Option<Place> {
+        self.shared.room.enter()
+    }
+
+    /// Hands over events of outboxes, each DID's in order and without gaps.
     ///
     /// # Errors
     /// [`Stopped`]; the events stay in their outboxes.
-    pub fn send(&self, events: Vec<Outgoing>) -> Result<(), Stopped> {
-        self.queue.send(Message::Events(events)).map_err(|_| Stopped)
+    pub fn send(&self, mut place: Place, events: Vec<Outgoing>) -> Result<(), Stopped> {
+        place.hold(events.iter().map(|outgoing| outgoing.event.frame.bytes().len()).sum());
+        self.queue.send(Message::Events(place, events)).map_err(|_| Stopped)
     }
 
     /// Asks the cell.
     ///
     /// # Errors
-    /// The cell's, or that it has stopped.
+    /// The cell's, [`Failed::Busy`] when it does not answer, or that it has stopped.
     pub async fn call(&self, command: Command) -> Answered<Reply, Error> {
-        let (sender, receiver) = oneshot::channel();
-        let mut message = Message::Command(command, sender);
-        // The queue is nearly always open; where it is not, the serving thread has to stay free.
-        while let Err(error) = self.queue.try_send(message) {
-            message = match error {
-                std::sync::mpsc::TrySendError::Full(message) => message,
-                std::sync::mpsc::TrySendError::Disconnected(_) => return Err(Failed::Stopping),
-            };
-            tokio::time::sleep(Duration::from_millis(1)).await;
+        let command = match command {
+            Command::Query(query) => return self.shared.backfill.ask(query).await,
+            Command::Change(_) => command,
+        };
+        if self.shared.room.is_stuck() {
+            return Err(Failed::Busy);
         }
-        receiver.await.unwrap_or(Err(Failed::Stopping))
+        let (sender, receiver) = oneshot::channel();
+        self.queue.send(Message::Command(command, sender)).map_err(|_| Failed::Stopping)?;
+        let answer = tokio::time::timeout(ANSWER_WITHIN, receiver).await.map_err(|_| Failed::Busy)?;
+        answer.unwrap_or(Err(Failed::Stopping))
     }
 
-    /// The log's ends.
-    ///
-    /// # Errors
-    /// As [`Self::call`].
-    pub async fn head(&self) -> Answered<Head, Error> {
-        GetHead::from_answer(self.call(GetHead {}.into_command()).await?).ok_or(Failed::Mismatch)
+    /// The log's ends, as subscribers see them.
+    pub fn head(&self) -> Head {
+        // In this order: what has expired since is before what is newest.
+        let expired_seq = self.shared.expired_seq.load(Ordering::Acquire);
+        Head { last_seq: self.shared.ring.last_seq(), expired_seq }
+    }
+
+    /// What is wrong with the log.
+    pub fn troubles(&self) -> Vec<Trouble> {
+        let stuck = self.shared.room.is_stuck().then_some(Trouble::EventLogStuck);
+        let is_unsynced = self.shared.standing.unsynced.load(Ordering::Relaxed);
+        stuck.into_iter().chain(is_unsynced.then_some(Trouble::EventLogUnsynced)).collect()
     }
 
     /// The newest `seq` that subscribers can have; 0 when there was none yet.
@@ -199,174 +259,48 @@ impl SequencerHandle {
         self.shared.subscribers.load(Ordering::Relaxed)
     }
 
+    /// From now on nobody waits for the log, and what it does not take at once stays in the outboxes.
+    pub fn begin_to_stop(&self) {
+        self.shared.room.stop();
+    }
+
     /// Appends what was sent before, syncs it, says goodbye to the subscribers, and returns when that is done. Blocks;
     /// call it once the shards have stopped.
     pub fn stop(&self) {
-        self.shared.stopping.store(true, Ordering::Relaxed);
+        self.begin_to_stop();
         // An error means that the thread has ended already.
         let _ = self.queue.send(Message::Stop);
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("a sequencer thread had panicked");
-                self.shared.behind.store(true, Ordering::Relaxed);
+                self.shared.standing.behind.store(true, Ordering::Relaxed);
             }
         }
+        self.shared.fanout.stop(GOODBYE_WITHIN, || self.subscribers());
+    }
+
+    /// Whether the data is of an earlier time than the network is: a backup was put back.
+    pub fn is_restored(&self) -> bool {
+        self.shared.is_restored
+    }
+
+    /// The newest outbox id that the log has of a DID.
+    ///
+    /// # Errors
+    /// [`Error::Sql`], or that it stops.
+    pub async fn last_outbox_id(&self, did: Did) -> Answered<i64, Error> {
+        self.shared.backfill.last_outbox_id(did).await
+    }
+
+    /// Notes that events were left in their outboxes.
+    pub fn leave_behind(&self) {
+        self.shared.standing.behind.store(true, Ordering::Relaxed);
     }
 
     /// Whether events were left in their outboxes, for the next start to look for.
     pub fn is_behind(&self) -> bool {
-        self.shared.behind.load(Ordering::Relaxed)
-    }
-}
-
-struct Writer {
-    cell: Sequencer,
-    database: Database,
-    shared: Arc<Shared>,
-    marks: std::sync::mpsc::Sender<Vec<Mark>>,
-    backfill_window: Duration,
-    appended_at: Instant,
-    expire_at: Instant,
-}
-
-/// What one turn of the writer takes out of its queue.
-#[derive(Default)]
-struct Turn {
-    events: Vec<OutboxEvent>,
-    marks: Vec<Mark>,
-    commands: Vec<(Command, oneshot::Sender<Answered<Reply, Error>>)>,
-    bytes: usize,
-    stop: bool,
-}
-
-impl Turn {
-    fn add(&mut self, message: Message) {
-        match message {
-            Message::Events(events) => {
-                for Outgoing { event, synced } in events {
-                    self.bytes += event.frame.bytes().len();
-                    self.marks.push((synced, event.outbox_id));
-                    self.events.push(event);
-                }
-            }
-            Message::Command(command, reply) => self.commands.push((command, reply)),
-            Message::Stop => self.stop = true,
-        }
-    }
-}
-
-impl Writer {
-    fn run(mut self, queue: &Receiver<Message>) {
-        loop {
-            let mut turn = Turn::default();
-            match queue.recv_timeout(self.expire_at.saturating_duration_since(Instant::now())) {
-                Ok(message) => turn.add(message),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => turn.stop = true,
-            }
-            if !turn.events.is_empty() {
-                self.pace();
-            }
-            while turn.bytes < SEQUENCER_BATCH_BYTES_MAX {
-                let Ok(message) = queue.try_recv() else { break };
-                turn.add(message);
-            }
-            let stop = turn.stop;
-            self.work(turn);
-            if stop {
-                break;
-            }
-            if Instant::now() >= self.expire_at {
-                // After a full step more may be left: go on as soon as the queue has been looked at.
-                let more = self.expire() >= u64::from(EXPIRY_ROWS);
-                self.expire_at = Instant::now() + if more { Duration::ZERO } else { EXPIRY_INTERVAL };
-            }
-        }
-        self.shared.ring.close();
-    }
-
-    /// Lets events gather when subscribers were woken a moment ago.
-    fn pace(&self) {
-        let subscribers = u32::try_from(self.shared.subscribers.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
-        let pace = PACE_PER_SUBSCRIBER.saturating_mul(subscribers).clamp(PACE_MIN, PACE_MAX);
-        let wait = pace.saturating_sub(self.appended_at.elapsed());
-        if !wait.is_zero() {
-            std::thread::sleep(wait);
-        }
-    }
-
-    fn work(&mut self, mut turn: Turn) {
-        if !turn.events.is_empty() && self.append(&mut turn.events) {
-            // The syncer ends only after this thread.
-            let _ = self.marks.send(turn.marks);
-        }
-        for (command, reply) in turn.commands {
-            let answer = self.answer(command);
-            let _ = reply.send(answer.map_err(Failed::Cell)); // The asker may have gone.
-        }
-    }
-
-    /// Appends, however long the database refuses: a gap in a DID's events would never be filled. Gives up only when
-    /// the server is stopping, for the events are still in their outboxes.
-    fn append(&mut self, events: &mut [OutboxEvent]) -> bool {
-        loop {
-            match self.try_append(events) {
-                Ok(_) => return true,
-                Err(error) if self.shared.stopping.load(Ordering::Relaxed) => {
-                    tracing::error!(%error, "events stay in their outboxes");
-                    self.shared.behind.store(true, Ordering::Relaxed);
-                    return false;
-                }
-                Err(error) => {
-                    tracing::error!(%error, "append to the event log failed, trying again");
-                    metrics::counter!("zap_firehose_append_failures_total").increment(1);
-                    std::thread::sleep(RETRY_INTERVAL);
-                }
-            }
-        }
-    }
-
-    fn try_append(&mut self, events: &mut [OutboxEvent]) -> Result<Vec<Option<i64>>, Error> {
-        let seqs = self.cell.append(&self.database, now_us(), events)?;
-        let new = seqs.iter().zip(events.iter()).filter_map(|(seq, event)| Some(((*seq)?, event)));
-        self.publish(new);
-        Ok(seqs)
-    }
-
-    /// Brings what was appended to the subscribers.
-    fn publish<'a>(&mut self, appended: impl Iterator<Item = (i64, &'a OutboxEvent)> + Clone) {
-        let deleted = appended.clone().any(|(_, event)| event.is_deletion());
-        let batch = Batch::new(appended.map(|(seq, event)| {
-            metrics::counter!("zap_firehose_events_total", "kind" => event.kind.name()).increment(1);
-            (seq, event.frame.bytes())
-        }));
-        self.shared.ring.push(batch, deleted);
-        if deleted {
-            self.expire_at = Instant::now();
-        }
-        self.appended_at = Instant::now();
-    }
-
-    fn answer(&mut self, command: Command) -> Result<Reply, Error> {
-        let answer = self.cell.handle(&self.database, now_us(), command);
-        let appended = self.cell.take_appended();
-        if !appended.is_empty() {
-            self.publish(appended.iter().map(|(seq, event)| (*seq, event)));
-        }
-        answer
-    }
-
-    fn expire(&mut self) -> u64 {
-        let window = i64::try_from(self.backfill_window.as_micros()).unwrap_or(i64::MAX);
-        let expire = Expire { before_us: now_us().saturating_sub(window), limit: EXPIRY_ROWS };
-        match self.answer(expire.into_command()) {
-            Ok(reply) => Expire::from_answer(reply).unwrap_or(0),
-            Err(error) => {
-                tracing::warn!(%error, "old events could not be removed");
-                0
-            }
-        }
+        self.shared.standing.behind.load(Ordering::Relaxed)
     }
 }
 

@@ -7,45 +7,53 @@
 //! Invariants
 //! - Nobody is answered before the commit is on disk.
 //! - When a transaction fails, every command in it is answered with the failure, and the cell in memory is dropped.
-//! - Events go to the sequencer in the order of the outbox; opening a cell sends what its outbox still holds.
+//! - Nothing that makes events is committed without a place in the sequencer's queue, so that nobody who is answered waits
+//!   for the event log.
+//! - Events go to the sequencer in the order of the outbox; opening a cell sends what its outbox still holds, and what finds
+//!   no place then is tried again.
 
-use std::collections::{HashMap, HashSet};
+mod later;
+mod open;
+
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use self::later::Later;
+use self::open::{Cut, Open};
 use super::clock::{now_us, system_random};
 use super::files::Files;
+use super::label::{self, Part};
 use super::readers::Readers;
-use super::sequencer::{Outgoing, SequencerHandle};
+use super::sequencer::{Place, SequencerHandle};
 use super::sql::{Database, Durability};
-use crate::account::{Account, Change, Error, Reply};
+use crate::account::{Account, Change, Error, Reply, may_end_keys};
 use crate::env::{Env, Network};
 use crate::host::{Answered, Failed};
-use crate::limits::{MAILBOX_BATCH_MAX, OUTBOX_BATCH_BYTES_MAX, SHARD_AGENTS_OPEN_MAX};
+use crate::limits::{MAILBOX_BATCH_MAX, OUTBOX_BATCH_BYTES_MAX};
 use crate::outbox::drain::Drain;
-use crate::outbox::{PendingOutbox, pending};
 use crate::seam::{Access, Named as _};
-use crate::sequencer::OutboxEvent;
 use crate::store::{Sql, SqlError, in_transaction};
 use crate::syntax::Did;
 use crate::vault::{self, Keyring};
-
-/// The longest a deletion waits for the event log, and how often it looks: the log is synced ten times a second.
-const SYNCED_WITHIN: Duration = Duration::from_secs(10);
-const SYNCED_LOOK: Duration = Duration::from_millis(5);
 
 /// How long those who read an agent that is removed may take to notice, and how often it is looked.
 const READERS_END_WITHIN: Duration = Duration::from_secs(2);
 const READERS_LOOK: Duration = Duration::from_millis(5);
 
-/// How often it is looked whether a reader has left a log that is to be cut.
-const UNCUT_LOOK: Duration = Duration::from_secs(1);
+/// Where others wait already, those who were just answered may take this part of the time that their commit took to ask
+/// again: then all share the next one. Nobody waits for that alone.
+const GATHER_PART: u32 = 4;
+const GATHER_MAX: Duration = Duration::from_millis(2);
+
+/// How often it is looked whether a reader has left a log that is to be cut, and the event log has places again.
+const LATER_LOOK: Duration = Duration::from_secs(1);
 
 type Answer = Answered<Reply, Error>;
 /// Commands of one agent that wait together.
@@ -54,8 +62,9 @@ type Group = Vec<(Change, oneshot::Sender<Answer>)>;
 /// What a shard is sent.
 enum Mail {
     Ask(Did, Change, oneshot::Sender<Answer>),
-    /// Opens the cell, which sends what its outbox holds.
-    Visit(Did, oneshot::Sender<()>),
+    /// Opens the cell, which brings its schema up to date and sends what its outbox holds; answers whether all of that is
+    /// on its way.
+    Visit(Did, oneshot::Sender<Answered<bool, Error>>),
     /// Closes the cell and removes its files.
     Destroy(Did, oneshot::Sender<Answered<(), Error>>),
 }
@@ -66,6 +75,8 @@ pub(super) struct Shared {
     pub(super) network: Arc<Network>,
     pub(super) sequencer: SequencerHandle,
     pub(super) readers: Arc<Readers>,
+    /// Agents that each holds open; the one unused longest goes.
+    pub(super) agents_open_max: usize,
 }
 
 /// The way to one shard.
@@ -81,7 +92,13 @@ impl ShardHandle {
     /// When the thread cannot be started.
     pub(super) fn start(number: usize, shared: Arc<Shared>) -> std::io::Result<Self> {
         let (mailbox, mail) = channel();
-        let shard = Shard { shared, open: HashMap::new(), turn: 0, uncut: HashSet::new() };
+        let shard = Shard {
+            shared,
+            open: HashMap::new(),
+            turn: 0,
+            uncut: Later::default(),
+            undrained: Later::default(),
+        };
         let thread =
             std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || shard.run(&mail))?;
         Ok(Self { mailbox, thread })
@@ -93,10 +110,11 @@ impl ShardHandle {
         async move { answer.await.unwrap_or(Err(Failed::Stopping)) }
     }
 
-    /// Has an agent's outbox drained. When the shard stops before, the next start does it.
-    pub(super) fn visit(&self, did: Did) -> impl Future<Output = ()> + Send + use<> {
+    /// Has an agent's schema brought up to date and its outbox drained; whether that is. One that is not is tried again, by
+    /// the next start at the latest.
+    pub(super) fn visit(&self, did: Did) -> impl Future<Output = Answered<bool, Error>> + Send + use<> {
         let answer = self.send(|sender| Mail::Visit(did, sender));
-        async move { answer.await.unwrap_or_default() }
+        async move { answer.await.unwrap_or(Err(Failed::Stopping)) }
     }
 
     /// Removes an account's cell.
@@ -121,84 +139,36 @@ impl ShardHandle {
     }
 }
 
-/// One open agent.
-struct Open {
-    database: Database,
-    cell: Account,
-    /// What of the outbox goes to the sequencer next.
-    drain: Drain,
-    /// Where the sequencer notes how far the outbox is safe.
-    synced: Arc<AtomicI64>,
-    cut: Cut,
-    used: u64,
-}
-
-/// Whether the write-ahead log holds keys that were ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cut {
-    /// No.
-    Never,
-    /// It may, and the database says so.
-    Owed,
-    /// Not any more; the next transaction takes the note away.
-    Paid,
-}
-
-impl Open {
-    /// Hands everything in the outbox to the sequencer, which keeps it until it is safe; only a stop loses it, and then the
-    /// next start drains again.
-    fn drain(&mut self, did: &Did, sequencer: &SequencerHandle) -> Result<(), Error> {
-        while let Some(rows) = self.drain.next(&self.database, now_us())? {
-            let outgoing = rows.into_iter().map(|row| Outgoing {
-                event: OutboxEvent { did: did.clone(), outbox_id: row.id, kind: row.kind, frame: row.frame },
-                synced: Arc::clone(&self.synced),
-            });
-            if sequencer.send(outgoing.collect()).is_err() {
-                self.drain.failed(now_us(), 0);
-                tracing::warn!(%did, "the sequencer has stopped; events stay in the outbox for the next start");
-                return Ok(());
-            }
-            self.drain.arrived();
-        }
-        Ok(())
-    }
-
-    /// Waits until the sequencer has all events safely; an error when that takes too long.
-    fn await_sequencer(&self) -> Result<(), Error> {
-        let start = Instant::now();
-        loop {
-            let after = self.synced.load(Ordering::Acquire);
-            if pending(&self.database, &PendingOutbox { after, limit: 1 })?.is_empty() {
-                return Ok(());
-            }
-            if start.elapsed() > SYNCED_WITHIN {
-                return Err(Error::Internal("the event log does not take the last events".to_owned()));
-            }
-            std::thread::sleep(SYNCED_LOOK);
-        }
-    }
-}
-
 struct Shard {
     shared: Arc<Shared>,
     open: HashMap<Did, Open>,
     turn: u64,
-    /// Agents with forgotten keys in their write-ahead logs, which readers hold.
-    uncut: HashSet<Did>,
+    /// Agents with forgotten keys in their write-ahead logs, which readers hold, or that can't be cut.
+    uncut: Later,
+    /// Agents with events that found no place in the sequencer's queue, or could not be read.
+    undrained: Later,
 }
 
 impl Shard {
     fn run(mut self, mail: &Receiver<Mail>) {
         let mut looked = Instant::now();
+        let mut worked = Duration::ZERO;
         loop {
-            if !self.uncut.is_empty() && looked.elapsed() >= UNCUT_LOOK {
-                self.cut();
+            let is_clear = self.uncut.is_empty() && self.undrained.is_empty();
+            if !is_clear && looked.elapsed() >= LATER_LOOK {
                 looked = Instant::now();
+                self.cut(self.uncut.due(looked));
+                self.drain(self.undrained.due(looked));
             }
-            let first = if self.uncut.is_empty() {
-                mail.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                mail.recv_timeout(UNCUT_LOOK)
+            let waited = mail.try_recv();
+            let first = match waited {
+                Ok(waited) => {
+                    // It came while others were answered, who are about to ask again.
+                    std::thread::sleep((worked / GATHER_PART).min(GATHER_MAX));
+                    Ok(waited)
+                }
+                Err(_) if is_clear => mail.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Err(_) => mail.recv_timeout(LATER_LOOK),
             };
             let first = match first {
                 Ok(first) => first,
@@ -217,15 +187,18 @@ impl Shard {
                         }
                     }
                     Mail::Visit(did, done) => {
-                        if let Err(error) = self.opened(&did, false) {
-                            tracing::error!(%did, %error, "an outbox can't be drained");
+                        let opened = self.opened(&did, false).map(|_| ());
+                        if let Err(error) = &opened {
+                            self.note_drained(&did, Err(error.clone()));
                         }
-                        let _ = done.send(());
+                        // Why it does not open is told, also where another try may mend it.
+                        let drained = opened.map(|()| !self.undrained.contains(&did));
+                        let _ = done.send(drained.map_err(Failed::Cell));
                     }
                     Mail::Destroy(did, done) => {
                         // What was asked before is answered before.
                         asks.drain(..).for_each(|(did, group)| self.answer(&did, group));
-                        let _ = done.send(self.destroy(&did).map_err(Failed::Cell));
+                        let _ = done.send(self.destroy(&did));
                     }
                 }
                 taken += 1;
@@ -233,10 +206,16 @@ impl Shard {
                     next = mail.try_recv().ok();
                 }
             }
+            let began = Instant::now();
             asks.into_iter().for_each(|(did, group)| self.answer(&did, group));
+            worked = began.elapsed();
         }
         // Those that were closed since, too: their readers have ended with the requests.
-        self.cut();
+        self.cut(self.uncut.all());
+        self.drain(self.undrained.all());
+        if !self.undrained.is_empty() {
+            self.shared.sequencer.leave_behind();
+        }
         for (did, open) in self.open.drain() {
             if let Err(error) = open.database.checkpoint() {
                 tracing::warn!(%did, %error, "closing without a checkpoint");
@@ -245,98 +224,167 @@ impl Shard {
     }
 
     /// Cuts the logs that readers held.
-    fn cut(&mut self) {
-        for did in std::mem::take(&mut self.uncut) {
+    fn cut(&mut self, dids: Vec<Did>) {
+        for did in dids {
             // Opening settles.
-            if let Err(error) = self.opened(&did, false)
-                && error != Error::NoRepo
-            {
-                tracing::warn!(%did, %error, "forgotten keys stay in the write-ahead log until the agent is opened");
+            let Err(error) = self.opened(&did, false).map(|_| ()) else { continue };
+            // It is not its readers that are in the way.
+            self.shared.readers.settle(&did);
+            if error == Error::NoRepo {
+                self.uncut.remove(&did);
+            } else if error.is_lasting() {
+                self.uncut.remove(&did);
+                tracing::error!(%did, %error, "forgotten keys stay in the write-ahead log until the agent is opened");
+            } else {
+                tracing::warn!(%did, %error, "forgotten keys stay in the write-ahead log for now");
+                self.uncut.failed(&did, Instant::now());
             }
         }
     }
 
-    /// Cuts an agent's log where that is owed, or sees to it that it is cut when its readers have gone.
+    /// Sends what found no place in the sequencer's queue, while there are some.
+    fn drain(&mut self, dids: Vec<Did>) {
+        let sequencer = self.shared.sequencer.clone();
+        for did in dids {
+            let Some(place) = sequencer.reserve() else { return };
+            // Opening drains one that was closed meanwhile.
+            let drained = self.opened(&did, false).and_then(|open| open.drain(&did, &sequencer, Some(place)));
+            self.note_drained(&did, drained);
+        }
+    }
+
+    fn note_drained(&mut self, did: &Did, drained: Result<bool, Error>) {
+        match drained {
+            Ok(true) | Err(Error::NoRepo) => self.undrained.remove(did),
+            Ok(false) => self.undrained.add(did, Instant::now()),
+            Err(error) => {
+                self.open.remove(did);
+                if error.is_lasting() {
+                    self.undrained.remove(did);
+                    tracing::error!(%did, %error, "events stay in the outbox: it can't be read");
+                } else if self.undrained.failed(did, Instant::now()) {
+                    tracing::error!(%did, %error, "events stay in the outbox until it can be read");
+                }
+            }
+        }
+    }
+
+    /// Cuts an agent's log where that is owed, or sees to it that it is cut later.
     fn settle(&mut self, did: &Did) {
-        let Some(open) = self.open.get_mut(did).filter(|open| open.cut == Cut::Owed) else { return };
+        let Some(open) = self.open.get_mut(did).filter(|open| open.cut == Cut::Owed) else {
+            return self.uncut.remove(did);
+        };
         match open.database.checkpoint() {
             Ok(true) => {
                 open.cut = Cut::Paid;
+                self.uncut.remove(did);
                 self.shared.readers.settle(did);
             }
             Ok(false) => {
                 self.shared.readers.hurry(did);
-                self.uncut.insert(did.clone());
+                self.uncut.add(did, Instant::now());
             }
             Err(error) => {
-                tracing::error!(%did, %error, "forgotten keys stay in the write-ahead log: it can't be cut");
-                self.uncut.insert(did.clone());
+                if self.uncut.failed(did, Instant::now()) {
+                    tracing::error!(%did, %error, "forgotten keys stay in the write-ahead log: it can't be cut");
+                }
             }
         }
     }
 
     fn answer(&mut self, did: &Did, group: Group) {
-        let (changes, waiting): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        let answers = self.run_group(did, changes).unwrap_or_else(|error| {
-            self.open.remove(did);
-            if error.is_storage() {
-                tracing::error!(%did, %error, "commands failed");
-            }
-            std::iter::repeat_with(|| Err(error.clone())).take(waiting.len()).collect()
-        });
-        for (answer, waiting) in answers.into_iter().zip(waiting) {
-            // An error means that the caller has gone; its command stands all the same.
-            let _ = waiting.send(answer.map_err(Failed::Cell));
+        match self.shared.sequencer.reserve() {
+            Some(place) => self.answer_together(did, group, Some(place)),
+            // Each by itself, so that those that make no events are answered.
+            None => group.into_iter().for_each(|one| self.answer_together(did, vec![one], None)),
         }
     }
 
-    /// Runs commands of one agent in one transaction. An error undoes all of them.
-    fn run_group(&mut self, did: &Did, changes: Vec<Change>) -> Result<Vec<Result<Reply, Error>>, Error> {
+    fn answer_together(&mut self, did: &Did, group: Group, place: Option<Place>) {
+        let (changes, waiting): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        let answers = self.run_group(did, changes, place).unwrap_or_else(|failed| {
+            self.open.remove(did);
+            if let Failed::Cell(error) = &failed
+                && error.is_storage()
+            {
+                tracing::error!(%did, %error, "commands failed");
+            }
+            std::iter::repeat_with(|| Err(failed.clone())).take(waiting.len()).collect()
+        });
+        for (answer, waiting) in answers.into_iter().zip(waiting) {
+            // An error means that the caller has gone; its command stands all the same.
+            let _ = waiting.send(answer);
+        }
+    }
+
+    /// Runs commands of one agent in one transaction. An error undoes all of them; without a place in the sequencer's queue,
+    /// events are one.
+    fn run_group(
+        &mut self,
+        did: &Did,
+        changes: Vec<Change>,
+        place: Option<Place>,
+    ) -> Result<Vec<Answer>, Failed<Error>> {
         let creating = changes.iter().any(|change| change.access() == Access::Create);
         let shared = Arc::clone(&self.shared);
         let open = self.opened(did, creating)?;
         open.cell.outbox_synced(open.synced.load(Ordering::Acquire));
         let mut answers = Vec::with_capacity(changes.len());
         let mut failed = None;
+        let is_alone = changes.len() == 1;
         let mut changes = Some(changes);
         let Open { database, cell, cut, .. } = open;
-        database.transaction(&mut || {
-            if *cut == Cut::Paid
-                && let Err(error) = vault::cut_paid(&*database)
-            {
-                failed = Some(error.into());
+        database.overwrite(changes.iter().flatten().any(may_end_keys)).map_err(Error::from)?;
+        let mut is_kept = true;
+        let transaction = database.transaction(&mut || {
+            // Before what may owe the next.
+            let noted = if *cut == Cut::Paid { vault::cut_paid(&*database) } else { Ok(()) };
+            if let Err(error) = noted.map_err(Error::from).and_then(|()| cell.clear_outbox(&*database)) {
+                failed = Some(Failed::Cell(error));
                 return false;
             }
+            let (changes_before, mut is_undone) = (database.changes(), false);
             for change in changes.take().into_iter().flatten() {
                 let mut rng = system_random();
                 let mut env = Env { now_us: now_us(), rng: &mut rng, network: &shared.network };
-                let answer = cell.change(&*database, &mut env, change);
+                let answer = if is_alone {
+                    cell.change_alone(&*database, &mut env, change)
+                } else {
+                    cell.change(&*database, &mut env, change)
+                };
                 if let Err(error) = &answer
                     && error.is_storage()
                 {
-                    failed = Some(error.clone());
+                    failed = Some(Failed::Cell(error.clone()));
                     return false;
                 }
-                answers.push(answer);
+                is_undone = is_alone && answer.is_err();
+                answers.push(answer.map_err(Failed::Cell));
             }
-            true
-        })?;
+            if place.is_none() && cell.has_events() {
+                failed = Some(Failed::Busy);
+                return false;
+            }
+            // With what is written anyway: who changes nothing needs no room on the disk.
+            is_kept = !is_undone && database.changes() > changes_before;
+            is_kept
+        });
+        transaction.map_err(Error::from)?;
         if let Some(error) = failed {
             return Err(error);
         }
         // What is committed is answered so, whatever comes after.
         let effects = open.cell.take_effects();
         open.drain.hold(effects.events);
-        let drained = open.drain(did, &shared.sequencer);
-        open.cut = match vault::owes_cut(&open.database) {
-            Ok(false) => Cut::Never,
-            Ok(true) | Err(_) => Cut::Owed,
-        };
-        self.settle(did);
-        if let Err(error) = drained {
-            tracing::error!(%did, %error, "events stay in the outbox until the cell is opened again");
-            self.open.remove(did);
+        let drained = open.drain(did, &shared.sequencer, place);
+        if is_kept {
+            open.cut = match vault::owes_cut(&open.database) {
+                Ok(false) => Cut::Never,
+                Ok(true) | Err(_) => Cut::Owed,
+            };
         }
+        self.settle(did);
+        self.note_drained(did, drained);
         Ok(answers)
     }
 
@@ -344,12 +392,14 @@ impl Shard {
     fn opened(&mut self, did: &Did, create: bool) -> Result<&mut Open, Error> {
         self.turn += 1;
         if !self.open.contains_key(did) {
-            if self.open.len() >= SHARD_AGENTS_OPEN_MAX {
+            if self.open.len() >= self.shared.agents_open_max {
                 let oldest = self.open.iter().min_by_key(|(_, open)| open.used).map(|(did, _)| did.clone());
                 oldest.and_then(|oldest| self.open.remove(&oldest));
             }
-            let opened = self.open_cell(did, create)?;
+            let mut opened = self.open_cell(did, create)?;
+            let drained = opened.drain(did, &self.shared.sequencer, None);
             self.open.insert(did.clone(), opened);
+            self.note_drained(did, drained);
         }
         self.settle(did);
         let open = self.open.get_mut(did).ok_or(Error::NoRepo)?;
@@ -367,48 +417,52 @@ impl Shard {
             shared.files.create_account(did)?;
         }
         let database = Database::open(&path, Durability::Full)?;
+        label::claim(&database, shared.files.network(), Part::Account(Some(did)))?;
         let mut rng = system_random();
         let mut env = Env { now_us: now_us(), rng: &mut rng, network: &shared.network };
         let cell = Account::load(&database, &mut env)?;
         let cut = if vault::owes_cut(&database)? { Cut::Owed } else { Cut::Never };
-        let mut open = Open {
+        Ok(Open {
             database,
             cell,
             cut,
             drain: Drain::new(OUTBOX_BATCH_BYTES_MAX),
             synced: Arc::default(),
             used: self.turn,
-        };
-        open.drain(did, &shared.sequencer)?;
-        Ok(open)
+        })
     }
 
     /// Ends an agent's keys, also in its log, and then removes its files.
-    fn destroy(&mut self, did: &Did) -> Result<(), Error> {
+    fn destroy(&mut self, did: &Did) -> Result<(), Failed<Error>> {
+        let sequencer = self.shared.sequencer.clone();
         // Opened once more, so that the last events are on their way; then they must have arrived: their outbox goes.
-        match self.opened(did, false) {
-            Ok(open) => open.await_sequencer()?,
-            Err(Error::NoRepo) => {}
-            Err(error) => tracing::warn!(%did, %error, "removing an agent whose outbox can't be read"),
+        let opened = self.opened(did, false).map_err(Failed::Cell);
+        match opened.and_then(|open| open.await_sequencer(&sequencer)) {
+            Ok(()) | Err(Failed::Cell(Error::NoRepo)) => {}
+            Err(Failed::Cell(error)) if error.is_damage() => {
+                tracing::warn!(%did, %error, "removing an agent whose outbox can't be read");
+            }
+            Err(failed) => return Err(failed),
         }
         self.open.remove(did);
         self.uncut.remove(did);
+        self.undrained.remove(did);
         let path = self.shared.files.account(did);
         if path.exists() {
             self.shared.readers.end(did);
-            match shred(&path) {
+            match shred(&path).map_err(Error::from) {
                 Ok(true) => {}
                 Ok(false) => {
-                    return Err(Error::Internal(
-                        "readers hold the log of an agent that is removed".to_owned(),
-                    ));
+                    let why = "readers hold the log of an agent that is removed";
+                    return Err(Error::Internal(why.to_owned()).into());
                 }
-                Err(error) => {
-                    tracing::warn!(%did, %error, "the keys of a damaged agent are removed and not overwritten")
+                Err(error) if error.is_damage() => {
+                    tracing::warn!(%did, %error, "the keys of a damaged agent are removed and not overwritten");
                 }
+                Err(error) => return Err(error.into()),
             }
         }
-        self.shared.files.remove_account(did)?;
+        self.shared.files.remove_account(did).map_err(Error::from)?;
         self.shared.readers.settle(did);
         Ok(())
     }
@@ -427,3 +481,6 @@ fn shred(path: &Path) -> Result<bool, SqlError> {
     }
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,13 +5,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
 
-use crate::store::{Row, Sql, SqlError, Value, check_params};
+use super::descriptors;
+use crate::store::{Row, Sql, SqlError, Value, check_params, in_transaction};
 
 /// The longest a statement waits for another connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where a database without a file is.
+const MEMORY: &str = "a database in memory";
 
 /// How far a database's commits are on disk when the caller is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +31,8 @@ pub enum Durability {
 pub struct Database {
     connection: Connection,
     depth: Cell<u32>,
+    /// Whether what is deleted is overwritten.
+    overwrites: Cell<bool>,
 }
 
 impl std::fmt::Debug for Database {
@@ -40,24 +47,26 @@ impl Database {
     /// # Errors
     /// [`SqlError`] when the file cannot be opened or is no database.
     pub fn open(path: &Path, durability: Durability) -> Result<Self, SqlError> {
-        let connection = Connection::open(path).map_err(error)?;
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(error)?;
-        let synchronous = match durability {
-            Durability::Full => "FULL",
-            Durability::Normal => "NORMAL",
+        let failed = |source| error(&path.display().to_string(), source);
+        let connection = Connection::open(path).map_err(failed)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+        // What a cell lets go of is overwritten: it may be a key. The event log is public.
+        let (synchronous, secure_delete, overwrites) = match durability {
+            Durability::Full => ("FULL", "ON", true),
+            Durability::Normal => ("NORMAL", "OFF", false),
         };
         connection
             .execute_batch(&format!(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA secure_delete = ON; \
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA secure_delete = {secure_delete}; \
                  PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; \
                  PRAGMA cache_size = -1024; PRAGMA journal_size_limit = 4194304;"
             ))
-            .map_err(error)?;
+            .map_err(failed)?;
         // Closing one of thousands of agents must not cost a checkpoint; what has to leave the log is cut explicitly.
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(error)?;
-        plan_once(&connection)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
+        plan_once(&connection).map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(64);
-        Ok(Self { connection, depth: Cell::new(0) })
+        Ok(Self { connection, depth: Cell::new(0), overwrites: Cell::new(overwrites) })
     }
 
     /// Opens an existing database for reading beside its writer.
@@ -66,12 +75,13 @@ impl Database {
     /// [`SqlError`] when the file is not there or cannot be read.
     pub fn open_read_only(path: &Path) -> Result<Self, SqlError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(error)?;
-        connection.execute_batch("PRAGMA cache_size = -512; PRAGMA temp_store = MEMORY;").map_err(error)?;
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(error)?;
-        plan_once(&connection)?;
+        let failed = |source| error(&path.display().to_string(), source);
+        let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        connection.execute_batch("PRAGMA cache_size = -512; PRAGMA temp_store = MEMORY;").map_err(failed)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+        plan_once(&connection).map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(32);
-        Ok(Self { connection, depth: Cell::new(0) })
+        Ok(Self { connection, depth: Cell::new(0), overwrites: Cell::new(false) })
     }
 
     /// A database in memory, for tests and tools.
@@ -79,9 +89,10 @@ impl Database {
     /// # Errors
     /// [`SqlError`] of the database.
     pub fn in_memory() -> Result<Self, SqlError> {
-        let connection = Connection::open_in_memory().map_err(error)?;
-        connection.execute_batch("PRAGMA foreign_keys = ON;").map_err(error)?;
-        Ok(Self { connection, depth: Cell::new(0) })
+        let failed = |source| error(MEMORY, source);
+        let connection = Connection::open_in_memory().map_err(failed)?;
+        connection.execute_batch("PRAGMA foreign_keys = ON;").map_err(failed)?;
+        Ok(Self { connection, depth: Cell::new(0), overwrites: Cell::new(false) })
     }
 
     /// The connection itself, for what only this host does (checkpoints, backup).
@@ -106,13 +117,70 @@ impl Database {
     /// # Errors
     /// [`SqlError`].
     pub fn checkpoint(&self) -> Result<bool, SqlError> {
-        self.connection.busy_timeout(Duration::ZERO).map_err(error)?;
-        let busy = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
-            .map_err(error);
-        self.connection.busy_timeout(BUSY_TIMEOUT).map_err(error)?;
+        let waits_ms = self.pragma("busy_timeout")?;
+        self.script("PRAGMA busy_timeout = 0")?;
+        let busy = self.pragma("wal_checkpoint(TRUNCATE)");
+        self.script(&format!("PRAGMA busy_timeout = {waits_ms}"))?;
         Ok(busy? == 0)
+    }
+
+    /// Has on disk what `work` commits, and all before it, whatever the database's own durability is.
+    ///
+    /// # Errors
+    /// That of `work`, or of the database.
+    pub fn synced<T>(&self, work: impl FnOnce() -> Result<T, SqlError>) -> Result<T, SqlError> {
+        let synchronous = self.pragma("synchronous")?;
+        self.script("PRAGMA synchronous = FULL")?;
+        let done = work();
+        self.script(&format!("PRAGMA synchronous = {synchronous}"))?;
+        done
+    }
+
+    /// What a pragma says first.
+    ///
+    /// # Errors
+    /// [`SqlError`].
+    pub fn pragma(&self, pragma: &str) -> Result<i64, SqlError> {
+        let said = self.connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0));
+        said.map_err(|source| self.error(source))
+    }
+
+    /// Has a commit checkpoint once the write-ahead log has so many pages; a page that many commits change is then written to
+    /// the database once for all of them.
+    ///
+    /// # Errors
+    /// [`SqlError`].
+    pub fn checkpoint_after(&self, pages: u32) -> Result<(), SqlError> {
+        self.script(&format!("PRAGMA wal_autocheckpoint = {pages}"))
+    }
+
+    /// Has what is deleted from now on overwritten in the file, or not: pages that become free are written once more for it.
+    ///
+    /// # Errors
+    /// [`SqlError`].
+    pub fn overwrite(&self, overwrites: bool) -> Result<(), SqlError> {
+        if self.overwrites.replace(overwrites) == overwrites {
+            return Ok(());
+        }
+        // Not a prepared one: the setting is made when it is compiled.
+        self.script(if overwrites { "PRAGMA secure_delete = ON" } else { "PRAGMA secure_delete = OFF" })
+    }
+
+    /// Keeps `bytes` free in the file and as many in its write-ahead log, so that small changes find room on a full disk.
+    ///
+    /// # Errors
+    /// [`SqlError`].
+    pub fn reserve(&self, bytes: usize) -> Result<(), SqlError> {
+        // What is deleted is overwritten (`secure_delete`), so both are there on disk and not only in their lengths.
+        let statements = format!(
+            "CREATE TABLE reserve (bytes BLOB); INSERT INTO reserve VALUES (zeroblob({bytes})); DROP TABLE reserve"
+        );
+        in_transaction(self, || self.script(&statements))
+    }
+
+    /// How many rows have been changed since it was opened.
+    pub fn changes(&self) -> u64 {
+        self.connection.total_changes()
     }
 
     fn begin(&self, depth: u32) -> Result<(), SqlError> {
@@ -134,20 +202,33 @@ impl Database {
     }
 
     fn run(&self, statement: &str) -> Result<(), SqlError> {
-        self.connection.prepare_cached(statement).and_then(|mut s| s.execute([])).map(|_| ()).map_err(error)
+        self.connection
+            .prepare_cached(statement)
+            .and_then(|mut s| s.execute([]))
+            .map(|_| ())
+            .map_err(|source| self.error(source))
+    }
+
+    fn error(&self, source: rusqlite::Error) -> SqlError {
+        error(&self.place(), source)
     }
 }
 
 impl Sql for Database {
+    fn place(&self) -> String {
+        self.connection.path().filter(|path| !path.is_empty()).unwrap_or(MEMORY).to_owned()
+    }
+
     fn execute(&self, statement: &str, params: &[Value<'_>]) -> Result<(), SqlError> {
         self.execute_counted(statement, params).map(|_| ())
     }
 
     fn execute_counted(&self, statement: &str, params: &[Value<'_>]) -> Result<u64, SqlError> {
         check_params(params)?;
-        let mut prepared = self.connection.prepare_cached(statement).map_err(error)?;
-        let changed =
-            prepared.execute(rusqlite::params_from_iter(params.iter().map(Bound))).map_err(error)?;
+        let mut prepared = self.connection.prepare_cached(statement).map_err(|source| self.error(source))?;
+        let changed = prepared
+            .execute(rusqlite::params_from_iter(params.iter().map(Bound)))
+            .map_err(|source| self.error(source))?;
         Ok(changed as u64)
     }
 
@@ -158,16 +239,18 @@ impl Sql for Database {
         each: &mut dyn FnMut(&dyn Row) -> Result<(), SqlError>,
     ) -> Result<(), SqlError> {
         check_params(params)?;
-        let mut prepared = self.connection.prepare_cached(statement).map_err(error)?;
-        let mut rows = prepared.query(rusqlite::params_from_iter(params.iter().map(Bound))).map_err(error)?;
-        while let Some(row) = rows.next().map_err(error)? {
+        let mut prepared = self.connection.prepare_cached(statement).map_err(|source| self.error(source))?;
+        let mut rows = prepared
+            .query(rusqlite::params_from_iter(params.iter().map(Bound)))
+            .map_err(|source| self.error(source))?;
+        while let Some(row) = rows.next().map_err(|source| self.error(source))? {
             each(&NativeRow(row))?;
         }
         Ok(())
     }
 
     fn script(&self, statements: &str) -> Result<(), SqlError> {
-        self.connection.execute_batch(statements).map_err(error)
+        self.connection.execute_batch(statements).map_err(|source| self.error(source))
     }
 
     fn transaction(&self, body: &mut dyn FnMut() -> bool) -> Result<(), SqlError> {
@@ -188,8 +271,8 @@ impl Sql for Database {
 
 /// A statement keeps its plan whatever is bound to it. Otherwise each new bound of a range is planned anew, which costs a
 /// third of a page of records.
-fn plan_once(connection: &Connection) -> Result<(), SqlError> {
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ()).map_err(error)
+fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
 }
 
 struct Bound<'a>(&'a Value<'a>);
@@ -225,10 +308,16 @@ impl Row for NativeRow<'_, '_> {
     }
 }
 
-fn error(source: rusqlite::Error) -> SqlError {
-    let message = source.to_string();
+/// What SQLite said, with the file it said it of.
+fn error(place: &str, source: rusqlite::Error) -> SqlError {
+    let message = format!("{place}: {source}");
     match source.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => SqlError::Full,
+        // The index of the write-ahead log could not be made, which reading needs as well.
+        _ if source.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_IOERR_SHMSIZE) => {
+            SqlError::Full
+        }
+        Some(ErrorCode::CannotOpen) if descriptors::are_gone() => SqlError::Busy,
         Some(ErrorCode::ConstraintViolation) => SqlError::Constraint(message),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => SqlError::Corrupt(message),
         Some(ErrorCode::TooBig) => SqlError::Limit("a value is over 2 MB".into()),
@@ -240,7 +329,7 @@ fn error(source: rusqlite::Error) -> SqlError {
 mod tests {
     use super::*;
     use crate::limits::{SQL_PARAMETERS_MAX, SQL_VALUE_BYTES_MAX};
-    use crate::store::{in_transaction, query_first};
+    use crate::store::query_first;
 
     fn count(database: &Database) -> i64 {
         query_first(database, "SELECT count(*) FROM t", &[], |row| row.integer(0)).unwrap().unwrap()
@@ -262,6 +351,18 @@ mod tests {
         })
         .unwrap();
         assert_eq!(count(&database), 2);
+    }
+
+    /// What breaks: after its first checkpoint a log that is held by another program is waited for longer than its writer may.
+    #[test]
+    fn what_a_database_was_told_stays_after_a_checkpoint_and_a_synced_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("log.sqlite"), Durability::Normal).unwrap();
+        database.connection().busy_timeout(Duration::from_secs(1)).unwrap();
+        assert!(database.checkpoint().unwrap());
+        assert_eq!(database.pragma("busy_timeout"), Ok(1_000));
+        assert_eq!(database.synced(|| database.pragma("synchronous")), Ok(2), "FULL");
+        assert_eq!(database.pragma("synchronous"), Ok(1), "NORMAL");
     }
 
     #[test]

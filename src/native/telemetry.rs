@@ -26,6 +26,9 @@ pub const REQUEST_SECONDS: &str = "zap_request_duration_seconds";
 /// Requests being answered.
 pub const REQUESTS_IN_FLIGHT: &str = "zap_requests_in_flight";
 
+/// Requests to relays to crawl this server, by relay and by what it answered: an HTTP status, or `unreachable`.
+pub const RELAY_REQUESTS: &str = "zap_relay_requests_total";
+
 /// Upper bounds of the latency buckets: from a cached read to the slowest upstream.
 const SECONDS: &[f64] =
     &[0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -104,6 +107,7 @@ impl Metrics {
     pub fn start() -> Result<Self, TelemetryError> {
         let handle = PrometheusBuilder::new().set_buckets(SECONDS)?.install_recorder()?;
         describe_counter!(REQUESTS, "Requests answered, by method and status");
+        describe_counter!(RELAY_REQUESTS, "Requests to relays to crawl this server, by relay and answer");
         describe_histogram!(
             REQUEST_SECONDS,
             metrics::Unit::Seconds,

@@ -13,6 +13,11 @@ use super::{OutboxRow, PendingOutbox, pending};
 use crate::limits::OUTBOX_BATCH_MAX;
 use crate::store::{Sql, SqlError};
 
+/// The first try after a failure, and every one of an outbox whose events are young.
+pub const RETRY_MIN_US: i64 = 10_000_000;
+/// The longest between two tries: what comes when the sequencer is back.
+const RETRY_MAX_US: i64 = 600_000_000;
+
 /// Where the drain of one outbox stands.
 #[derive(Debug)]
 pub struct Drain {
@@ -81,8 +86,9 @@ impl Drain {
         Ok(Some(rows))
     }
 
-    /// The batch has arrived; answers its last id.
+    /// The batch has arrived, so nobody rests any more; answers its last id.
     pub fn arrived(&mut self) -> i64 {
+        self.resting_us = 0;
         self.arrived = self.under_way.take().unwrap_or(self.arrived);
         self.arrived
     }
@@ -97,6 +103,15 @@ impl Drain {
     /// Whether a failure was so short ago that nobody is to try again.
     pub fn is_resting(&self, now_us: i64) -> bool {
         now_us < self.resting_us
+    }
+
+    /// When to try again after a failure: the longer the oldest event has waited, the more seldom, and not when all others
+    /// do. `random` is any number.
+    pub fn retry_us(now_us: i64, oldest_us: i64, random: u64) -> i64 {
+        let waited_us = now_us.saturating_sub(oldest_us);
+        let pause_us = (waited_us / 2).clamp(RETRY_MIN_US, RETRY_MAX_US);
+        let jitter = random % (pause_us.unsigned_abs() / 4);
+        pause_us + jitter.cast_signed()
     }
 
     /// How long to wait, so that `pause_us` lie between two batches: a busy cell's events go out together, one alone goes
@@ -191,6 +206,7 @@ mod tests {
         assert_eq!((world.drain.pause_us(1_000, 50), world.drain.pause_us(1_049, 50)), (50, 1));
         world.drain_once(0);
         assert_eq!(world.heard, world.emitted);
+        assert!(!world.drain.is_resting(1_001), "another try was worth it");
     }
 
     proptest! {
@@ -210,5 +226,24 @@ mod tests {
             prop_assert!(!world.drain.has_unsent());
             prop_assert_eq!(world.heard, world.emitted);
         }
+    }
+
+    #[test]
+    fn who_waits_longer_tries_more_seldom_and_not_when_others_do() {
+        let mut tries = Vec::new();
+        let (began_us, mut now_us) = (1_790_000_000_000_000, 1_790_000_000_000_000);
+        while now_us < began_us + 86_400_000_000 {
+            now_us += Drain::retry_us(now_us, began_us, 0);
+            tries.push(now_us - began_us);
+        }
+        assert_eq!(tries[..4], [10_000_000, 20_000_000, 30_000_000, 45_000_000]);
+        assert!(tries.len() < 170, "{} tries in a day", tries.len());
+        let waits: Vec<i64> = (0..100)
+            .map(|random| Drain::retry_us(began_us + 4_000_000_000, began_us, random * 7_919_000))
+            .collect();
+        assert!(waits.iter().all(|wait| (600_000_000..750_000_000).contains(wait)), "{waits:?}");
+        assert!(waits.iter().max().unwrap() - waits.iter().min().unwrap() > 100_000_000);
+        // A clock that was set back.
+        assert_eq!(Drain::retry_us(0, began_us, 0), 10_000_000);
     }
 }

@@ -8,24 +8,26 @@ use bytes::Bytes;
 use cid::Cid;
 
 use super::plan::CommitPlan;
+use super::sent::Sent;
 use super::{Error, RecordChange};
 use crate::event::Action;
+use crate::rate_limit::Debts;
 use crate::store::{Sql, SqlError, Value, query_first};
 
-/// New nodes that are settled in one go, once there are twice as many: some milliseconds' work in every hundredth
-/// commit or so, and a small index of about ten pages.
-const NODES_SETTLED_AT_ONCE: u64 = 256;
+/// New nodes that are settled in one go, once there are twice as many: the small index is a page, which every commit
+/// writes, and one in three commits settles a node or so.
+const NODES_SETTLED_AT_ONCE: u64 = 32;
 
 /// Nodes inserted or removed by one statement: a statement costs more than a node, above all across the boundary to
 /// JavaScript. Three parameters a node, and few different texts to prepare.
 const NODES_A_STATEMENT: usize = 16;
 
-/// How many nodes are not settled yet.
+/// How many nodes are not settled yet: the head says so, since counting them at each opening would read hundreds of rows.
 ///
 /// # Errors
 /// [`SqlError`].
 pub fn new_nodes(sql: &dyn Sql) -> Result<u64, SqlError> {
-    let count = query_first(sql, "SELECT count(*) FROM node WHERE settled = 0", &[], |row| row.integer(0))?;
+    let count = query_first(sql, "SELECT new_nodes FROM head WHERE id = 1", &[], |row| row.integer(0))?;
     Ok(count.unwrap_or(0).unsigned_abs())
 }
 
@@ -34,7 +36,7 @@ pub fn new_nodes(sql: &dyn Sql) -> Result<u64, SqlError> {
 ///
 /// # Errors
 /// [`Error::Sql`]; the caller's transaction must then be undone.
-pub fn apply(sql: &dyn Sql, plan: &CommitPlan, new_nodes: u64) -> Result<u64, Error> {
+pub fn apply(sql: &dyn Sql, plan: &CommitPlan, new_nodes: u64, sent: Sent) -> Result<u64, Error> {
     let rev = Value::Text(plan.head.rev.as_str());
     let mut new_nodes = new_nodes + plan.nodes_added.len() as u64;
     for cids in plan.nodes_removed.chunks(NODES_A_STATEMENT) {
@@ -44,25 +46,35 @@ pub fn apply(sql: &dyn Sql, plan: &CommitPlan, new_nodes: u64) -> Result<u64, Er
         insert_nodes(sql, rev, nodes)?;
     }
     while new_nodes > 2 * NODES_SETTLED_AT_ONCE {
-        sql.execute(
+        let settled = sql.execute_counted(
             "UPDATE node SET settled = 1 \
              WHERE id IN (SELECT id FROM node WHERE settled = 0 ORDER BY id LIMIT ?)",
             &[Value::Integer(NODES_SETTLED_AT_ONCE.cast_signed())],
         )?;
-        new_nodes = self::new_nodes(sql)?;
+        // Were there none, the count would be wrong: then there are none.
+        new_nodes = if settled == 0 { 0 } else { new_nodes.saturating_sub(settled) };
     }
     for change in &plan.changes {
         apply_record(sql, plan.head.rev.as_str(), change)?;
     }
+    let Debts([paid_short_us, paid_long_us]) = sent.debts;
     sql.execute(
-        "INSERT INTO head (id, rev, commit_cid, data_cid, block) VALUES (1, ?, ?, ?, ?) \
+        "INSERT INTO head (id, rev, commit_cid, data_cid, block, new_nodes, sent_day, sent_bytes, \
+         paid_short_us, paid_long_us) VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
          ON CONFLICT (id) DO UPDATE SET rev = excluded.rev, commit_cid = excluded.commit_cid, \
-         data_cid = excluded.data_cid, block = excluded.block",
+         data_cid = excluded.data_cid, block = excluded.block, new_nodes = excluded.new_nodes, \
+         sent_day = excluded.sent_day, sent_bytes = excluded.sent_bytes, \
+         paid_short_us = excluded.paid_short_us, paid_long_us = excluded.paid_long_us",
         &[
             rev,
             Value::Blob(&plan.head.commit.to_bytes()),
             Value::Blob(&plan.head.data.to_bytes()),
             Value::Blob(&plan.commit_block),
+            Value::Integer(new_nodes.cast_signed()),
+            Value::Integer(sent.day),
+            Value::Integer(sent.bytes),
+            Value::Integer(paid_short_us),
+            Value::Integer(paid_long_us),
         ],
     )?;
     Ok(new_nodes)
@@ -162,8 +174,10 @@ mod tests {
             let decided = decide(&tree, &Nodes(&database), writes).unwrap();
             let changes = decided.into_iter().filter_map(|(change, _)| change).collect();
             let plan = plan_commit(&author, head.as_ref(), &tree, &Nodes(&database), changes).unwrap();
-            new = apply(&database, &plan, new).unwrap();
-            assert_eq!(new, new_nodes(&database).unwrap());
+            new = apply(&database, &plan, new, Sent::default()).unwrap();
+            let counted = "SELECT count(*) FROM node WHERE settled = 0";
+            let counted = query_first(&database, counted, &[], |row| row.integer(0)).unwrap().unwrap();
+            assert_eq!((new, new), (new_nodes(&database).unwrap(), counted.unsigned_abs()));
             assert!(new <= 2 * NODES_SETTLED_AT_ONCE, "{new} nodes are new");
             // Opened anew, so that every node comes from the database.
             tree = repo_mst::Tree::open(&plan.head.data).unwrap();

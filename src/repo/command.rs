@@ -6,20 +6,24 @@ use serde_bytes::ByteBuf;
 
 use crate::actor::Status;
 use crate::blobs::BlobClaim;
-use crate::syntax::{Nsid, RecordKey, Tid};
+use crate::rate_limit::Allowance;
+use crate::syntax::{Did, Nsid, RecordKey, Tid};
 
 crate::seam! {
     read {
         GetRecord => Option<Record>,
-        ListRecords => Vec<ListedRecord>,
+        ListRecords => ByteBuf,
         DescribeRepo => Vec<Nsid>,
         GetHead => RepoHead,
         GetRecordProof => ByteBuf,
         GetBlocks => ByteBuf,
         Counts => RepoCounts,
+        GetRecordTakedown => Option<RecordStanding>,
+        RecordsSince => Vec<RecentRecord>,
     }
     write {
         ApplyWrites => WritesApplied,
+        SetRecordTakedown => (),
     }
     create { }
 }
@@ -93,6 +97,8 @@ pub struct WritesApplied {
     pub commit: Option<CommitMeta>,
     /// In the order of the writes.
     pub results: Vec<WriteResult>,
+    /// How the account stands with the limit of its writes.
+    pub allowance: Option<Allowance>,
 }
 
 /// One write's outcome.
@@ -124,9 +130,11 @@ pub struct Record {
     pub block: ByteBuf,
 }
 
-/// A page of a collection, newest key first unless `reverse`.
+/// A page of a collection, newest key first unless `reverse`; answered as the JSON of `com.atproto.repo.listRecords`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ListRecords {
+    /// Whose repo it is, for the records' URIs.
+    pub did: Did,
     /// The collection.
     pub collection: Nsid,
     /// At most this many.
@@ -135,17 +143,6 @@ pub struct ListRecords {
     pub cursor: Option<String>,
     /// Oldest first.
     pub reverse: bool,
-}
-
-/// One record of a page.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ListedRecord {
-    /// Its record key.
-    pub rkey: RecordKey,
-    /// Its CID.
-    pub cid: Cid,
-    /// DAG-CBOR.
-    pub block: ByteBuf,
 }
 
 /// The collections that hold records, in order.
@@ -185,6 +182,29 @@ pub struct GetBlocks {
     pub cids: Vec<Cid>,
 }
 
+/// What was written since a rev that an app view knows: posts, likes, follows and the profile, a few of each. Nothing where
+/// all of the repo is newer: then the rev is of another life of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RecordsSince {
+    /// The rev.
+    pub rev: Tid,
+}
+
+/// A record that was written lately.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RecentRecord {
+    /// Its collection.
+    pub collection: Nsid,
+    /// Its record key.
+    pub rkey: RecordKey,
+    /// Its CID.
+    pub cid: Cid,
+    /// The rev that it was written with.
+    pub rev: Tid,
+    /// DAG-CBOR.
+    pub block: ByteBuf,
+}
+
 /// Sizes, for people.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Counts {}
@@ -200,6 +220,37 @@ pub struct RepoCounts {
     pub memories: u64,
     /// Blobs that are there and referenced.
     pub blobs: u64,
+    /// What the owner set in apps.
+    pub preferences: u64,
     /// When the newest commit was made, in microseconds since the Unix epoch.
     pub last_write_us: Option<i64>,
+}
+
+/// Takes a record down, or puts it back. The repo stays as it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SetRecordTakedown {
+    /// The collection.
+    pub collection: Nsid,
+    /// The record key.
+    pub rkey: RecordKey,
+    /// The moderators' reference; `None` puts it back.
+    pub reference: Option<String>,
+}
+
+/// Asks whether a record was taken down; `None` when there is none.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GetRecordTakedown {
+    /// The collection.
+    pub collection: Nsid,
+    /// The record key.
+    pub rkey: RecordKey,
+}
+
+/// Where a record stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordStanding {
+    /// Its CID.
+    pub cid: Cid,
+    /// The moderators' reference, when it was taken down.
+    pub takedown: Option<String>,
 }

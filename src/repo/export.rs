@@ -11,7 +11,7 @@ use repo_mst::car;
 
 use super::plan::CommitPlan;
 use super::read::commit_car;
-use super::{Error, Head, read_cid};
+use super::{Error, Head, read_cid, verified};
 use crate::limits::{EXPORT_CHUNK_BYTES, EXPORT_KEPT_BYTES_MAX};
 use crate::store::{Row, Sql, SqlError, Value, query_first};
 
@@ -127,8 +127,7 @@ impl Export {
                 full = true;
                 return Err(SqlError::Limit("the chunk is full".into())); // The way to end a query early.
             }
-            let column = SqlError::Column { column: 1, expected: "a CID".into() };
-            let cid = Cid::read_bytes(row.blob(1)?).map_err(|_| column)?;
+            let cid = verified(sql, row.blob(1)?, row.blob(2)?)?;
             car::write_block(chunk, &cid, row.blob(2)?);
             *current = place(row)?;
             Ok(())

@@ -14,7 +14,7 @@ use repo_mst::{BlockStore, MemoryBlocks, Op, Tree, car, cid_for_cbor, invert};
 use super::{Error, Head, RecordChange, Swap, Write, WriteAction};
 use crate::crypto::SigningKey;
 use crate::event::{Action, CommitEvent, Frame, RepoOp};
-use crate::limits::{COMMIT_BLOCKS_BYTES_MAX, COMMIT_OPS_MAX, RECORD_BYTES_MAX};
+use crate::limits::{COMMIT_BLOCKS_BYTES_MAX, COMMIT_OPS_MAX, EVENT_BYTES_MAX, RECORD_BYTES_MAX};
 use crate::syntax::{Tid, format_datetime_ms};
 
 /// A commit, ready to be applied.
@@ -132,6 +132,14 @@ pub struct Author<'a> {
     pub clock_id: u16,
 }
 
+fn require_fits(what: &str, bytes: usize, bytes_max: usize) -> Result<(), Error> {
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    let why = format!("the commit's {what} {bytes} bytes, over {bytes_max}: split the writes");
+    Err(Error::InvalidWrites(why))
+}
+
 /// Plans one commit of `changes` on `tree`, whose newest commit is `head` (`None` for the first).
 ///
 /// # Errors
@@ -160,12 +168,7 @@ pub fn plan_commit(
     let proof = tree.proof(store, changes.iter().map(|change| change.path.as_str()))?;
     let slice = Slice::new(&written.added, proof, &changes);
     let blocks = slice.to_car(&commit, &commit_block);
-    if blocks.len() > COMMIT_BLOCKS_BYTES_MAX {
-        return Err(Error::InvalidWrites(format!(
-            "the commit's blocks are {} bytes, over {COMMIT_BLOCKS_BYTES_MAX}: split the writes",
-            blocks.len()
-        )));
-    }
+    require_fits("blocks are", blocks.len(), COMMIT_BLOCKS_BYTES_MAX)?;
     let prev_data = head.map(|head| head.data);
     prove(&slice, &written.root, prev_data.unwrap_or_else(Tree::empty_root), &changes)?;
 
@@ -186,6 +189,8 @@ pub fn plan_commit(
         ops: ops.collect(),
     }
     .encode();
+    // The operations come on top of the blocks, and the event is one value of the outbox and of the log.
+    require_fits("event is", frame.bytes().len(), EVENT_BYTES_MAX)?;
     let mut commit_car = car::header(&[commit]);
     car::write_block(&mut commit_car, &commit, &commit_block);
     Ok(CommitPlan {

@@ -6,13 +6,17 @@ use cid::Cid;
 use repo_mst::{BlockStore, Tree, car};
 
 use super::{
-    Error, GetRecord, Head, ListRecords, ListedRecord, Nodes, Query, Record, Reply, RepoCounts, RepoHead,
-    read_cid,
+    Error, GetRecord, Head, ListRecords, Nodes, Query, Record, Reply, RepoCounts, RepoHead, recent, takedown,
+    verified,
 };
 use crate::actor::Status;
+use crate::data_model::{append_cid_text, cbor_to_json};
 use crate::limits::{BLOCKS_BYTES_MAX, PAGE_BYTES_MAX};
 use crate::store::{Sql, SqlError, Value, query_first};
-use crate::syntax::{Nsid, RecordKey};
+use crate::syntax::{Did, Nsid, validate_record_key};
+
+/// About what a record of a page takes as text, so that the page seldom moves while it grows.
+const RECORD_TEXT_BYTES: usize = 512;
 
 /// Answers a reading command.
 ///
@@ -21,14 +25,16 @@ use crate::syntax::{Nsid, RecordKey};
 pub fn read(sql: &dyn Sql, query: Query) -> Result<Reply, Error> {
     Ok(match query {
         Query::GetRecord(get) => Reply::GetRecord(record(sql, &get)?),
-        Query::ListRecords(list) => Reply::ListRecords(page(sql, &list)?),
+        Query::ListRecords(list) => Reply::ListRecords(page(sql, &list)?.into()),
         Query::DescribeRepo(_) => Reply::DescribeRepo(collections(sql)?),
         Query::GetHead(_) => Reply::GetHead(head(sql)?),
         Query::GetRecordProof(get) => {
             Reply::GetRecordProof(record_proof(sql, &format!("{}/{}", get.collection, get.rkey))?.into())
         }
         Query::GetBlocks(get) => Reply::GetBlocks(blocks(sql, &get.cids)?.into()),
+        Query::GetRecordTakedown(get) => Reply::GetRecordTakedown(takedown::get(sql, &get)?),
         Query::Counts(_) => Reply::Counts(counts(sql)?),
+        Query::RecordsSince(since) => Reply::RecordsSince(recent::since(sql, &since.rev)?),
     })
 }
 
@@ -50,60 +56,120 @@ fn counts(sql: &dyn Sql) -> Result<RepoCounts, Error> {
         nodes: count("SELECT count(*) FROM node")?,
         memories: count("SELECT count(*) FROM keyring")?,
         blobs: count("SELECT count(*) FROM blob WHERE cid IN (SELECT cid FROM blob_reference)")?,
+        preferences: count("SELECT coalesce(sum(count), 0) FROM preferences")?,
         last_write_us: Head::read(sql)?.map(|head| head.rev.micros()),
     })
 }
 
+/// For `concat!`: whether moderators left a record where it is. Those who mirror the repo get it all the same.
+macro_rules! shown {
+    () => {
+        "NOT EXISTS (SELECT 1 FROM record_takedown WHERE record_takedown.path = record.path)"
+    };
+}
+
+const SHOWN_RECORD: &str = concat!("SELECT cid, block FROM record WHERE path = ? AND ", shown!());
+const SHOWN_PAGE_UP: &str = concat!(
+    "SELECT path, cid, block FROM record WHERE path > ? AND path < ? AND ",
+    shown!(),
+    " ORDER BY path ASC LIMIT ?"
+);
+const SHOWN_PAGE_DOWN: &str = concat!(
+    "SELECT path, cid, block FROM record WHERE path > ? AND path < ? AND ",
+    shown!(),
+    " ORDER BY path DESC LIMIT ?"
+);
+
 fn record(sql: &dyn Sql, get: &GetRecord) -> Result<Option<Record>, Error> {
     let path = format!("{}/{}", get.collection, get.rkey);
-    let found =
-        query_first(sql, "SELECT cid, block FROM record WHERE path = ?", &[Value::Text(&path)], |row| {
-            Ok((row.blob(0)?.to_vec(), row.blob(1)?.to_vec()))
-        })?;
+    let found = query_first(sql, SHOWN_RECORD, &[Value::Text(&path)], |row| {
+        let block = row.blob(1)?;
+        Ok((verified(sql, row.blob(0)?, block)?, block.to_vec()))
+    })?;
     let Some((cid, block)) = found else { return Ok(None) };
-    let cid = read_cid(&cid)?;
     Ok((get.cid.is_none_or(|only| only == cid)).then(|| Record { cid, block: block.into() }))
 }
 
-/// One page of a collection; shorter than asked for when its records come to [`PAGE_BYTES_MAX`].
+/// One page of a collection as `com.atproto.repo.listRecords` answers it: text around each block's own JSON, straight from
+/// the row. The cursor is the last record's key. A page is shorter than asked for when it comes to [`PAGE_BYTES_MAX`].
 ///
 /// # Errors
-/// [`Error::Sql`].
-pub fn page(sql: &dyn Sql, wanted: &ListRecords) -> Result<Vec<ListedRecord>, Error> {
+/// [`Error::Sql`], [`Error::Damaged`].
+pub fn page(sql: &dyn Sql, wanted: &ListRecords) -> Result<Vec<u8>, Error> {
     let prefix = format!("{}/", wanted.collection);
     // '0' follows '/', so this is past every key of the collection.
     let end = format!("{}0", wanted.collection);
     let (statement, low, high) = match (&wanted.cursor, wanted.reverse) {
         (cursor, true) => (
-            "SELECT path, cid, block FROM record WHERE path > ? AND path < ? ORDER BY path ASC LIMIT ?",
+            SHOWN_PAGE_UP,
             cursor.as_ref().map_or_else(|| prefix.clone(), |cursor| format!("{prefix}{cursor}")),
             end,
         ),
         (cursor, false) => (
-            "SELECT path, cid, block FROM record WHERE path > ? AND path < ? ORDER BY path DESC LIMIT ?",
+            SHOWN_PAGE_DOWN,
             prefix.clone(),
             cursor.as_ref().map_or(end, |cursor| format!("{prefix}{cursor}")),
         ),
     };
     let params = [Value::Text(&low), Value::Text(&high), Value::Integer(i64::from(wanted.limit))];
-    let (mut records, mut bytes) = (Vec::new(), 0);
+    let mut text = Vec::with_capacity(RECORD_TEXT_BYTES * (wanted.limit as usize + 1));
+    append(&mut text, &[r#"{"records":["#]);
+    let (mut count, mut last, mut damage) = (0, String::new(), None);
+    let is_full = |text: &[u8]| text.len() >= PAGE_BYTES_MAX;
     let read = sql.query(statement, &params, &mut |row| {
-        if bytes >= PAGE_BYTES_MAX {
-            return Err(SqlError::Other("the page is full".to_owned()));
+        if is_full(&text) || damage.is_some() {
+            return Err(SqlError::Other("no more is wanted".to_owned()));
         }
-        let cid = Cid::read_bytes(row.blob(1)?)
-            .map_err(|_| SqlError::Column { column: 1, expected: "a CID".into() })?;
-        let rkey = RecordKey::try_from(row.text(0)?.get(prefix.len()..).unwrap_or_default())
-            .map_err(|_| SqlError::Column { column: 0, expected: "a path".into() })?;
+        let path = row.text(0)?;
+        let rkey = path.get(prefix.len()..).filter(|rkey| validate_record_key(rkey).is_ok());
+        let rkey = rkey.ok_or_else(|| SqlError::Column { column: 0, expected: "a path".into() })?;
         let block = row.blob(2)?;
-        bytes += block.len();
-        records.push(ListedRecord { rkey, cid, block: block.to_vec().into() });
+        let cid = verified(sql, row.blob(1)?, block)?;
+        if count > 0 {
+            text.push(b',');
+        }
+        damage = append_record(&mut text, &wanted.did, path, &cid, block).err();
+        last.replace_range(.., rkey);
+        count += 1;
         Ok(())
     });
-    if bytes < PAGE_BYTES_MAX {
+    if let Some(damage) = damage {
+        return Err(damage);
+    }
+    if !is_full(&text) {
         read?;
     }
-    Ok(records)
+    text.push(b']');
+    if count > 0 && (count == wanted.limit || is_full(&text)) {
+        append(&mut text, &[r#","cursor":""#, &last, "\""]);
+    }
+    text.push(b'}');
+    Ok(text)
+}
+
+/// Appends `{"uri": …, "cid": …, "value": …}`. DIDs, paths of records and CIDs have no characters that JSON would escape.
+///
+/// # Errors
+/// [`Error::Damaged`] when the block is none.
+pub fn append_record(
+    text: &mut Vec<u8>,
+    did: &Did,
+    path: &str,
+    cid: &Cid,
+    block: &[u8],
+) -> Result<(), Error> {
+    append(text, &[r#"{"uri":"at://"#, did.as_str(), "/", path, r#"","cid":""#]);
+    append_cid_text(text, cid);
+    append(text, &[r#"","value":"#]);
+    cbor_to_json(block, text).map_err(|error| Error::Damaged(format!("the block of {path}: {error}")))?;
+    text.push(b'}');
+    Ok(())
+}
+
+fn append(text: &mut Vec<u8>, parts: &[&str]) {
+    for part in parts {
+        text.extend_from_slice(part.as_bytes());
+    }
 }
 
 /// The collections that hold records, in order. One index probe a collection.
@@ -133,12 +199,12 @@ pub fn record_proof(sql: &dyn Sql, path: &str) -> Result<Vec<u8>, Error> {
     let head = Head::read(sql)?.ok_or_else(|| Error::Damaged("no commit".to_owned()))?;
     let tree = Tree::open(&head.data)?;
     for (cid, block) in tree.proof(&Nodes(sql), [path])? {
+        verified(sql, &cid.to_bytes(), &block)?;
         car::write_block(&mut bytes, &cid, &block);
     }
     let statement = "SELECT cid, block FROM record WHERE path = ?";
     sql.query(statement, &[Value::Text(path)], &mut |row| {
-        let cid = Cid::read_bytes(row.blob(0)?)
-            .map_err(|_| SqlError::Column { column: 0, expected: "a CID".into() })?;
+        let cid = verified(sql, row.blob(0)?, row.blob(1)?)?;
         car::write_block(&mut bytes, &cid, row.blob(1)?);
         Ok(())
     })?;
@@ -158,6 +224,7 @@ pub fn blocks(sql: &dyn Sql, cids: &[Cid]) -> Result<Vec<u8>, Error> {
             continue;
         }
         let block = block(sql, cid)?.ok_or(Error::BlockNotFound(*cid))?;
+        verified(sql, &cid.to_bytes(), &block)?;
         car::write_block(&mut bytes, cid, &block);
         if bytes.len() > BLOCKS_BYTES_MAX {
             return Err(Error::TooMuch(BLOCKS_BYTES_MAX as u64));
@@ -188,11 +255,34 @@ fn block(sql: &dyn Sql, cid: &Cid) -> Result<Option<Vec<u8>>, Error> {
 /// [`Error::Damaged`] when there is none.
 pub fn commit_car(sql: &dyn Sql) -> Result<Vec<u8>, Error> {
     let found = query_first(sql, "SELECT commit_cid, block FROM head WHERE id = 1", &[], |row| {
-        Ok((row.blob(0)?.to_vec(), row.blob(1)?.to_vec()))
+        let block = row.blob(1)?;
+        Ok((verified(sql, row.blob(0)?, block)?, block.to_vec()))
     })?;
     let (cid, block) = found.ok_or_else(|| Error::Damaged("no commit".to_owned()))?;
-    let cid = read_cid(&cid)?;
     let mut bytes = car::header(&[cid]);
     car::write_block(&mut bytes, &cid, &block);
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data_model::encode_record;
+
+    #[test]
+    fn records_are_written_as_json_around_their_blocks() {
+        let record = ipld_core::ipld!({"$type": "com.example.note", "text": "a \"quote\""});
+        let did = Did::try_from("did:plc:abc").unwrap();
+        let mut text = Vec::new();
+        let block = encode_record(&record).unwrap();
+        let cid = repo_mst::cid_for_cbor(&block);
+        append_record(&mut text, &did, "com.example.note/self", &cid, &block).unwrap();
+        let read: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let expected = serde_json::json!({
+            "uri": "at://did:plc:abc/com.example.note/self",
+            "cid": cid.to_string(),
+            "value": {"$type": "com.example.note", "text": "a \"quote\""},
+        });
+        assert_eq!(read, expected);
+    }
 }

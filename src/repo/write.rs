@@ -6,12 +6,14 @@ use repo_mst::Tree;
 
 use super::export::{Replaced, replaced};
 use super::plan::{Author, CommitPlan, Decided, decide, plan_commit};
-use super::{ApplyWrites, Change, CommitMeta, Error, Head, Nodes, RecordChange, Reply, Write, WriteAction};
-use super::{WriteResult, WritesApplied, apply};
+use super::sent::Sent;
+use super::{ApplyWrites, Change, CommitMeta, Error, Head, Nodes, RecordChange, Reply, Write, WriteResult};
+use super::{WritesApplied, apply, takedown};
 use crate::actor::Status;
 use crate::blobs;
-use crate::event::EventKind;
+use crate::event::{Action, EventKind};
 use crate::limits::{SEALED_CHANGES_MAX, TREE_NODES_LOADED_MAX};
+use crate::rate_limit::Allowance;
 use crate::store::Sql;
 use crate::syntax::{RecordKey, Tid};
 use crate::vault::{self, Keyring};
@@ -24,6 +26,10 @@ pub struct Repo {
     tree: Tree,
     /// Nodes in the database that are not settled yet, about.
     new_nodes: u64,
+    /// What it has taken of the event log today.
+    sent: Sent,
+    /// How the account stood with the limit of its writes after the last commit.
+    pub allowance: Option<Allowance>,
     /// The newest record key made; a failed command's stays unused.
     last_record_key: Option<Tid>,
     /// Whether commits keep what they replace: for exports on a host without snapshots.
@@ -39,7 +45,7 @@ impl Repo {
     /// [`Error`].
     pub fn open(sql: &dyn Sql) -> Result<Option<Self>, Error> {
         let Some(head) = Head::read(sql)? else { return Ok(None) };
-        Ok(Some(Self::at(Tree::open(&head.data)?, head, apply::new_nodes(sql)?)))
+        Ok(Some(Self::at(Tree::open(&head.data)?, head, apply::new_nodes(sql)?, Sent::read(sql)?)))
     }
 
     /// Makes the first commit, of an empty tree. The commit's event is the caller's to emit, if the account is active.
@@ -49,12 +55,22 @@ impl Repo {
     pub fn create(sql: &dyn Sql, owner: &Owner, now_us: i64) -> Result<(Self, CommitPlan), Error> {
         let author = author(owner, now_us);
         let plan = plan_commit(&author, None, &Tree::empty(), &Nodes(sql), Vec::new())?;
-        let new_nodes = apply::apply(sql, &plan, 0)?;
-        Ok((Self::at(plan.tree.clone(), plan.head.clone(), new_nodes), plan))
+        let sent = Sent::default().and(now_us, plan.frame.bytes().len());
+        let new_nodes = apply::apply(sql, &plan, 0, sent)?;
+        Ok((Self::at(plan.tree.clone(), plan.head.clone(), new_nodes, sent), plan))
     }
 
-    fn at(tree: Tree, head: Head, new_nodes: u64) -> Self {
-        Self { head, tree, new_nodes, last_record_key: None, keep_replaced: false, replaced: Vec::new() }
+    fn at(tree: Tree, head: Head, new_nodes: u64, sent: Sent) -> Self {
+        Self {
+            head,
+            tree,
+            new_nodes,
+            sent,
+            allowance: None,
+            last_record_key: None,
+            keep_replaced: false,
+            replaced: Vec::new(),
+        }
     }
 
     /// Answers a changing command. Keys of sealed records that it destroys are noted in `unsealed`, for the memory's
@@ -70,6 +86,7 @@ impl Repo {
     ) -> Result<Reply, Error> {
         match change {
             Change::ApplyWrites(apply) => Ok(Reply::ApplyWrites(self.apply_writes(work, apply, unsealed)?)),
+            Change::SetRecordTakedown(set) => Ok(Reply::SetRecordTakedown(takedown::set(work.sql, &set)?)),
         }
     }
 
@@ -84,24 +101,26 @@ impl Repo {
             return Err(Error::InvalidSwap { what: "Commit".into(), found: self.head.commit.to_string() });
         }
         let mut writes = apply.writes;
-        let mut sealed = Vec::new();
         for write in &mut writes {
             let rkey = match &write.rkey {
                 Some(rkey) => rkey.clone(),
                 None => self.next_record_key(work),
             };
             blobs::check(work.sql, &write.blobs)?;
-            if write.collection == *vault::COLLECTION && write.action != WriteAction::Create {
-                sealed.push(rkey.clone());
-            }
             write.rkey = Some(rkey);
         }
+        let rkeys: Vec<_> = writes.iter().filter_map(|write| write.rkey.clone()).collect();
+        let (changes, cids): (Vec<_>, Vec<_>) = self.decide(work.sql, writes)?.into_iter().unzip();
+        let sealed: Vec<_> = rkeys
+            .iter()
+            .zip(&changes)
+            .filter(|(_, change)| change.as_ref().is_some_and(ends_sealed))
+            .map(|(rkey, _)| rkey.clone())
+            .collect();
         if sealed.len() > SEALED_CHANGES_MAX {
             let many = format!("at most {SEALED_CHANGES_MAX} sealed records change in one commit");
             return Err(Error::InvalidWrites(many));
         }
-        let rkeys: Vec<_> = writes.iter().filter_map(|write| write.rkey.clone()).collect();
-        let (changes, cids): (Vec<_>, Vec<_>) = self.decide(work.sql, writes)?.into_iter().unzip();
         let commit = self.commit(work, changes.into_iter().flatten().collect())?;
         // A sealed record that is overwritten or deleted by its key loses its data key with it.
         for rkey in sealed {
@@ -110,7 +129,8 @@ impl Repo {
             }
         }
         let results = rkeys.into_iter().zip(cids).map(|(rkey, cid)| WriteResult { rkey, cid }).collect();
-        Ok(WritesApplied { commit, results })
+        let allowance = commit.and(self.allowance);
+        Ok(WritesApplied { commit, results, allowance })
     }
 
     /// Looks writes up in the tree; see [`decide`].
@@ -124,7 +144,7 @@ impl Repo {
     /// Commits these changes and emits the event; `None` when there are none.
     ///
     /// # Errors
-    /// [`Error::Inactive`], and what planning and applying say.
+    /// [`Error::Inactive`], [`Error::DayIsFull`], [`Error::TooOften`], and what planning and applying say.
     pub fn commit(
         &mut self,
         work: &mut Work<'_, '_>,
@@ -134,12 +154,15 @@ impl Repo {
             return Ok(None);
         }
         require_active(work.account)?;
+        let (sent, allowance) =
+            self.sent.with_points(&work.env.network.write_rates, work.env.now_us, &changes)?;
         let author = author(work.account, work.env.now_us);
         let plan = plan_commit(&author, Some(&self.head), &self.tree, &Nodes(work.sql), changes)?;
+        let sent = sent.and(work.env.now_us, plan.frame.bytes().len()).require_share(&plan.changes)?;
         if self.keep_replaced {
             self.replaced.extend(replaced(work.sql, &plan)?);
         }
-        let new_nodes = apply::apply(work.sql, &plan, self.new_nodes)?;
+        let new_nodes = apply::apply(work.sql, &plan, self.new_nodes, sent)?;
         work.emit(EventKind::Commit, plan.frame)?;
         self.tree = if plan.tree.loaded_nodes() > TREE_NODES_LOADED_MAX {
             Tree::open(&plan.head.data)?
@@ -147,8 +170,21 @@ impl Repo {
             plan.tree
         };
         self.head = plan.head;
-        self.new_nodes = new_nodes;
+        (self.new_nodes, self.sent, self.allowance) = (new_nodes, sent, allowance);
         Ok(Some(self.head.meta()))
+    }
+
+    /// Commits the tree as it is, under a new rev. No `#commit` can tell of it, for it has no operation: the caller says
+    /// `#sync`.
+    ///
+    /// # Errors
+    /// What planning and applying say.
+    pub fn recommit(&mut self, work: &mut Work<'_, '_>) -> Result<(), Error> {
+        let author = author(work.account, work.env.now_us);
+        let plan = plan_commit(&author, Some(&self.head), &self.tree, &Nodes(work.sql), Vec::new())?;
+        self.new_nodes = apply::apply(work.sql, &plan, self.new_nodes, self.sent)?;
+        self.head = plan.head;
+        Ok(())
     }
 
     /// A record key that was not given before, though many are asked for in one microsecond.
@@ -157,6 +193,13 @@ impl Repo {
         self.last_record_key = Some(next);
         RecordKey::from(next)
     }
+}
+
+/// Whether the sealed record that was there is no more: its key goes with it. The same bytes once more are no change.
+fn ends_sealed(change: &RecordChange) -> bool {
+    let is_sealed =
+        change.path.split_once('/').is_some_and(|(collection, _)| collection == vault::COLLECTION);
+    is_sealed && change.action != Action::Create
 }
 
 /// Refuses an account that does not act.

@@ -6,14 +6,17 @@ use serde_bytes::ByteBuf;
 use crate::syntax::Did;
 
 use crate::event::{Event, EventKind, Frame};
+use crate::repo::CommitMeta;
 
 crate::seam! {
     read {
         GetHead => Head,
         Read => Page,
+        GetLastCommits => Vec<Option<CommitMeta>>,
     }
     write {
         Append => Vec<Option<i64>>,
+        NoteLastCommits => (),
         Expire => u64,
     }
     create { }
@@ -114,14 +117,30 @@ pub struct SequencedFrame {
     pub frame: ByteBuf,
 }
 
-/// Deletes events older than `before_us`, and those of deleted accounts; answers how many it deleted. Below `limit`
-/// means that none are left.
+/// Deletes events older than `before_us`, the oldest ones of a log over `bytes_max`, and those of deleted accounts; answers
+/// how much of `limit` it used. Less than all of it means that none are left.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Expire {
     /// Microseconds since the Unix epoch.
     pub before_us: i64,
-    /// At most this many.
+    /// Bytes of frames that may stay.
+    pub bytes_max: u64,
+    /// At most this many events.
     pub limit: u32,
+}
+
+/// Asks for the last commit that each of these told of; `None` for one that the log has heard nothing of.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GetLastCommits {
+    /// Whose.
+    pub dids: Vec<Did>,
+}
+
+/// Notes what accounts' cells say they are at; what the log has heard stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NoteLastCommits {
+    /// Whose, and which.
+    pub commits: Vec<(Did, CommitMeta)>,
 }
 
 #[cfg(test)]

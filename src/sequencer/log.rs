@@ -1,20 +1,30 @@
 //! The event log over SQL.
 
+mod sweep;
+
+use self::sweep::Sweep;
 use super::Error;
 use super::command::{
-    Append, Change, Command, Expire, Head, OutboxEvent, Page, Query, Read, Reply, SequencedFrame,
+    Append, Change, Command, Expire, Head, NoteLastCommits, OutboxEvent, Page, Query, Read, Reply,
+    SequencedFrame,
 };
+use super::last_commit;
 use crate::event::{EventKind, SEQ_LIMIT, SEQ_MIN};
 use crate::store::migrate::{Migration, migrate};
-use crate::store::{Sql, SqlError, Value, in_transaction, query_all, query_first};
+use crate::store::{Sql, SqlError, Value, in_transaction, query_first};
+use crate::syntax::Did;
 
-const MIGRATIONS: &[Migration] = crate::migrations!("sequencer", 1 "0001_init");
+const MIGRATIONS: &[Migration] = crate::migrations!("sequencer", 1 "0001_init", 2 "0002_whereabouts", 3 "0003_bytes",
+    4 "0004_last_commit", 5 "0005_sweep");
 
-/// The cell, which remembers the last `seq` and what was just appended; the rest is in its database.
+/// The cell, which remembers the last `seq`, how many bytes there are, what was just appended, and how far it is with the
+/// events of deleted accounts; the rest is in its database.
 #[derive(Debug)]
 pub struct Sequencer {
     last_seq: i64,
+    bytes: u64,
     appended: Vec<(i64, OutboxEvent)>,
+    sweep: Option<Sweep>,
 }
 
 impl Sequencer {
@@ -24,7 +34,12 @@ impl Sequencer {
     /// [`Error::Sql`].
     pub fn load(sql: &dyn Sql) -> Result<Self, Error> {
         migrate(sql, MIGRATIONS)?;
-        Ok(Self { last_seq: head(sql)?.last_seq, appended: Vec::new() })
+        let bytes = match count_bytes(sql) {
+            // Of a damaged log, which is served as far as it can be read, only what comes from now on is counted.
+            Err(SqlError::Corrupt(_) | SqlError::Column { .. }) => 0,
+            counted => counted?,
+        };
+        Ok(Self { last_seq: head(sql)?.last_seq, bytes, appended: Vec::new(), sweep: None })
     }
 
     /// Answers one command; [`Self::take_appended`] has what it leaves to the host.
@@ -33,16 +48,40 @@ impl Sequencer {
     /// [`Error`]; then nothing was changed.
     pub fn handle(&mut self, sql: &dyn Sql, now_us: i64, command: Command) -> Result<Reply, Error> {
         Ok(match command {
-            Command::Query(Query::GetHead(_)) => Reply::GetHead(head(sql)?),
-            Command::Query(Query::Read(read)) => Reply::Read(page(sql, &read)?),
+            Command::Query(query) => read(sql, query)?,
             Command::Change(Change::Append(Append { mut events })) => {
                 let seqs = self.append(sql, now_us, &mut events)?;
                 let new = seqs.iter().zip(events).filter_map(|(seq, event)| Some(((*seq)?, event)));
                 self.appended.extend(new);
                 Reply::Append(seqs)
             }
-            Command::Change(Change::Expire(expire)) => Reply::Expire(remove_old(sql, &expire)?),
+            Command::Change(Change::NoteLastCommits(NoteLastCommits { commits })) => {
+                in_transaction(sql, || {
+                    commits.iter().try_for_each(|(did, commit)| last_commit::note(sql, did, commit))
+                })?;
+                Reply::NoteLastCommits(())
+            }
+            Command::Change(Change::Expire(expire)) => Reply::Expire(self.remove_old(sql, &expire)?),
         })
+    }
+
+    /// Goes on above `seq`, so that cursors up to there are none of the future.
+    ///
+    /// # Errors
+    /// [`SqlError`]; then it does so until it is loaded again.
+    pub fn skip_to(&mut self, sql: &dyn Sql, seq: i64) -> Result<(), SqlError> {
+        self.last_seq = self.last_seq.max(seq);
+        sql.execute("UPDATE head SET last_seq = max(last_seq, ?) WHERE id = 1", &[Value::Integer(seq)])
+    }
+
+    /// The newest `seq`, or the one that was skipped to.
+    pub fn last_seq(&self) -> i64 {
+        self.last_seq
+    }
+
+    /// Bytes of the frames in the log.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// What commands appended since the last call, for the host to bring to subscribers.
@@ -61,34 +100,81 @@ impl Sequencer {
         now_us: i64,
         events: &mut [OutboxEvent],
     ) -> Result<Vec<Option<i64>>, Error> {
-        let mut last = self.last_seq;
+        let (mut last, mut bytes) = (self.last_seq, self.bytes);
         let seqs = in_transaction(sql, || {
             let seqs = events
                 .iter_mut()
                 .map(|event| {
+                    // Its number first: without one, an event can't be read.
+                    let seq = next_seq(last, now_us)?;
+                    event.frame.set_seq(seq);
                     let Some(source) = take(sql, event)? else { return Ok(None) };
-                    last = next_seq(last, now_us)?;
-                    insert(sql, source, last, event)?;
-                    Ok(Some(last))
+                    insert(sql, source, seq, event)?;
+                    bytes += event.frame.bytes().len() as u64;
+                    last = seq;
+                    Ok(Some(seq))
                 })
                 .collect::<Result<Vec<_>, Error>>()?;
             Ok::<_, Error>(seqs)
         })?;
-        self.last_seq = last;
+        (self.last_seq, self.bytes) = (last, bytes);
         Ok(seqs)
+    }
+
+    fn remove_old(&mut self, sql: &dyn Sql, expire: &Expire) -> Result<u64, Error> {
+        let limit = u64::from(expire.limit);
+        let (removed, sweep) = in_transaction(sql, || {
+            let mut removed = Removed { rows: 0, bytes: 0, rows_max: limit };
+            let sweep = sweep::step(sql, self.sweep.as_ref(), &mut removed)?;
+            remove_expired(sql, expire, self.bytes, &mut removed)?;
+            note_bytes(sql, self.bytes.saturating_sub(removed.bytes), self.last_seq)?;
+            Ok::<_, Error>((removed, sweep))
+        })?;
+        self.bytes = self.bytes.saturating_sub(removed.bytes);
+        self.sweep = sweep;
+        Ok(if self.sweep.is_some() { limit } else { removed.rows.min(limit) })
     }
 }
 
-/// The source's id when the event is new to it.
+/// Answers a reading command, on any connection.
+///
+/// # Errors
+/// [`Error::Sql`], or [`Error::UnknownKind`] for an event of a newer program.
+pub fn read(sql: &dyn Sql, query: Query) -> Result<Reply, Error> {
+    Ok(match query {
+        Query::GetHead(_) => Reply::GetHead(head(sql)?),
+        Query::Read(read) => Reply::Read(page(sql, &read)?),
+        Query::GetLastCommits(ask) => Reply::GetLastCommits(last_commit::get(sql, &ask.dids)?),
+    })
+}
+
+/// The source's id when the event is new to it; the commit it tells of is the source's from now on.
 fn take(sql: &dyn Sql, event: &OutboxEvent) -> Result<Option<i64>, SqlError> {
+    let commit = last_commit::told(event);
+    let head = commit.map(|commit| commit.cid.to_bytes());
     query_first(
         sql,
-        "INSERT INTO source (did, last_outbox_id) VALUES (?, ?) \
-         ON CONFLICT (did) DO UPDATE SET last_outbox_id = excluded.last_outbox_id \
+        "INSERT INTO source (did, last_outbox_id, head, rev) VALUES (?, ?, ?, ?) \
+         ON CONFLICT (did) DO UPDATE SET last_outbox_id = excluded.last_outbox_id, \
+         head = coalesce(excluded.head, head), rev = coalesce(excluded.rev, rev) \
          WHERE excluded.last_outbox_id > source.last_outbox_id RETURNING id",
-        &[Value::Text(event.did.as_str()), Value::Integer(event.outbox_id)],
+        &[
+            Value::Text(event.did.as_str()),
+            Value::Integer(event.outbox_id),
+            head.as_deref().map_or(Value::Null, Value::Blob),
+            Value::optional_text(commit.as_ref().map(|commit| commit.rev.as_str())),
+        ],
         |row| row.integer(0),
     )
+}
+
+/// The newest outbox id that was taken of a DID; 0 for one that the log knows nothing of.
+///
+/// # Errors
+/// [`SqlError`].
+pub fn last_outbox_id(sql: &dyn Sql, did: &Did) -> Result<i64, SqlError> {
+    let statement = "SELECT last_outbox_id FROM source WHERE did = ?";
+    Ok(query_first(sql, statement, &[did.as_str().into()], |row| row.integer(0))?.unwrap_or(0))
 }
 
 fn next_seq(last: i64, now_us: i64) -> Result<i64, Error> {
@@ -97,8 +183,7 @@ fn next_seq(last: i64, now_us: i64) -> Result<i64, Error> {
     if next < SEQ_LIMIT { Ok(next) } else { Err(Error::Exhausted) }
 }
 
-fn insert(sql: &dyn Sql, source: i64, seq: i64, event: &mut OutboxEvent) -> Result<(), SqlError> {
-    event.frame.set_seq(seq);
+fn insert(sql: &dyn Sql, source: i64, seq: i64, event: &OutboxEvent) -> Result<(), SqlError> {
     sql.execute(
         "INSERT INTO event (seq, source, kind, frame) VALUES (?, ?, ?, ?)",
         &[
@@ -170,6 +255,29 @@ pub fn for_each_event(
     }
 }
 
+/// Where a reader of events after `cursor`, the next of which could not be read, may go on: the lowest place from which the
+/// log can be read again, or `through`. Found by doubling and halving; what a reader is led past is more than the damage
+/// only where damage lies behind damage. It is `cursor` itself where reading failed for a moment only.
+pub fn after_damage(sql: &dyn Sql, cursor: i64, through: i64) -> i64 {
+    let is_readable = |after| for_each_event(sql, after, 1, u64::MAX, &mut |_, _, _| {}).is_ok();
+    if cursor >= through || is_readable(cursor) {
+        return cursor;
+    }
+    let (mut damaged, mut step) = (cursor, 1_i64);
+    let mut readable = loop {
+        let next = cursor.saturating_add(step).min(through);
+        if next == through || is_readable(next) {
+            break next;
+        }
+        (damaged, step) = (next, step.saturating_mul(2));
+    };
+    while readable - damaged > 1 {
+        let middle = damaged + (readable - damaged) / 2;
+        if is_readable(middle) { readable = middle } else { damaged = middle }
+    }
+    readable
+}
+
 fn page(sql: &dyn Sql, read: &Read) -> Result<Page, Error> {
     let mut events = Vec::new();
     for_each_event(sql, read.cursor, read.limit, read.bytes_max, &mut |seq, kind, frame| {
@@ -178,51 +286,71 @@ fn page(sql: &dyn Sql, read: &Read) -> Result<Page, Error> {
     Ok(Page { events })
 }
 
-fn remove_old(sql: &dyn Sql, expire: &Expire) -> Result<u64, Error> {
-    in_transaction(sql, || {
-        let limit = u64::from(expire.limit);
-        let removed = remove_of_deleted(sql, limit)?;
-        Ok(removed + remove_expired(sql, expire.before_us, limit.saturating_sub(removed))?)
-    })
+/// What one step has removed so far, and about how much it may.
+struct Removed {
+    rows: u64,
+    bytes: u64,
+    rows_max: u64,
 }
 
-fn remove_of_deleted(sql: &dyn Sql, limit: u64) -> Result<u64, SqlError> {
-    let sources = query_all(
-        sql,
-        "SELECT id, remove_before FROM source WHERE remove_before IS NOT NULL LIMIT 100",
-        &[],
-        |row| Ok((row.integer(0)?, row.integer(1)?)),
-    )?;
-    let mut removed = 0;
-    for (source, before) in sources {
-        let left = limit.saturating_sub(removed);
-        removed += sql.execute_counted(
-            "DELETE FROM event WHERE seq IN (SELECT seq FROM event WHERE source = ? AND seq < ? LIMIT ?)",
-            &[Value::Integer(source), Value::Integer(before), Value::Integer(left.cast_signed())],
-        )?;
-        if removed >= limit {
-            break; // There may be more of this one.
-        }
-        sql.execute("UPDATE source SET remove_before = NULL WHERE id = ?", &[Value::Integer(source)])?;
+impl Removed {
+    fn left(&self) -> u64 {
+        self.rows_max.saturating_sub(self.rows)
     }
-    Ok(removed)
+
+    fn add(&mut self, bytes: u64) {
+        self.rows += 1;
+        self.bytes += bytes;
+    }
 }
 
-fn remove_expired(sql: &dyn Sql, before_us: i64, limit: u64) -> Result<u64, SqlError> {
+fn remove_expired(sql: &dyn Sql, expire: &Expire, bytes: u64, removed: &mut Removed) -> Result<(), SqlError> {
     // The newest of those that go, so that one statement deletes a range and the mark is exact.
-    let through = query_first(
-        sql,
-        "SELECT max(seq) FROM (SELECT seq FROM event WHERE seq < ? ORDER BY seq LIMIT ?)",
-        &[Value::Integer(before_us), Value::Integer(limit.cast_signed())],
-        |row| row.optional_integer(0),
-    )?;
-    let Some(Some(through)) = through else { return Ok(0) };
+    let (mut through, mut is_done) = (None, false);
+    let outcome = sql.query(
+        "SELECT seq, length(frame) FROM event ORDER BY seq LIMIT ?",
+        &[removed.left().cast_signed().into()],
+        &mut |row| {
+            let seq = row.integer(0)?;
+            if seq >= expire.before_us && bytes.saturating_sub(removed.bytes) <= expire.bytes_max {
+                is_done = true;
+                return Err(SqlError::Limit("the rest stays".into())); // An error is the way to end a query early.
+            }
+            through = Some(seq);
+            removed.add(row.integer(1)?.unsigned_abs());
+            Ok(())
+        },
+    );
+    if !is_done {
+        outcome?;
+    }
+    let Some(through) = through else { return Ok(()) };
     // The newest number is noted as well, for its row may be the one that goes.
     sql.execute(
         "UPDATE head SET expired_seq = max(expired_seq, ?), last_seq = max(last_seq, ?) WHERE id = 1",
         &[Value::Integer(through), Value::Integer(through)],
     )?;
-    sql.execute_counted("DELETE FROM event WHERE seq <= ?", &[Value::Integer(through)])
+    sql.execute("DELETE FROM event WHERE seq <= ?", &[Value::Integer(through)])
+}
+
+/// Bytes of all frames: those that were noted, and those of later events.
+fn count_bytes(sql: &dyn Sql) -> Result<u64, SqlError> {
+    let bytes = query_first(
+        sql,
+        "SELECT bytes + coalesce((SELECT sum(length(frame)) FROM event WHERE seq > bytes_through), 0) \
+         FROM head WHERE id = 1",
+        &[],
+        |row| row.integer(0),
+    )?;
+    Ok(bytes.unwrap_or(0).unsigned_abs())
+}
+
+/// Notes how many there are up to `through`, where that is news.
+fn note_bytes(sql: &dyn Sql, bytes: u64, through: i64) -> Result<(), SqlError> {
+    sql.execute(
+        "UPDATE head SET bytes = ?, bytes_through = ? WHERE id = 1 AND (bytes, bytes_through) != (?, ?)",
+        &[bytes.cast_signed().into(), through.into(), bytes.cast_signed().into(), through.into()],
+    )
 }
 
 #[cfg(test)]

@@ -32,20 +32,12 @@ macro_rules! migrations {
 /// Applies those of `migrations` that this database does not have yet.
 ///
 /// # Errors
-/// [`SqlError`] of the first that fails (it leaves no trace), or when the database is newer than this program.
+/// [`SqlError`] of the first that fails (it leaves no trace), or [`SqlError::Newer`].
 pub fn migrate(sql: &dyn Sql, migrations: &[Migration]) -> Result<(), SqlError> {
     sql.script(
         "CREATE TABLE IF NOT EXISTS schema_migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT",
     )?;
-    let applied =
-        query_first(sql, "SELECT coalesce(max(number), 0) FROM schema_migration", &[], |row| row.integer(0))?
-            .unwrap_or(0);
-    let newest = migrations.last().map_or(0, |last| last.number);
-    if applied > newest {
-        return Err(SqlError::Other(format!(
-            "this database has schema {applied}, this program knows {newest}: use the newer program"
-        )));
-    }
+    let applied = applied(sql, migrations)?;
     for migration in migrations.iter().filter(|migration| migration.number > applied) {
         in_transaction(sql, || {
             sql.script(migration.statements)?;
@@ -56,4 +48,24 @@ pub fn migrate(sql: &dyn Sql, migrations: &[Migration]) -> Result<(), SqlError> 
         })?;
     }
     Ok(())
+}
+
+/// Whether this database has all of `migrations`: a connection that only reads can't apply them.
+///
+/// # Errors
+/// [`SqlError`], [`SqlError::Newer`] too.
+pub fn is_current(sql: &dyn Sql, migrations: &[Migration]) -> Result<bool, SqlError> {
+    Ok(applied(sql, migrations)? == newest(migrations))
+}
+
+/// The number of the last migration that this database has.
+fn applied(sql: &dyn Sql, migrations: &[Migration]) -> Result<i64, SqlError> {
+    let statement = "SELECT coalesce(max(number), 0) FROM schema_migration";
+    let found = query_first(sql, statement, &[], |row| row.integer(0))?.unwrap_or(0);
+    let known = newest(migrations);
+    if found > known { Err(SqlError::Newer { place: sql.place(), found, known }) } else { Ok(found) }
+}
+
+fn newest(migrations: &[Migration]) -> i64 {
+    migrations.last().map_or(0, |last| last.number)
 }

@@ -14,6 +14,13 @@ const EARLIEST_US: i64 = -62_167_219_200 * SECOND_US;
 /// 9999-12-31T23:59:59.999999Z.
 const LATEST_US: i64 = 253_402_300_800 * SECOND_US - 1;
 
+const NO_SUCH_DAY: &str = "no such day";
+const NO_SUCH_TIME: &str = "no such time of day";
+const AS_THE_PROTOCOL_WRITES: SyntaxError =
+    SyntaxError::Datetime("it is written as 2026-01-31T12:34:56Z, with seconds and a time zone");
+const AS_PEOPLE_WRITE: SyntaxError =
+    SyntaxError::Datetime("write 2026-01-31, 2026-01-31 12:34 (in UTC) or 2026-01-31T12:34:56+02:00");
+
 super::string_newtype!(
     /// A datetime with a time zone, kept as written.
     Datetime,
@@ -32,6 +39,42 @@ impl Datetime {
     pub fn micros(&self) -> i64 {
         parse_datetime_us(&self.0).unwrap_or_default()
     }
+}
+
+/// Reads a time as people write it: a day, a time without seconds or a zone (then UTC), a space in place of the `T`. What
+/// the protocol takes is kept as it is; the rest becomes that.
+///
+/// # Errors
+/// [`SyntaxError::Datetime`] with the ways to write it.
+pub fn read_datetime(text: &str) -> Result<Datetime, SyntaxError> {
+    if let Ok(strict) = Datetime::try_from(text) {
+        return Ok(strict);
+    }
+    Datetime::try_from(in_full(text.trim()).ok_or(AS_PEOPLE_WRITE)?).map_err(|error| match error {
+        // A day that is none stays none, however it is written.
+        SyntaxError::Datetime(NO_SUCH_DAY | NO_SUCH_TIME) => error,
+        _ => AS_PEOPLE_WRITE,
+    })
+}
+
+/// With the `T`, seconds and zone that were left out.
+fn in_full(text: &str) -> Option<String> {
+    let (date, rest) = (text.get(..10)?, text.get(10..)?);
+    if rest.is_empty() {
+        return Some(format!("{date}T00:00:00Z"));
+    }
+    let rest = rest.strip_prefix(['T', 't', ' '])?;
+    let clock = rest.find(['Z', 'z', '+', '-', ' ']).unwrap_or(rest.len());
+    let (clock, zone) = (rest.get(..clock)?, rest.get(clock..)?.trim_start());
+    let seconds = if clock.len() == 5 { ":00" } else { "" };
+    let zone = match (zone, zone.len()) {
+        ("" | "z" | "UTC" | "-00:00", _) => "Z".to_owned(),
+        // +0200 and +02
+        (zone, 5) if !zone.contains(':') => format!("{}:{}", zone.get(..3)?, zone.get(3..)?),
+        (zone, 3) => format!("{zone}:00"),
+        (zone, _) => zone.to_owned(),
+    };
+    Some(format!("{date}T{clock}{seconds}{zone}"))
 }
 
 /// Checks syntax and calendar.
@@ -66,10 +109,10 @@ pub fn parse_datetime_us(text: &str) -> Result<i64, SyntaxError> {
     let offset_seconds = scan.offset_seconds()?;
 
     if !(1..=12).contains(&month) || day < 1 || day > days_in_month(year, month) {
-        return Err(SyntaxError::Datetime("no such day"));
+        return Err(SyntaxError::Datetime(NO_SUCH_DAY));
     }
     if hour > 23 || minute > 59 || second > 59 {
-        return Err(SyntaxError::Datetime("no such time of day"));
+        return Err(SyntaxError::Datetime(NO_SUCH_TIME));
     }
     let seconds =
         days_from_civil(year, month, day) * DAY_SECONDS + hour * 3600 + minute * 60 + second - offset_seconds;
@@ -148,7 +191,7 @@ impl Scanner<'_> {
     }
 
     fn expect(&mut self, wanted: u8) -> Result<(), SyntaxError> {
-        if self.next() == Some(wanted) { Ok(()) } else { Err(SyntaxError::Datetime("separator is missing")) }
+        if self.next() == Some(wanted) { Ok(()) } else { Err(AS_THE_PROTOCOL_WRITES) }
     }
 
     fn number(&mut self, digits: usize) -> Result<i64, SyntaxError> {
@@ -156,7 +199,7 @@ impl Scanner<'_> {
         for _ in 0..digits {
             match self.next() {
                 Some(b @ b'0'..=b'9') => value = value * 10 + i64::from(b - b'0'),
-                _ => return Err(SyntaxError::Datetime("digit is missing")),
+                _ => return Err(AS_THE_PROTOCOL_WRITES),
             }
         }
         Ok(value)
@@ -228,7 +271,49 @@ mod tests {
         assert_eq!(format_datetime_us(-1), "1969-12-31T23:59:59.999999Z");
     }
 
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        for (text, read) in [
+            ("2026-01-31", "2026-01-31T00:00:00Z"),
+            ("2026-01-31T12:34", "2026-01-31T12:34:00Z"),
+            (" 2026-01-31 12:34 ", "2026-01-31T12:34:00Z"),
+            ("2026-01-31 12:34:56", "2026-01-31T12:34:56Z"),
+            ("2026-01-31 12:34:56.5 UTC", "2026-01-31T12:34:56.5Z"),
+            ("2026-01-31t12:34:56z", "2026-01-31T12:34:56Z"),
+            ("2026-01-31T12:34+02:00", "2026-01-31T12:34:00+02:00"),
+            ("2026-01-31 12:34:56 +0200", "2026-01-31T12:34:56+02:00"),
+            ("2026-01-31 12:34:56-05", "2026-01-31T12:34:56-05:00"),
+            ("2026-01-31T12:34:56-00:00", "2026-01-31T12:34:56Z"),
+            ("2026-01-31T12:34:56.789Z", "2026-01-31T12:34:56.789Z"),
+        ] {
+            assert_eq!(read_datetime(text).unwrap().as_str(), read, "{text:?}");
+        }
+        for not in [
+            "",
+            "yesterday",
+            "31.01.2026",
+            "2026-1-31",
+            "2026-01-31T12",
+            "2026-01-31 12:34 MEZ",
+            "12:34",
+            "2026-01-31T",
+        ] {
+            assert_eq!(read_datetime(not), Err(AS_PEOPLE_WRITE), "{not:?}");
+        }
+        assert_eq!(read_datetime("2026-02-30"), Err(SyntaxError::Datetime(NO_SUCH_DAY)));
+        assert_eq!(read_datetime("2026-01-31 25:00"), Err(SyntaxError::Datetime(NO_SUCH_TIME)));
+        // What a record of the protocol says stays as the protocol wants it.
+        assert_eq!(validate_datetime("2026-01-31"), Err(AS_THE_PROTOCOL_WRITES));
+    }
+
     proptest! {
+        #[test]
+        fn whatever_is_read_is_a_datetime(text in "[0-9]{4}-[0-9]{2}-[0-9]{2}.{0,20}") {
+            if let Ok(read) = read_datetime(&text) {
+                prop_assert_eq!(validate_datetime(read.as_str()), Ok(()));
+            }
+        }
+
         #[test]
         fn formatted_moments_parse_back(us in EARLIEST_US..=LATEST_US) {
             prop_assert_eq!(parse_datetime_us(&format_datetime_us(us)), Ok(us));

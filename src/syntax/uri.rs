@@ -34,3 +34,9 @@ pub fn validate_uri(text: &str) -> Result<(), SyntaxError> {
     }
     Ok(())
 }
+
+/// Names that mean this machine by definition (RFC 6761), so plain http to them stays on it.
+pub fn is_localhost(host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    host == "localhost" || host.ends_with(".localhost")
+}

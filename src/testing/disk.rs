@@ -38,6 +38,7 @@ pub struct Disk {
     fault: Cell<Option<(u64, DiskFault)>>,
     is_off: Cell<bool>,
     writes: Cell<u64>,
+    rows: Cell<u64>,
     depth: Cell<u32>,
 }
 
@@ -55,6 +56,7 @@ impl Disk {
             fault: Cell::default(),
             is_off: Cell::default(),
             writes: Cell::default(),
+            rows: Cell::default(),
             depth: Cell::default(),
         }
     }
@@ -67,6 +69,11 @@ impl Disk {
     /// How many writes were tried so far.
     pub fn writes(&self) -> u64 {
         self.writes.get()
+    }
+
+    /// How many rows were read so far.
+    pub fn rows(&self) -> u64 {
+        self.rows.get()
     }
 
     /// After so many more writes, the next one meets a fault; those behind it go well, but for a crash.
@@ -118,11 +125,15 @@ impl Sql for Disk {
         params: &[Value<'_>],
         each: &mut dyn FnMut(&dyn Row) -> Result<(), SqlError>,
     ) -> Result<(), SqlError> {
+        let mut each = |row: &dyn Row| {
+            self.rows.set(self.rows.get() + 1);
+            each(row)
+        };
         if statement.contains("RETURNING") {
-            return self.write(|| self.database.query(statement, params, each));
+            return self.write(|| self.database.query(statement, params, &mut each));
         }
         self.check()?;
-        self.database.query(statement, params, each)
+        self.database.query(statement, params, &mut each)
     }
 
     fn script(&self, statements: &str) -> Result<(), SqlError> {

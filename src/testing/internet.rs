@@ -8,10 +8,14 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 
 use super::PLC;
-use crate::host::HostError;
+use crate::host::{HostError, MailFailure};
+use crate::mail::Mail;
 use crate::native::sql::Database;
 use crate::plc;
 use crate::store::Sql as _;
+
+/// A service of the network.
+type Service = Box<dyn Fn(&Request<Bytes>) -> Response<Bytes> + Send>;
 
 /// What is reached through [`crate::host::Host::fetch`] and in the DNS.
 pub struct Internet {
@@ -28,12 +32,20 @@ pub struct Internet {
     pub plc_gateway: Mutex<Option<(u16, &'static str)>>,
     /// Whoever holds this lets nothing be posted to the did:plc directory.
     pub plc_gate: Arc<tokio::sync::Mutex<()>>,
+    /// Whoever holds this lets no server but the did:plc directory answer.
+    pub others_gate: Arc<tokio::sync::Mutex<()>>,
     /// The DNS does not answer.
     pub dns_is_down: AtomicBool,
     /// Names and their TXT records.
     pub txt: Mutex<BTreeMap<String, Vec<String>>>,
     /// Who was asked, by address.
     pub asked: Mutex<Vec<String>>,
+    /// Mails that the mail server took, in order.
+    pub mailbox: Mutex<Vec<Mail>>,
+    /// Why it takes none.
+    pub mail_fails: Mutex<Option<MailFailure>>,
+    /// What a service answers whose documents are not there.
+    pub service: Mutex<Option<Service>>,
     /// What other servers answer a GET with, by address.
     pub documents: Mutex<BTreeMap<String, Bytes>>,
 }
@@ -61,16 +73,22 @@ impl Internet {
             plc_confuses: Mutex::default(),
             plc_gateway: Mutex::default(),
             plc_gate: Arc::default(),
+            others_gate: Arc::default(),
             dns_is_down: AtomicBool::default(),
             txt: Mutex::default(),
             asked: Mutex::default(),
+            mailbox: Mutex::default(),
+            mail_fails: Mutex::default(),
             documents: Mutex::default(),
+            service: Mutex::default(),
         }
     }
 
     /// Waits where a test holds requests up.
     pub(super) async fn pass_gate(&self, request: &Request<Bytes>) {
-        if request.method() == Method::POST && request.uri().to_string().starts_with(PLC) {
+        if !request.uri().to_string().starts_with(PLC) {
+            drop(self.others_gate.lock().await);
+        } else if request.method() == Method::POST {
             drop(self.plc_gate.lock().await);
         }
     }
@@ -82,7 +100,15 @@ impl Internet {
         self.asked.lock().unwrap().push(format!("{} {address}", request.method()));
         if !address.starts_with(PLC) {
             let document = self.documents.lock().unwrap().get(&address).cloned();
-            return document.map_or_else(|| upstream("connection refused"), |found| Ok(Response::new(found)));
+            let service = self.service.lock().unwrap();
+            let answer = document.map(|found| {
+                let mut response = Response::new(found);
+                let json = http::HeaderValue::from_static("application/json");
+                response.headers_mut().insert(http::header::CONTENT_TYPE, json);
+                response
+            });
+            let answer = answer.or_else(|| service.as_ref().map(|answer| answer(request)));
+            return answer.map_or_else(|| upstream("connection refused"), Ok);
         }
         if self.plc_is_down.load(Ordering::Relaxed) {
             return upstream("connection refused");

@@ -17,16 +17,18 @@ use rand_core::Rng as _;
 
 use super::{Disk, Internet, Randomness, START_US};
 use crate::account::{self, Account, hosting};
-use crate::app::{Accounts, App, Flows, Identities};
+use crate::app::{Accounts, App, Flows, Identities, Lexicons, Oauth};
 use crate::auth::Authority;
+use crate::config::Services;
 use crate::data_model::{CODEC_RAW, Cid, cid_of_block};
 use crate::directory::{self, Directory};
 use crate::env::{Env, Network};
 use crate::host::{
-    Answered, ByteStream, Download, Failed, Host, HostError, PutBlobError, StoredBlob, SubscribeError,
-    download,
+    Answered, ByteStream, Download, Failed, Host, HostError, MailFailure, PutBlobError, StoredBlob,
+    SubscribeError, download,
 };
-use crate::limits::OUTBOX_BATCH_BYTES_MAX;
+use crate::limits::{BLOB_HEAD_BYTES, OUTBOX_BATCH_BYTES_MAX};
+use crate::mail::Mail;
 use crate::outbox::drain::Drain;
 use crate::plc;
 use crate::repo::export::Export;
@@ -43,6 +45,8 @@ pub struct Simulated {
     pub now_us: AtomicI64,
     /// What is not ours.
     pub internet: Internet,
+    /// Other services that are set, for the next process.
+    pub services: Mutex<Services>,
     /// No repo can be made.
     pub repos_fail: AtomicBool,
     /// The sequencer can't be reached.
@@ -93,6 +97,7 @@ impl Simulated {
         Arc::new(Self {
             now_us: AtomicI64::new(now_us),
             internet,
+            services: Mutex::default(),
             repos_fail: AtomicBool::default(),
             sequencer_is_down: AtomicBool::default(),
             broken: Mutex::default(),
@@ -108,6 +113,11 @@ impl Simulated {
         })
     }
 
+    /// How many blobs are kept.
+    pub fn blobs(&self) -> usize {
+        self.blobs.lock().unwrap().len()
+    }
+
     /// Starts a process; an earlier one has ended with that. What was on no disk is gone.
     pub fn start(self: &Arc<Self>) -> Arc<App> {
         let life = self.life.fetch_add(1, Ordering::Relaxed) + 1;
@@ -119,10 +129,14 @@ impl Simulated {
         Arc::new(App {
             host: Arc::new(Process { world: Arc::clone(self), life }),
             identities: Identities::new(network.plc_url.clone()),
+            lexicons: Lexicons::new(),
+            oauth: Oauth::new(&network, true),
             network,
             auth,
             accounts: Accounts::kept_for(0),
             flows: Flows::here(Box::new(|task| drop(tokio::spawn(task)))),
+            limits: crate::app::Limits::none(),
+            services: self.services.lock().unwrap().clone(),
             blob_bytes_max: 1 << 20,
         })
     }
@@ -366,7 +380,7 @@ impl Host for Process {
                 }
             }
             let cid = cid_of_block(CODEC_RAW, &blob);
-            let head = Bytes::copy_from_slice(&blob[..blob.len().min(64)]);
+            let head = Bytes::copy_from_slice(&blob[..blob.len().min(BLOB_HEAD_BYTES)]);
             let bytes = blob.len() as u64;
             self.world.blobs.lock().unwrap().insert((did, cid), blob.into());
             Ok(StoredBlob { cid, bytes, head })
@@ -378,10 +392,6 @@ impl Host for Process {
         let found = self.world.blobs.lock().unwrap().get(&(did, cid)).cloned();
         async move { Ok(found.map(|blob| (blob.len() as u64, download(stream::iter([Ok(blob)]).boxed())))) }
             .boxed()
-    }
-
-    fn delete_blob(&self, _: Did, _: Cid) -> BoxFuture<'_, Result<(), HostError>> {
-        async { Ok(()) }.boxed()
     }
 
     fn fetch(
@@ -396,8 +406,37 @@ impl Host for Process {
         .boxed()
     }
 
+    fn exchange(
+        &self,
+        request: http::Request<Body>,
+    ) -> BoxFuture<'_, Result<http::Response<Body>, HostError>> {
+        async move {
+            let (head, body) = request.into_parts();
+            let body = axum::body::to_bytes(body, 1 << 24).await;
+            let body = body.map_err(|error| HostError::Upstream(error.to_string()))?;
+            let answer = self.fetch(http::Request::from_parts(head, body)).await?;
+            Ok(answer.map(Body::from))
+        }
+        .boxed()
+    }
+
     fn txt_records(&self, name: String) -> BoxFuture<'_, Result<Vec<String>, HostError>> {
         async move { self.world.internet.txt_records(&name) }.boxed()
+    }
+
+    fn send_mail(&self, mail: Mail) -> BoxFuture<'_, Result<(), MailFailure>> {
+        async move {
+            let failure = self.world.internet.mail_fails.lock().unwrap().clone();
+            let sent = self.step(|world| match failure {
+                Some(failure) => Err(failure),
+                None => {
+                    world.internet.mailbox.lock().unwrap().push(mail);
+                    Ok(())
+                }
+            });
+            sent.unwrap_or(Err(MailFailure::Later("the process has ended".to_owned())))
+        }
+        .boxed()
     }
 
     fn compute(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), HostError> {

@@ -13,7 +13,7 @@
 
 use super::keys::{unwrap_key, wrap_aad};
 use super::{
-    COLLECTION, Context, DataKey, EpochKey, Error, MasterKey, RootKey, SealedRecord, decode_record,
+    COLLECTION, Context, DataKey, EpochKey, Error, Marks, MasterKey, RootKey, SealedRecord, decode_record,
     encode_record, open, random_record_key, seal, wrap_secret,
 };
 use crate::store::{Row, Sql, SqlError, Value, query_all, query_first};
@@ -45,6 +45,8 @@ pub struct KeyringRow {
     pub version: u64,
     pub(super) epoch: i64,
     pub(super) wrapped: Vec<u8>,
+    /// What the record says; written with the key, never read with it.
+    pub marks: Marks,
 }
 
 /// A planned private record: write both in one transaction.
@@ -64,6 +66,7 @@ impl KeyringRow {
             version: row.integer(1)?.unsigned_abs(),
             epoch: row.integer(2)?,
             wrapped: row.blob(3)?.to_vec(),
+            marks: Marks::default(),
         })
     }
 
@@ -72,14 +75,17 @@ impl KeyringRow {
     /// # Errors
     /// [`Error::Sql`].
     pub fn write(&self, sql: &dyn Sql) -> Result<(), Error> {
+        let [content, statement] = self.marks.values();
         sql.execute(
-            "INSERT INTO keyring (rkey, version, epoch, wrapped) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT (rkey) DO UPDATE SET version = ?2, epoch = ?3, wrapped = ?4",
+            "INSERT INTO keyring (rkey, version, epoch, wrapped, content, statement) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+             ON CONFLICT (rkey) DO UPDATE SET version = ?2, epoch = ?3, wrapped = ?4, content = ?5, statement = ?6",
             &[
                 Value::Text(&self.rkey),
                 Value::Integer(self.version.cast_signed()),
                 Value::Integer(self.epoch),
                 Value::Blob(&self.wrapped),
+                content,
+                statement,
             ],
         )?;
         Ok(())
@@ -243,7 +249,7 @@ impl Keyring {
         let epoch_key = self.epochs.get(&self.current).ok_or(Error::EpochDestroyed(self.current))?;
         let aad = self.data_key_aad(&rkey, version);
         let wrapped = wrap_secret(epoch_key.as_bytes(), &aad, key.as_bytes(), rng)?;
-        Ok(KeyringRow { rkey, version, epoch: self.current, wrapped })
+        Ok(KeyringRow { rkey, version, epoch: self.current, wrapped, marks: Marks::default() })
     }
 
     /// Opens a sealed record of this agent from its block.

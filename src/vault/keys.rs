@@ -15,6 +15,8 @@ use zeroize::Zeroizing;
 
 const NONCE_LEN: usize = 24;
 const TAG_LEN: usize = 16;
+/// A mark leads to a memory and proves nothing of it: what it leads to is opened and compared.
+pub(super) const MARK_LEN: usize = 16;
 /// Separates what is derived from the master key here from any other use of the same bytes.
 const DERIVE_PREFIX: &[u8] = b"zap/derive/1/";
 
@@ -91,6 +93,15 @@ impl MasterKey {
 }
 
 impl RootKey {
+    /// A mark of `digest` that nobody without this key can make or compare; of each `purpose` another.
+    pub(super) fn mark(&self, purpose: &str, digest: &[u8; 32]) -> [u8; MARK_LEN] {
+        let mut mark = [0; MARK_LEN];
+        let expanded = Hkdf::<Sha256>::new(None, self.as_bytes())
+            .expand_multi_info(&[DERIVE_PREFIX, purpose.as_bytes(), digest], &mut mark);
+        debug_assert!(expanded.is_ok(), "HKDF-SHA256 gives up to 8,160 bytes");
+        mark
+    }
+
     /// A key of this agent for another purpose, named by `label`.
     pub fn derive(&self, label: &str) -> Zeroizing<[u8; 32]> {
         derive(self.as_bytes(), label)

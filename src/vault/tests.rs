@@ -3,7 +3,6 @@
 use super::*;
 use crate::crypto::sha256;
 use crate::native::sql::Database;
-use crate::store::Sql as _;
 use chacha20::rand_core::SeedableRng as _;
 use proptest::prelude::*;
 
@@ -21,7 +20,7 @@ fn key(byte: u8) -> DataKey {
 
 fn vault() -> (Database, Keyring, MasterKey) {
     let sql = Database::in_memory().unwrap();
-    sql.script(include_str!("../../migrations/account/0002_vault.sql")).unwrap();
+    crate::store::migrate::migrate(&sql, crate::account::MIGRATIONS).unwrap();
     let master = MasterKey::from_bytes([9; 32]);
     let keyring = Keyring::create(&sql, "did:plc:alice", &master, 1, &mut rng(0)).unwrap();
     (sql, keyring, master)
@@ -270,12 +269,6 @@ fn shredding_leaves_no_key() {
 #[test]
 fn every_end_of_a_key_owes_a_cut_also_while_one_is_owed() {
     let (sql, mut keyring, _) = vault();
-    for later in [
-        include_str!("../../migrations/account/0004_move.sql"),
-        include_str!("../../migrations/account/0006_cut.sql"),
-    ] {
-        sql.script(later).unwrap();
-    }
     let write = |text: &[u8]| {
         let write = keyring.seal_new(text, &mut rng(3)).unwrap();
         write.key.write(&sql).unwrap();

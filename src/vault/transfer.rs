@@ -5,7 +5,7 @@
 
 use super::keyring::{LABEL_WRAP_ROOT, PURPOSE_ROOT};
 use super::keys::wrap_aad;
-use super::{Error, Keyring, KeyringRow, MasterKey, RootKey, wrap_secret};
+use super::{Error, Keyring, KeyringRow, Marks, MasterKey, RootKey, wrap_secret};
 use crate::store::{Sql, Value, query_all, query_first};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
@@ -103,7 +103,8 @@ impl Keyring {
                 return Err(Error::EpochDestroyed(*epoch));
             }
             let wrapped = wrapped.to_vec();
-            KeyringRow { rkey: rkey.clone(), version: *version, epoch: *epoch, wrapped }.write(sql)?;
+            let (rkey, version, epoch) = (rkey.clone(), *version, *epoch);
+            KeyringRow { rkey, version, epoch, wrapped, marks: Marks::default() }.write(sql)?;
         }
         Self::open(sql, did, master)
     }

@@ -12,28 +12,30 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 use futures::lock::Mutex;
-use futures::{pin_mut, stream};
+use futures::pin_mut;
+use rand_core::Rng as _;
 use worker::{Delay, DurableObject, Env, Request, Response, State, durable_object};
 
 use super::object::{self, Alarm};
 use super::settings::Settings;
 use super::sql::ObjectSql;
-use super::{blobs, now_us, system_random};
+use super::{blobs, download, now_us, system_random};
 use crate::account::{self, Account, Command, Error, Reply};
 use crate::blobs::ExpireBlobs;
 use crate::host::HostError;
 use crate::limits::{BLOB_UNREFERENCED_SECONDS, OUTBOX_HELD_BYTES_MAX};
 use crate::outbox::OutboxRow;
-use crate::outbox::drain::Drain;
+use crate::outbox::drain::{Drain, RETRY_MIN_US};
 use crate::repo::export::{Export, Replaced};
 use crate::seam::{Access, Named as _, Request as _};
 use crate::sequencer::{self, Append, OutboxEvent};
+use crate::store::migrate::is_current;
 use crate::store::query_first;
 use crate::syntax::{Did, Tid};
 use crate::{blobs as blobs_cell, outbox};
 
 /// Drains what the drain beside the answer did not, and tidies up after it.
-const OUTBOX_ALARM_US: i64 = 10_000_000;
+const OUTBOX_ALARM_US: i64 = RETRY_MIN_US;
 /// At least this long between two drains: a busy agent's events go out together, one alone goes out at once.
 const DRAIN_PAUSE_US: i64 = 50_000;
 /// The longest the sequencer may take.
@@ -94,6 +96,7 @@ impl DurableObject for AgentObject {
     }
 
     async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
+        self.inner.alarm.learn(&self.inner.state).await?;
         match request.path().as_str() {
             object::COMMAND => {
                 let command = object::read_command(&mut request).await?;
@@ -122,7 +125,7 @@ impl DurableObject for AgentObject {
         inner.drain_all().await;
         if inner.drain.borrow().has_unsent() {
             // Another drain runs, or this one failed: either may be lost with this life of the object.
-            inner.alarm.ring_in(&inner.state, OUTBOX_ALARM_US);
+            inner.alarm.ring_in(&inner.state, inner.retry_us());
         }
         inner.tidy();
         inner.expire_blobs().await;
@@ -156,10 +159,7 @@ impl Inner {
             if command.access() != Access::Create && !self.exists()? {
                 return Err(Error::NoRepo);
             }
-            let network = self.settings.network().map_err(|error| Error::Internal(error.to_string()))?;
-            let mut rng = system_random();
-            let mut env = crate::env::Env { now_us: now_us(), rng: &mut rng, network: &network };
-            *opened = Some(Account::load(&self.sql, &mut env)?);
+            *opened = Some(self.load()?);
         }
         let cell = opened.as_mut().ok_or(Error::NoRepo)?;
         let network = self.settings.network().map_err(|error| Error::Internal(error.to_string()))?;
@@ -170,8 +170,12 @@ impl Inner {
         let answer = cell.handle(&self.sql, &mut env, command);
         let effects = cell.take_effects();
         if !effects.events.is_empty() {
-            self.drain.borrow_mut().hold(effects.events);
-            self.alarm.ring_in(&self.state, OUTBOX_ALARM_US);
+            let mut drain = self.drain.borrow_mut();
+            drain.hold(effects.events);
+            // After a failure the alarm is set already, for when it is worth another try.
+            if !drain.is_resting(now_us()) {
+                self.alarm.ring_in(&self.state, OUTBOX_ALARM_US);
+            }
         }
         if let Some(wake_us) = effects.wake_us {
             self.alarm.ring_in(&self.state, wake_us - now_us());
@@ -182,6 +186,14 @@ impl Inner {
             *opened = None;
         }
         answer
+    }
+
+    /// Opens the cell, which brings its schema up to date.
+    fn load(&self) -> Result<Account, Error> {
+        let network = self.settings.network().map_err(|error| Error::Internal(error.to_string()))?;
+        let mut rng = system_random();
+        let mut env = crate::env::Env { now_us: now_us(), rng: &mut rng, network: &network };
+        Account::load(&self.sql, &mut env)
     }
 
     fn tell_exports(&self, replaced: &[Replaced]) {
@@ -202,26 +214,24 @@ impl Inner {
         if !self.exists()? {
             return object::answer(&Err::<(), Error>(Error::NoRepo)).map(|answer| answer.with_status(404));
         }
+        if !is_current(&self.sql, account::MIGRATIONS).map_err(Error::from)? {
+            *self.cell.borrow_mut() = Some(self.load()?);
+        }
         let export = Rc::new(RefCell::new(Ok(
             Export::begin(&self.sql, since.as_ref().map(Tid::as_str)).map_err(Error::from)?
         )));
         self.exports.borrow_mut().push(Rc::downgrade(&export));
-        let object = Rc::clone(self);
-        let chunks = stream::unfold(export, move |export| {
-            let object = Rc::clone(&object);
-            async move {
-                let next = match export.borrow_mut().as_mut() {
-                    Ok(running) => running.next_chunk(&object.sql).map_err(Error::from),
-                    Err(error) => Err(error.clone()),
-                };
-                match next {
-                    Ok(Some(chunk)) => Some((Ok(chunk), export)),
-                    Ok(None) => None,
-                    Err(error) => Some((Err(worker::Error::RustError(error.to_string())), export)),
-                }
-            }
-        });
-        Response::from_stream(chunks)
+        let inner = Rc::clone(self);
+        download::answer(&self.state, move || {
+            let mut running = export.borrow_mut();
+            let next = running.as_mut().map_err(|error| error.clone());
+            let next = next.and_then(|export| export.next_chunk(&inner.sql).map_err(Error::from));
+            next.map_err(|error| {
+                let did = inner.did().ok().flatten();
+                tracing::error!(did = did.as_ref().map(Did::as_str), %error, "an export was cut short");
+            })
+            .transpose()
+        })
     }
 
     /// Drains beside the answer that is on its way, if there is something to send and no drain that will see it. After a
@@ -251,7 +261,7 @@ impl Inner {
                 Ok(false) => return,
                 Err(error) => {
                     tracing::warn!(%error, "events wait in the outbox for the next try");
-                    self.alarm.ring_in(&self.state, OUTBOX_ALARM_US);
+                    self.alarm.ring_in(&self.state, self.retry_us());
                     return;
                 }
             }
@@ -260,8 +270,9 @@ impl Inner {
 
     /// Sends one batch; whether there was one.
     async fn send_next(&self) -> Result<bool, HostError> {
-        let Some((did, rows)) = self.next_batch().map_err(super::storage)? else { return Ok(false) };
+        let Some((did, rows)) = self.next_batch().map_err(super::unavailable)? else { return Ok(false) };
         let sent = self.send(did, rows).await;
+        let retry_us = if sent.is_err() { self.retry_us() } else { 0 };
         let mut drain = self.drain.borrow_mut();
         match sent {
             Ok(()) => {
@@ -272,10 +283,19 @@ impl Inner {
                 Ok(true)
             }
             Err(error) => {
-                drain.failed(now_us(), OUTBOX_ALARM_US);
+                drain.failed(now_us(), retry_us);
                 Err(error)
             }
         }
+    }
+
+    /// When to try again to bring the outbox to the sequencer.
+    fn retry_us(&self) -> i64 {
+        let oldest_us = match outbox::oldest(&self.sql) {
+            Ok(oldest) => oldest.unwrap_or(i64::MAX),
+            Err(_) => i64::MAX,
+        };
+        Drain::retry_us(now_us(), oldest_us, system_random().next_u64())
     }
 
     fn next_batch(&self) -> Result<Option<(Did, Vec<OutboxRow>)>, Error> {
@@ -302,9 +322,9 @@ impl Inner {
         let timeout = Delay::from(SEND_TIMEOUT);
         pin_mut!(asked, timeout);
         match select(asked, timeout).await {
-            Either::Left((answer, _)) => answer.map(|_| ()).map_err(super::storage),
+            Either::Left((answer, _)) => answer.map(|_| ()).map_err(super::unavailable),
             // Sent again later; the sequencer knows what it has.
-            Either::Right(_) => Err(HostError::Storage("the sequencer does not answer".to_owned())),
+            Either::Right(_) => Err(HostError::Unreachable("the sequencer does not answer".to_owned())),
         }
     }
 
@@ -329,17 +349,17 @@ impl Inner {
 
     async fn expire_pages(&self) -> Result<(), HostError> {
         let before_us = now_us() - BLOB_UNREFERENCED_SECONDS * 1_000_000;
-        let Some(did) = self.did().map_err(super::storage)? else { return Ok(()) };
+        let Some(did) = self.did().map_err(super::unavailable)? else { return Ok(()) };
         for _ in 0..BLOBS_PAGES {
             let expire = ExpireBlobs { before_us, limit: BLOBS_PAGE };
-            let reply = self.handle(expire.into_command().into()).map_err(super::storage)?;
+            let reply = self.handle(expire.into_command().into()).map_err(super::unavailable)?;
             let Some(expired) = reply.try_into().ok().and_then(ExpireBlobs::from_answer) else { break };
             blobs::delete(&self.env, &did, &expired).await?;
             if expired.len() < BLOBS_PAGE as usize {
                 break;
             }
         }
-        if let Some(uploaded_us) = blobs_cell::oldest_unreferenced(&self.sql).map_err(super::storage)? {
+        if let Some(uploaded_us) = blobs_cell::oldest_unreferenced(&self.sql).map_err(super::unavailable)? {
             let due_us = uploaded_us + BLOB_UNREFERENCED_SECONDS * 1_000_000;
             self.alarm.ring_in(&self.state, (due_us - now_us()).max(1_000_000));
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use rand_core::Rng as _;
 use serde::de::DeserializeOwned;
 use worker::send::SendFuture;
 use worker::{Env, ObjectNamespace};
@@ -12,7 +13,8 @@ use super::host::WorkerHost;
 use super::object;
 use super::settings::Settings;
 use crate::app::flows::Elsewhere;
-use crate::app::{Accounts, App, Carried, Error, Flows, Identities};
+use crate::app::{Accounts, App, Carried, Error, Flows, Identities, Lexicons, Limits, Oauth};
+use crate::config::Config;
 use crate::directory::Flow;
 use crate::host::HostError;
 use crate::syntax::Did;
@@ -33,11 +35,23 @@ pub(super) fn app(env: &Env, settings: &Settings, flows: Flows) -> Result<Arc<Ap
             Some(&read.secrets.admin_token),
         ),
         identities: Identities::new(network.plc_url.clone()),
+        lexicons: Lexicons::new(),
+        oauth: Oauth::new(&network, read.config.allow_loopback),
         accounts: Accounts::kept_for(ACCOUNT_CACHED_US),
         flows,
+        limits: limits(&read.config),
+        services: read.config.services.clone(),
         blob_bytes_max: read.config.blob_bytes_max.min(super::blobs::BYTES_MAX),
         network,
     }))
+}
+
+/// What may be asked of an isolate how often, as it is set.
+fn limits(config: &Config) -> Limits {
+    let Some(methods) = &config.rate_limits.methods else { return Limits::none() };
+    let mut secret = [0; 16];
+    super::system_random().fill_bytes(&mut secret);
+    Limits::new(config.rate_limits.requests, methods, secret)
 }
 
 /// A Worker has no state and its requests end with their callers, so the directory's object carries out changes.
@@ -55,7 +69,7 @@ impl Afar {
         let asked = async move {
             let directory = object::stub(&namespace, object::DIRECTORY)?;
             let bytes = object::bytes(object::call(&directory, path, &question?).await?).await?;
-            serde_ipld_dagcbor::from_slice::<Result<T, Error>>(&bytes).map_err(super::storage)
+            serde_ipld_dagcbor::from_slice::<Result<T, Error>>(&bytes).map_err(super::unavailable)
         };
         SendFuture::new(async move {
             asked.await.map_err(|error: HostError| Error::Unreachable(error.to_string()))?
@@ -66,7 +80,7 @@ impl Afar {
 
 impl Elsewhere for Afar {
     fn run(&self, did: Did, flow: Option<Flow>) -> BoxFuture<'static, Result<(), Error>> {
-        self.ask(object::RUN, serde_ipld_dagcbor::to_vec(&(did, flow)).map_err(super::storage))
+        self.ask(object::RUN, serde_ipld_dagcbor::to_vec(&(did, flow)).map_err(super::unavailable))
     }
 
     fn carry(&self) -> BoxFuture<'static, Result<Carried, Error>> {

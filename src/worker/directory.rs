@@ -16,12 +16,15 @@ use super::settings::Settings;
 use super::sql::ObjectSql;
 use super::{now_us, system_random};
 use crate::app::{App, Carried, Error, Flows};
-use crate::directory::{self, Command, Directory, Flow, Reply, has_work};
+use crate::directory::{self, Command, Directory, Flow, Reply, has_work, next_mail_us};
 use crate::store::SqlError;
 use crate::syntax::Did;
 
 /// What a handler or a crash left is gone on with then.
 const CARRY_ALARM_US: i64 = 30_000_000;
+
+/// Mail that is due goes then, with what else is asked for in the same moment; so often at most is it tried.
+const MAIL_ALARM_US: i64 = 1_000_000;
 
 /// The Durable Object.
 #[durable_object(alarm)]
@@ -45,6 +48,7 @@ impl DurableObject for DirectoryObject {
     }
 
     async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
+        self.alarm.learn(&self.state).await?;
         match request.path().as_str() {
             object::COMMAND => {
                 let command = object::read_command(&mut request).await?;
@@ -67,6 +71,9 @@ impl DurableObject for DirectoryObject {
         }
         if let Err(error) = self.carry().await {
             tracing::warn!(%error, "notices of the directory wait for the next try");
+        }
+        if let Err(error) = app.post().await {
+            tracing::warn!(%error, "mail waits for the next try");
         }
         self.ring_if_needed();
         Response::empty()
@@ -93,6 +100,13 @@ impl DirectoryObject {
             Ok(true) => self.alarm.ring_in(&self.state, CARRY_ALARM_US),
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "whether notices wait is not known"),
+        }
+        match next_mail_us(&self.sql) {
+            Ok(Some(next_us)) => {
+                self.alarm.ring_in(&self.state, next_us.saturating_sub(now_us()).max(MAIL_ALARM_US));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "whether mail waits is not known"),
         }
     }
 

@@ -1,5 +1,8 @@
 //! What the router reaches as [`Host`]: objects by name, a bucket, other servers.
 
+use std::cell::Cell;
+use std::time::Duration;
+
 use axum::body::Body;
 use bytes::Bytes;
 use cid::Cid;
@@ -9,19 +12,33 @@ use rand_core::Rng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use worker::send::SendFuture;
-use worker::{Env, ObjectNamespace};
+use worker::wasm_bindgen_futures::spawn_local;
+use worker::{Delay, Env, ObjectNamespace};
 
 use super::outbound::Outbound;
 use super::settings::Settings;
 use super::{blobs, object};
-use crate::config::Config;
+use crate::app::mail_service;
+use crate::config::{Config, MailRoute, Mailing};
 use crate::host::{
-    Answered, ByteStream, Download, Failed, Host, HostError, PutBlobError, StoredBlob, SubscribeError,
+    Answered, ByteStream, Download, Failed, Host, HostError, MailFailure, Net, PutBlobError, StoredBlob,
+    SubscribeError,
 };
+use crate::mail::Mail;
 use crate::outbound::FetchPolicy;
 use crate::repo::GetHead;
 use crate::syntax::{Did, Tid};
 use crate::{account, directory, sequencer};
+
+/// Between the beginnings of two slow computations in an isolate: hashing a password takes a small part of it.
+const COMPUTE_PAUSE_US: i64 = 200_000;
+/// Who would wait longer for its turn is told to come again.
+const COMPUTE_WAIT_US: i64 = 3_000_000;
+
+thread_local! {
+    /// When the next slow computation may begin.
+    static NEXT_COMPUTE_US: Cell<i64> = const { Cell::new(0) };
+}
 
 /// The world as a Worker sees it.
 pub(super) struct WorkerHost {
@@ -30,20 +47,20 @@ pub(super) struct WorkerHost {
     sequencer: ObjectNamespace,
     env: Env,
     outbound: Outbound,
+    mail: Mailing,
 }
 
 impl WorkerHost {
     pub(super) fn new(env: &Env, config: &Config) -> Result<Self, HostError> {
-        let policy = FetchPolicy {
-            allow_loopback: config.allow_loopback,
-            trusted_origins: vec![config.plc_url.clone()],
-        };
+        let policy =
+            FetchPolicy { allow_loopback: config.allow_loopback, trusted_origins: config.trusted_origins() };
         Ok(Self {
             agents: Settings::agents(env)?,
             directory: Settings::directory(env)?,
             sequencer: Settings::sequencer(env)?,
             env: env.clone(),
             outbound: Outbound::new(policy),
+            mail: config.mail.clone(),
         })
     }
 
@@ -107,7 +124,9 @@ impl Host for WorkerHost {
             let failed = |error: HostError| SubscribeError::from(unreachable(error));
             let stub = object::stub(&self.sequencer, object::SEQUENCER).map_err(failed)?;
             let cursor = cursor.map(|cursor| cursor.to_string()).unwrap_or_default();
-            let path = format!("{}?cursor={cursor}", object::SUBSCRIBE);
+            let address = request.extensions().get::<Net>().map(Net::to_string);
+            let address = address.as_deref().unwrap_or(super::subscribers::NO_ADDRESS);
+            let path = format!("{}?cursor={cursor}&address={address}", object::SUBSCRIBE);
             let response = object::upgrade(&stub, &path).await.map_err(failed)?;
             let status = response.status_code();
             match response.websocket() {
@@ -118,7 +137,7 @@ impl Host for WorkerHost {
                     Ok(switch)
                 }
                 None if status == 503 => Err(SubscribeError::TooMany),
-                None => Err(failed(HostError::Storage("the sequencer took no socket".to_owned()))),
+                None => Err(failed(HostError::Unreachable("the sequencer took no socket".to_owned()))),
             }
         };
         SendFuture::new(subscribed).boxed()
@@ -159,10 +178,6 @@ impl Host for WorkerHost {
         SendFuture::new(async move { blobs::get(&self.env, &did, &cid).await }).boxed()
     }
 
-    fn delete_blob(&self, did: Did, cid: Cid) -> BoxFuture<'_, Result<(), HostError>> {
-        SendFuture::new(async move { blobs::delete(&self.env, &did, &[cid]).await }).boxed()
-    }
-
     fn fetch(
         &self,
         request: http::Request<Bytes>,
@@ -170,13 +185,50 @@ impl Host for WorkerHost {
         SendFuture::new(self.outbound.fetch(request)).boxed()
     }
 
+    fn exchange(
+        &self,
+        request: http::Request<Body>,
+    ) -> BoxFuture<'_, Result<http::Response<Body>, HostError>> {
+        SendFuture::new(self.outbound.exchange(request)).boxed()
+    }
+
     fn txt_records(&self, name: String) -> BoxFuture<'_, Result<Vec<String>, HostError>> {
         SendFuture::new(async move { self.outbound.txt_records(&name).await }).boxed()
     }
 
-    /// Here and now: an isolate has one thread.
+    fn send_mail(&self, mail: Mail) -> BoxFuture<'_, Result<(), MailFailure>> {
+        SendFuture::new(async move {
+            match &self.mail {
+                Mailing::Sent { from, route: MailRoute::Http(service) } => {
+                    mail_service::send(self, service, from, &mail).await
+                }
+                Mailing::Sent { route: MailRoute::Smtp(_), .. } | Mailing::Printed | Mailing::Off => {
+                    Err(MailFailure::Refused("this server sends no mail".to_owned()))
+                }
+            }
+        })
+        .boxed()
+    }
+
+    /// An isolate has one thread, and what is computed on it holds up all else: one at a time, with a pause before the
+    /// next, in which others are served.
     fn compute(&self, work: Box<dyn FnOnce() + Send>) -> Result<(), HostError> {
-        work();
+        let now_us = super::now_us();
+        let turn_us = NEXT_COMPUTE_US.get().max(now_us);
+        if turn_us - now_us > COMPUTE_WAIT_US {
+            return Err(HostError::Busy);
+        }
+        NEXT_COMPUTE_US.set(turn_us + COMPUTE_PAUSE_US);
+        if turn_us == now_us {
+            work();
+        } else {
+            // A timer of the caller's own: one whose caller leaves does not keep the others waiting.
+            let wait = Delay::from(Duration::from_micros((turn_us - now_us).unsigned_abs()));
+            spawn_local(async move {
+                wait.await;
+                work();
+            });
+        }
         Ok(())
     }
 

@@ -1,15 +1,20 @@
 //! Requests and answers between the runtime and the router, and bodies that never come through here.
 
+use std::io;
+use std::sync::Arc;
+
 use axum::body::{Body, HttpBody};
-use futures::{StreamExt, stream};
-use http::header;
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream};
+use http::{HeaderMap, HeaderValue, header};
 use http_body_util::BodyExt;
-use worker::send::SendWrapper;
+use worker::send::{SendFuture, SendWrapper};
 use worker::{Headers, ResponseBody};
 
-use crate::host::{self, Download, HostError};
+use super::room::{Pace, Room, TooSlow};
+use crate::host::{self, BodyRoom, Download, HostError, Net};
 use crate::limits::RECORDS_BODY_BYTES_MAX;
-use crate::xrpc::XrpcError;
+use crate::xrpc::{XrpcError, pays};
 
 /// The request as the router takes it. By hand, not by the crate's conversions, which panic or guess at what a stranger
 /// may send. A small body is read at once: the runtime's streams cost more than all else of a small request.
@@ -27,12 +32,57 @@ pub(super) async fn read(mut request: worker::Request) -> Result<http::Request<B
         read.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let is_small = length.is_some_and(|length: usize| length <= RECORDS_BODY_BYTES_MAX)
         && !read.headers().contains_key(header::TRANSFER_ENCODING);
-    *read.body_mut() = match request.inner().body() {
-        None => Body::empty(),
-        Some(_) if is_small => Body::from(request.bytes().await.map_err(|_| bad("body"))?),
-        Some(stream) => Body::new(worker::Body::new(stream)),
+    let (room, body) = match request.inner().body() {
+        None => (Room::default(), Body::empty()),
+        Some(_) if is_small => {
+            let room = Room::ahead(length.unwrap_or_default())?;
+            let slow = |TooSlow| {
+                XrpcError::named("RequestTimeout", "the request's body came too slowly")
+                    .with_status(http::StatusCode::REQUEST_TIMEOUT)
+            };
+            let bytes = Pace::new().next(request.bytes()).await.map_err(slow)?.map_err(|_| bad("body"))?;
+            (room, Body::from(bytes))
+        }
+        Some(stream) => (Room::default(), Body::from_stream(paced(worker::Body::new(stream)).fuse())),
     };
+    *read.body_mut() = body;
+    let room: Arc<dyn BodyRoom> = Arc::new(room);
+    read.extensions_mut().insert(room);
+    if let Some(net) = address(read.headers()) {
+        read.extensions_mut().insert(net);
+    }
     Ok(read)
+}
+
+/// A body as it comes, if that is fast enough. What is kept of it takes room where it is kept.
+fn paced(body: worker::Body) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    stream::unfold(Some((body, Pace::new())), |coming| {
+        SendFuture::new(async move {
+            let (mut body, mut pace) = coming?;
+            match pace.next(body.next()).await {
+                Ok(Some(Ok(chunk))) => {
+                    pace.received(chunk.len());
+                    Some((Ok(chunk), Some((body, pace))))
+                }
+                Ok(Some(Err(error))) => Some((Err(io::Error::other(error.to_string())), None)),
+                Ok(None) => None,
+                Err(TooSlow) => Some((Err(io::ErrorKind::TimedOut.into()), None)),
+            }
+        })
+    })
+}
+
+/// Where Cloudflare's edge says whom a request is from.
+pub(super) const ADDRESS_HEADER: &str = "cf-connecting-ip";
+
+/// Whom a request is from, as Cloudflare's edge says.
+fn address(headers: &HeaderMap) -> Option<Net> {
+    net(headers.get(ADDRESS_HEADER)?.to_str().ok()?)
+}
+
+/// What stands for an address where addresses have shares.
+pub(super) fn net(address: &str) -> Option<Net> {
+    Some(Net::of(address.parse().ok()?))
 }
 
 /// An answer whose body the runtime brings to the client by itself, without a chunk of it coming through here.
@@ -40,6 +90,23 @@ pub(super) fn download(body: ResponseBody) -> Download {
     let unread = HostError::Storage("the runtime has this body".to_owned());
     let mut response = host::download(stream::iter([Err(unread)]).boxed());
     response.extensions_mut().insert(SendWrapper::new(body));
+    response
+}
+
+/// Whether a client takes answers as gzip.
+pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.split(',').any(|coding| coding.trim() == "gzip"))
+}
+
+/// The answer, as gzip where that pays: the runtime encodes a body by what its header says.
+pub(super) fn compressed(mut response: http::Response<Body>) -> http::Response<Body> {
+    if pays(response.headers(), response.body()) {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+        headers.remove(header::CONTENT_LENGTH);
+    }
     response
 }
 

@@ -4,13 +4,11 @@
 //! it was sent every event that the log has, or behind a cursor, and then a task reads it up to the end of the log and
 //! makes it live in the same turn in which it found the end. Events are appended and sent to the live ones in one turn
 //! as well; messages leave only when what was written before them is durable. So nothing is missed and nothing comes
-//! twice, whenever the object is put to sleep.
+//! twice, whenever the object is put to sleep. How much may wait for one that does not read: [`super::subscribers`].
 //!
 //! All agents of the network come here, and an object's transactions are one after the other, each as slow as a disk far
 //! away. So there is a pause between two appends, and what comes in it is appended together; who comes alone waits for
 //! nothing.
-//!
-//! The runtime tells nobody how much a socket still has to send, so a slow consumer is not told `ConsumerTooSlow` here.
 #![allow(missing_docs, reason = "of what the macro durable_object makes")]
 
 use std::cell::{Cell, RefCell};
@@ -19,7 +17,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::channel::oneshot;
-use serde::{Deserialize, Serialize};
 use worker::{
     Delay, DurableObject, Env, Request, Response, State, WebSocket, WebSocketIncomingMessage, WebSocketPair,
     durable_object,
@@ -27,11 +24,13 @@ use worker::{
 
 use super::now_us;
 use super::object::{self, Alarm};
+use super::relays;
 use super::settings::Settings;
 use super::sql::ObjectSql;
+use super::subscribers::{self, Subscriber, Subscribers};
 use crate::event;
 use crate::host::{Answered, Failed};
-use crate::limits::{FIREHOSE_SUBSCRIBERS_MAX, FIREHOSE_WRITE_BYTES_MAX, SEQUENCER_BATCH_BYTES_MAX};
+use crate::limits::{EVENT_LOG_BYTES_MAX, FIREHOSE_WRITE_BYTES_MAX, SEQUENCER_BATCH_BYTES_MAX};
 use crate::seam::Request as _;
 use crate::sequencer::{
     Append, Command, Error, Expire, GetHead, OutboxEvent, Reply, Sequencer, Start, for_each_event, head,
@@ -40,7 +39,7 @@ use crate::store::SqlError;
 
 /// At least this long between two appends.
 const PAUSE_US: i64 = 20_000;
-/// How often old events are looked for while there are any.
+/// How often at least old events are looked for while there are any.
 const EXPIRY_ALARM_US: i64 = 600_000_000;
 /// How soon those of a deleted account go, and the rest of a long expiry.
 const EXPIRY_SOON_US: i64 = 1_000_000;
@@ -50,13 +49,12 @@ const EXPIRY_ROWS: u32 = 500;
 const BACKFILL_EVENTS: u32 = 1_000;
 /// Between two turns of a backfill, so that others are served too.
 const BACKFILL_PAUSE: Duration = Duration::from_millis(20);
-/// Backfills at a time; others wait for their turn. Nobody can tell how much a socket still has to send, so this and the
-/// pause bound what those who do not read can pile up.
+/// Backfills at a time; others wait for their turn.
 const BACKFILLS_MAX: usize = 16;
-/// A backfill that an eviction ended goes on then.
-const BACKFILL_ALARM_US: i64 = 30_000_000;
-/// The close code of a subscription that ends with an error.
-const CLOSE_POLICY: u16 = 1008;
+/// A backfill for which there is no room in memory looks again then.
+const BACKFILL_WAIT: Duration = Duration::from_millis(500);
+/// A backfill that an eviction ended goes on then, and those that do not answer a close are looked after.
+const SUBSCRIBERS_ALARM_US: i64 = 10_000_000;
 
 /// The Durable Object.
 #[durable_object]
@@ -66,6 +64,7 @@ pub struct SequencerObject {
 
 struct Inner {
     state: State,
+    env: Env,
     settings: Settings,
     sql: ObjectSql,
     alarm: Alarm,
@@ -73,6 +72,9 @@ struct Inner {
     appended_us: Cell<i64>,
     /// Events that gather, and who waits for them.
     gathered: RefCell<Vec<Gathered>>,
+    /// Whether this life of the object has begun with what the last one left.
+    is_awake: Cell<bool>,
+    subscribers: Subscribers,
     /// Numbers of the sockets that a task of this life of the object reads for.
     backfilling: RefCell<HashSet<u64>>,
 }
@@ -83,32 +85,27 @@ struct Gathered {
     answer: oneshot::Sender<Answered<Vec<Option<i64>>, Error>>,
 }
 
-/// Where a subscriber stands.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Subscriber {
-    /// Tells sockets apart.
-    number: u64,
-    /// Absent for a live one.
-    behind: Option<i64>,
-}
-
 impl DurableObject for SequencerObject {
     fn new(state: State, env: Env) -> Self {
-        let inner = Rc::new(Inner {
-            settings: Settings::of(&env),
-            sql: ObjectSql::new(&state.storage()),
-            state,
-            alarm: Alarm::new(),
-            cell: RefCell::new(None),
-            appended_us: Cell::new(0),
-            gathered: RefCell::default(),
-            backfilling: RefCell::default(),
-        });
-        inner.resume_backfills();
-        Self { inner }
+        Self {
+            inner: Rc::new(Inner {
+                settings: Settings::of(&env),
+                sql: ObjectSql::new(&state.storage()),
+                state,
+                env,
+                alarm: Alarm::new(),
+                cell: RefCell::new(None),
+                appended_us: Cell::new(0),
+                gathered: RefCell::default(),
+                is_awake: Cell::new(false),
+                subscribers: Subscribers::default(),
+                backfilling: RefCell::default(),
+            }),
+        }
     }
 
     async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
+        self.inner.wake().await?;
         match request.path().as_str() {
             object::COMMAND => object::answer(&self.inner.handle(object::read_command(&mut request).await?)),
             object::DRAIN => {
@@ -117,8 +114,12 @@ impl DurableObject for SequencerObject {
             }
             object::SUBSCRIBE => {
                 let url = request.url()?;
-                let cursor = url.query_pairs().find(|(name, _)| name == "cursor");
-                self.inner.subscribe(cursor.and_then(|(_, value)| value.parse().ok()))
+                let value = |wanted: &str| {
+                    let mut pairs = url.query_pairs();
+                    pairs.find_map(|(name, value)| (name == wanted).then(|| value.into_owned()))
+                };
+                let address = value("address").unwrap_or_else(|| subscribers::NO_ADDRESS.to_owned());
+                self.inner.subscribe(value("cursor").and_then(|cursor| cursor.parse().ok()), &address)
             }
             other => Response::error(format!("the sequencer has no {other}"), 404),
         }
@@ -126,8 +127,11 @@ impl DurableObject for SequencerObject {
 
     async fn alarm(&self) -> worker::Result<Response> {
         self.inner.alarm.rang();
+        self.inner.wake().await?;
         self.inner.expire();
         self.inner.resume_backfills();
+        self.inner.ask_relays().await;
+        self.inner.look_after_subscribers();
         Response::empty()
     }
 
@@ -139,16 +143,28 @@ impl DurableObject for SequencerObject {
     async fn websocket_close(&self, socket: WebSocket, _: usize, _: String, _: bool) -> worker::Result<()> {
         // Answers the close; one that is gone already has nothing to answer.
         let _ = socket.close(Some(1000), Some(""));
+        self.inner.subscribers.remove(&socket);
         Ok(())
     }
 
     async fn websocket_error(&self, socket: WebSocket, _: worker::Error) -> worker::Result<()> {
         let _ = socket.close(Some(1011), Some(""));
+        self.inner.subscribers.remove(&socket);
         Ok(())
     }
 }
 
 impl Inner {
+    /// Each life of the object begins with what the last one left.
+    async fn wake(self: &Rc<Self>) -> worker::Result<()> {
+        self.alarm.learn(&self.state).await?;
+        if !self.is_awake.replace(true) {
+            self.subscribers.restore(&self.state);
+            self.resume_backfills();
+        }
+        Ok(())
+    }
+
     /// Appends events with all others that come now.
     async fn gather(self: &Rc<Self>, events: Vec<OutboxEvent>) -> Answered<Vec<Option<i64>>, Error> {
         let (answer, answered) = oneshot::channel();
@@ -209,29 +225,20 @@ impl Inner {
         let appended = cell.take_appended();
         if !appended.is_empty() {
             let frames: Vec<&[u8]> = appended.iter().map(|(_, event)| event.frame.bytes()).collect();
-            self.send_to_live(&frames);
+            self.subscribers.send_to_live(&frames);
+            if self.subscribers.any_leaving() {
+                self.alarm.ring_in(&self.state, SUBSCRIBERS_ALARM_US);
+            }
             let deleted = appended.iter().any(|(_, event)| event.is_deletion());
-            let delay_us = if deleted { EXPIRY_SOON_US } else { EXPIRY_ALARM_US };
+            let is_urgent = deleted || cell.bytes() > EVENT_LOG_BYTES_MAX;
+            let delay_us = if is_urgent { EXPIRY_SOON_US } else { self.expiry_us() };
             self.alarm.ring_in(&self.state, delay_us);
         }
         answer
     }
 
-    fn send_to_live(&self, frames: &[&[u8]]) {
-        for socket in self.state.get_websockets() {
-            if subscriber(&socket).is_none_or(|subscriber| subscriber.behind.is_some()) {
-                continue;
-            }
-            for frame in frames {
-                if socket.send_with_bytes(frame).is_err() {
-                    break; // The socket is gone; the runtime takes it off the list.
-                }
-            }
-        }
-    }
-
-    fn subscribe(self: &Rc<Self>, cursor: Option<i64>) -> worker::Result<Response> {
-        if self.state.get_websockets().len() >= FIREHOSE_SUBSCRIBERS_MAX {
+    fn subscribe(self: &Rc<Self>, cursor: Option<i64>, address: &str) -> worker::Result<Response> {
+        if !self.subscribers.has_room(address) {
             return Response::error("too many subscribers", 503);
         }
         // Opened for its migrations: the first subscriber may come before the first event.
@@ -242,79 +249,74 @@ impl Inner {
             Ok(head) => head,
             Err(error) => return Response::error(error.to_string(), 500),
         };
+        let start = head.start(cursor);
+        let behind = match start {
+            Start::After(seq) if seq < head.last_seq => Some(seq),
+            Start::Outdated => Some(0),
+            Start::After(_) | Start::Future => None,
+        };
         let pair = WebSocketPair::new()?;
-        let socket = pair.server;
-        self.state.accept_web_socket(&socket);
-        let behind = match head.start(cursor) {
-            Start::After(seq) if seq >= head.last_seq => None,
-            Start::After(seq) => Some(seq),
+        let subscriber = self.subscribers.add(&self.state, pair.server, address, behind)?;
+        match start {
+            Start::After(_) => {}
             Start::Outdated => {
                 let message = "Requested cursor exceeded limit. Possibly missing events";
-                socket.send_with_bytes(event::info("OutdatedCursor", message))?;
-                Some(0)
+                subscriber.send_alone(&event::info("OutdatedCursor", message))?;
             }
-            Start::Future => {
-                socket.send_with_bytes(event::error("FutureCursor", "Cursor in the future."))?;
-                socket.close(Some(CLOSE_POLICY), Some("FutureCursor"))?;
-                return Response::from_websocket(pair.client);
-            }
-        };
-        let subscriber = Subscriber { number: random_number(), behind };
-        socket.serialize_attachment(subscriber)?;
+            Start::Future => subscriber.refuse("FutureCursor", "Cursor in the future.")?,
+        }
         if behind.is_some() {
-            self.backfill(socket, subscriber);
+            self.backfill(subscriber);
         }
         Response::from_websocket(pair.client)
     }
 
-    /// Goes on with those that an earlier life of the object left behind.
+    /// Goes on with those that wait, or that an earlier life of the object left behind.
     fn resume_backfills(self: &Rc<Self>) {
-        for socket in self.state.get_websockets() {
-            if let Some(subscriber) = subscriber(&socket)
-                && subscriber.behind.is_some()
-                && !self.backfilling.borrow().contains(&subscriber.number)
-            {
-                self.backfill(socket, subscriber);
+        for subscriber in self.subscribers.behind() {
+            if !self.backfilling.borrow().contains(&subscriber.number()) {
+                self.backfill(subscriber);
             }
         }
     }
 
-    fn backfill(self: &Rc<Self>, socket: WebSocket, mut subscriber: Subscriber) {
-        self.alarm.ring_in(&self.state, BACKFILL_ALARM_US);
+    fn backfill(self: &Rc<Self>, subscriber: Rc<Subscriber>) {
+        self.alarm.ring_in(&self.state, SUBSCRIBERS_ALARM_US);
         if self.backfilling.borrow().len() >= BACKFILLS_MAX {
             return; // The socket's attachment says that it waits.
         }
-        self.backfilling.borrow_mut().insert(subscriber.number);
+        self.backfilling.borrow_mut().insert(subscriber.number());
         let object = Rc::clone(self);
         self.state.wait_until(async move {
-            while let Some(cursor) = subscriber.behind {
-                match object.send_page(&socket, cursor) {
-                    Ok(next) => subscriber.behind = next,
-                    Err(error) => {
-                        tracing::debug!(%error, "a backfill ended early");
-                        let _ = socket.close(Some(1011), Some("backfill failed"));
-                        break;
-                    }
+            while let Some(cursor) = subscriber.behind().filter(|_| subscriber.is_open()) {
+                if !object.subscribers.has_room_for_a_page() {
+                    Delay::from(BACKFILL_WAIT).await;
+                    continue;
                 }
-                if socket.serialize_attachment(subscriber).is_err() {
-                    break;
+                let sent = object.send_page(&subscriber, cursor).map_err(|error| error.to_string());
+                let noted =
+                    sent.and_then(|next| subscriber.set_behind(next).map_err(|error| error.to_string()));
+                if let Err(error) = noted {
+                    tracing::debug!(%error, "a backfill ended early");
+                    subscriber.fail();
                 }
-                if subscriber.behind.is_some() {
+                object.subscribers.shed();
+                if subscriber.behind().is_some() {
                     Delay::from(BACKFILL_PAUSE).await;
                 }
             }
-            object.backfilling.borrow_mut().remove(&subscriber.number);
+            object.backfilling.borrow_mut().remove(&subscriber.number());
             object.resume_backfills();
         });
     }
 
     /// Sends one page; answers where the next begins, `None` at the end of the log.
-    fn send_page(&self, socket: &WebSocket, cursor: i64) -> Result<Option<i64>, Error> {
+    fn send_page(&self, subscriber: &Subscriber, cursor: i64) -> Result<Option<i64>, Error> {
         let (mut last, mut gone) = (None, None);
         let bytes_max = FIREHOSE_WRITE_BYTES_MAX as u64;
         for_each_event(&self.sql, cursor, BACKFILL_EVENTS, bytes_max, &mut |seq, _, frame| {
             if gone.is_none() {
-                gone = socket.send_with_bytes(frame).err();
+                gone = subscriber.send_alone(frame).err();
             }
             last = Some(seq);
         })?;
@@ -324,12 +326,42 @@ impl Inner {
         }
     }
 
+    async fn ask_relays(&self) {
+        let last_seq = head(&self.sql).map_or(0, |head| head.last_seq);
+        if let Err(error) = relays::ask(&self.state, &self.env, &self.settings, last_seq).await {
+            tracing::warn!(%error, "relays are asked at the next alarm");
+        }
+    }
+
+    /// Starts the object anew when those that never read hold too much of its memory.
+    fn look_after_subscribers(&self) {
+        if self.subscribers.are_lost() {
+            tracing::warn!("subscribers that do not read hold too much: all of them have to come back");
+            self.subscribers.close_all();
+            object::start_anew(&self.state);
+        }
+        if self.subscribers.any_leaving() {
+            self.alarm.ring_in(&self.state, SUBSCRIBERS_ALARM_US);
+        }
+    }
+
+    /// How long events are kept.
+    fn window_us(&self) -> Option<i64> {
+        let read = self.settings.get().ok()?;
+        Some(i64::try_from(read.config.backfill_window.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    /// How often old events are looked for: no event stays twice as long as it should.
+    fn expiry_us(&self) -> i64 {
+        self.window_us().unwrap_or(i64::MAX).clamp(EXPIRY_SOON_US, EXPIRY_ALARM_US)
+    }
+
     fn expire(&self) {
-        let window_us = match self.settings.get() {
-            Ok(read) => i64::try_from(read.config.backfill_window.as_micros()).unwrap_or(i64::MAX),
-            Err(_) => return,
-        };
-        let expire = Expire { before_us: now_us().saturating_sub(window_us), limit: EXPIRY_ROWS };
+        let Ok(read) = self.settings.get() else { return };
+        let Some(window_us) = self.window_us() else { return };
+        let bytes_max = read.config.backfill_bytes_max.min(EVENT_LOG_BYTES_MAX);
+        let before_us = now_us().saturating_sub(window_us);
+        let expire = Expire { before_us, bytes_max, limit: EXPIRY_ROWS };
         match self.handle(expire.into_command()).map(|reply| Expire::from_answer(reply).unwrap_or(0)) {
             Ok(removed) if removed >= u64::from(EXPIRY_ROWS) => {
                 self.alarm.ring_in(&self.state, EXPIRY_SOON_US);
@@ -337,7 +369,7 @@ impl Inner {
             Ok(_) => {
                 let kept = head(&self.sql).is_ok_and(|head| head.last_seq > head.expired_seq);
                 if kept {
-                    self.alarm.ring_in(&self.state, EXPIRY_ALARM_US);
+                    self.alarm.ring_in(&self.state, self.expiry_us());
                 }
             }
             Err(error) => {
@@ -346,13 +378,4 @@ impl Inner {
             }
         }
     }
-}
-
-fn subscriber(socket: &WebSocket) -> Option<Subscriber> {
-    socket.deserialize_attachment().ok().flatten()
-}
-
-/// Small enough for a JavaScript number.
-fn random_number() -> u64 {
-    rand_core::Rng::next_u64(&mut super::system_random()) >> 11
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use worker::{Env, ObjectNamespace};
 
-use crate::config::{Config, ConfigError, Layers, Secrets};
+use crate::config::{Config, ConfigError, Layers, MailRoute, Mailing, Secrets};
 use crate::env::Network;
 use crate::host::HostError;
 
@@ -40,17 +40,17 @@ impl Settings {
 
     /// The objects of accounts, by DID.
     pub(super) fn agents(env: &Env) -> Result<ObjectNamespace, HostError> {
-        env.durable_object("AGENT").map_err(super::storage)
+        env.durable_object("AGENT").map_err(super::unavailable)
     }
 
     /// The one directory's.
     pub(super) fn directory(env: &Env) -> Result<ObjectNamespace, HostError> {
-        env.durable_object("DIRECTORY").map_err(super::storage)
+        env.durable_object("DIRECTORY").map_err(super::unavailable)
     }
 
     /// The one sequencer's.
     pub(super) fn sequencer(env: &Env) -> Result<ObjectNamespace, HostError> {
-        env.durable_object("SEQUENCER").map_err(super::storage)
+        env.durable_object("SEQUENCER").map_err(super::unavailable)
     }
 }
 
@@ -61,6 +61,10 @@ fn read(env: &Env) -> Result<Read, ConfigError> {
     };
     let layers = Layers { env: Layers::read_env(text), ..Layers::default() };
     let config = Config::new(&layers.effective())?;
+    if matches!(config.mail, Mailing::Sent { route: MailRoute::Smtp(_), .. }) {
+        let reason = "a Worker speaks no SMTP: give ZAP_MAIL_URL, and ZAP_MAIL_TOKEN".to_owned();
+        return Err(ConfigError::Invalid { name: "smtp-url", reason });
+    }
     let secrets = config.given_secrets()?;
     let network = Arc::new(config.network(&secrets));
     Ok(Read { config, secrets, network })

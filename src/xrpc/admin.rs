@@ -1,5 +1,9 @@
 //! agent.admin.*: the operator's agents; the same as plain paths for people with curl; com.atproto.admin.*.
 
+mod account;
+mod invite;
+mod subject;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -8,12 +12,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use http::Uri;
-use serde::Deserialize;
 
-use super::endpoint::{Answer, Dispatcher, Empty};
+use super::dispatch::Dispatcher;
+use super::endpoint::{Answer, Holds};
 use super::error::Because as _;
 use super::{App, Context, Endpoint, XrpcError};
-use crate::account;
 use crate::actor::Kind;
 use crate::app::{self, NewAccount, check_recovery_key};
 use crate::auth::Access;
@@ -32,7 +35,30 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::of::<ListAgents>(Access::Admin, list),
         Endpoint::of::<GetAgent>(Access::Admin, show),
         Endpoint::of::<DeleteAgent>(Access::Admin, delete),
-        Endpoint::procedure("com.atproto.admin.deleteAccount", Access::Admin, delete_account),
+        Endpoint::procedure("com.atproto.admin.deleteAccount", Access::Admin, account::delete),
+        Endpoint::query("com.atproto.admin.getAccountInfo", Access::Admin, account::info),
+        Endpoint::query("com.atproto.admin.getAccountInfos", Access::Admin, account::infos),
+        Endpoint::query("com.atproto.admin.searchAccounts", Access::Admin, account::search),
+        Endpoint::procedure("com.atproto.admin.sendEmail", Access::Admin, account::send_email),
+        Endpoint::procedure("com.atproto.admin.updateAccountEmail", Access::Admin, account::update_email),
+        Endpoint::procedure("com.atproto.admin.updateAccountHandle", Access::Admin, account::update_handle),
+        Endpoint::procedure(
+            "com.atproto.admin.updateAccountPassword",
+            Access::Admin,
+            account::update_password,
+        )
+        .holding(Holds::Computation),
+        Endpoint::procedure(
+            "com.atproto.admin.updateAccountSigningKey",
+            Access::Admin,
+            account::update_signing_key,
+        ),
+        Endpoint::query("com.atproto.admin.getSubjectStatus", Access::Admin, subject::get),
+        Endpoint::procedure("com.atproto.admin.updateSubjectStatus", Access::Admin, subject::update),
+        Endpoint::query("com.atproto.admin.getInviteCodes", Access::Admin, invite::page),
+        Endpoint::procedure("com.atproto.admin.enableAccountInvites", Access::Admin, invite::enable),
+        Endpoint::procedure("com.atproto.admin.disableAccountInvites", Access::Admin, invite::disable),
+        Endpoint::procedure("com.atproto.admin.disableInviteCodes", Access::Admin, invite::disable_codes),
     ]
 }
 
@@ -133,21 +159,10 @@ async fn delete(context: Context, input: delete_agent::Input) -> Answer<DeleteAg
     Ok(delete_agent::Output { did })
 }
 
-#[derive(Debug, Deserialize)]
-struct DeleteAccountInput {
-    did: Did,
-}
-
-/// Any account, without its owner. The DID stays: it is the owner's, who may go elsewhere with it.
-async fn delete_account(context: Context, input: DeleteAccountInput) -> Result<Empty, XrpcError> {
-    context.delete_account(&input.did, None).await?;
-    Ok(Empty)
-}
-
 async fn view(network: &App, account: Account) -> Result<AgentView, XrpcError> {
     let counts = match network.account(&account.did, Counts {}).await {
         // The account is about to be taken in from an archive.
-        Err(app::Error::Account(account::Error::NoRepo)) => RepoCounts::default(),
+        Err(app::Error::Account(crate::account::Error::NoRepo)) => RepoCounts::default(),
         counts => counts?,
     };
     let time = |us| Datetime::try_from(format_datetime_ms(us)).map_err(XrpcError::internal);

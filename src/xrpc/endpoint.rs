@@ -1,7 +1,7 @@
-//! One method, declared as data, and the dispatch over all of them.
+//! One method, declared as data.
 //!
-//! The dispatcher finds the endpoint by its NSID, checks verb and credentials, bounds and reads the body, and only
-//! then calls the handler. A handler is a plain async function over parsed input; adapters make it an [`Endpoint`].
+//! A handler is a plain async function over parsed input; adapters make it an [`Endpoint`], which the dispatcher
+//! (`dispatch.rs`) finds and calls.
 //!
 //! A method of ours has a lexicon, and [`Endpoint::of`] takes all it needs from that: name, verb, encoding, types and
 //! limits. The input is validated as it came and only then read into its type, so a handler never sees what the lexicon
@@ -9,24 +9,26 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use axum::response::Response;
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::body::{json_body, require_encoding};
 use super::error::Refusal;
-use super::{App, XrpcError};
-use crate::auth::{Access, Caller};
+use super::{App, Notes, XrpcError};
+use crate::auth::{Access, Apps, Caller};
 use crate::data_model::{self, Ipld};
+use crate::host::Net;
 use crate::lexicon::data::from_ipld;
 use crate::lexicon::{self, MethodKind, catalog};
 use crate::limits::JSON_BODY_BYTES_MAX;
+use crate::web;
 
 /// What a handler knows besides its input.
 #[derive(Clone)]
@@ -35,6 +37,17 @@ pub struct Context {
     pub app: Arc<App>,
     /// Who calls, as far as the endpoint's access asked for it.
     pub caller: Caller,
+    /// From where, if its host knows.
+    pub client: Option<Net>,
+    /// What the answer is to tell of limits.
+    pub notes: Notes,
+}
+
+impl Context {
+    /// From where, as text that goes through the seam.
+    pub fn client_text(&self) -> Option<String> {
+        self.client.map(|client| client.to_string())
+    }
 }
 
 impl std::ops::Deref for Context {
@@ -76,6 +89,36 @@ pub struct Upload<P> {
     pub request: Request,
 }
 
+/// What a call holds for as long as its client likes, of which a host has only so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// A subscription to the event stream.
+    Subscription,
+    /// A snapshot of a repo, which is downloaded.
+    Repo,
+    /// A blob's file, which is downloaded or written.
+    Blob,
+    /// A place in the queue of slow computations.
+    Computation,
+    /// A socket to another service, to which the call goes on.
+    Exchange,
+}
+
+impl Holds {
+    /// What a request to this path would hold: a call of a method, or a page's password.
+    pub fn at(path: &str) -> Option<Self> {
+        static ALL: LazyLock<HashMap<&str, Option<Holds>>> = LazyLock::new(|| {
+            let endpoints = super::endpoints().into_iter();
+            let own = endpoints.map(|endpoint| (endpoint.nsid, endpoint.holds));
+            own.chain([("_health", None)]).collect()
+        });
+        if web::may_take_password(path) {
+            return Some(Self::Computation);
+        }
+        ALL.get(path.strip_prefix("/xrpc/")?).copied().unwrap_or(Some(Self::Exchange))
+    }
+}
+
 /// One XRPC method.
 #[derive(Clone)]
 pub struct Endpoint {
@@ -85,7 +128,14 @@ pub struct Endpoint {
     pub method: Method,
     /// What a caller must be.
     pub access: Access,
-    handler: Handler,
+    /// What an application needs; unless it is said, none may call.
+    pub apps: Apps,
+    /// What a call holds, if it lasts.
+    pub holds: Option<Holds>,
+    /// Bytes of a body that is read whole before the handler is asked; others are the handler's to read.
+    pub(super) body_max: Option<usize>,
+    /// Who answers.
+    pub(super) handler: Handler,
 }
 
 impl Endpoint {
@@ -102,16 +152,20 @@ impl Endpoint {
     ) -> Self {
         const { assert!(!matches!(M::KIND, MethodKind::Upload { .. }), "see Endpoint::upload") };
         let handler = Arc::new(handler);
-        Self::raw(M::NSID, verb(M::KIND), access, move |context, request: Request| {
+        let endpoint = Self::raw(M::NSID, verb(M::KIND), access, move |context, request: Request| {
             let handler = Arc::clone(&handler);
             async move {
                 let input = match M::KIND {
-                    MethodKind::Procedure => valid_body(M::NSID, request, bytes_max).await?,
+                    MethodKind::Procedure => valid_body(M::NSID, request).await?,
                     MethodKind::Query | MethodKind::Upload { .. } => valid_params(M::NSID, &request)?,
                 };
                 answer_of::<M>(handler.call(context, typed(M::NSID, input)?).await)
             }
-        })
+        });
+        match M::KIND {
+            MethodKind::Procedure => endpoint.reading(bytes_max),
+            MethodKind::Query | MethodKind::Upload { .. } => endpoint,
+        }
     }
 
     /// A procedure that has a lexicon and whose body is bytes.
@@ -178,17 +232,18 @@ impl Endpoint {
         F: Future<Output = Result<O, XrpcError>> + Send + 'static,
     {
         let handler = Arc::new(handler);
-        Self::raw(nsid, Method::POST, access, move |context, request: Request| {
+        let endpoint = Self::raw(nsid, Method::POST, access, move |context, request: Request| {
             let handler = Arc::clone(&handler);
             async move {
-                let body = read_json_body(request, bytes_max).await?;
+                let body = json_body(request).await?;
                 let input = serde_json::from_slice(&body).map_err(|error| {
                     let why = refusal::<I>(&mut serde_json::Deserializer::from_slice(&body), &error);
                     XrpcError::invalid(format!("Invalid input: {why}"))
                 })?;
                 handler(context, input).await?.into_output()
             }
-        })
+        });
+        endpoint.reading(bytes_max)
     }
 
     /// A method that reads the request and writes the answer by itself: streams, uploads, sockets.
@@ -205,8 +260,29 @@ impl Endpoint {
             nsid,
             method,
             access,
+            apps: Apps::Never,
+            holds: None,
+            body_max: None,
             handler: Arc::new(move |context, request| Box::pin(handler(context, request))),
         }
+    }
+
+    /// The same, over bodies of at most `bytes_max` bytes that are there as a whole.
+    #[must_use]
+    pub fn reading(self, bytes_max: usize) -> Self {
+        Self { body_max: Some(bytes_max), ..self }
+    }
+
+    /// The same, open to applications that were granted what it takes.
+    #[must_use]
+    pub fn open_to(self, apps: Apps) -> Self {
+        Self { apps, ..self }
+    }
+
+    /// The same, whose calls hold something.
+    #[must_use]
+    pub fn holding(self, holds: Holds) -> Self {
+        Self { holds: Some(holds), ..self }
     }
 }
 
@@ -258,49 +334,6 @@ impl IntoOutput for Response {
     }
 }
 
-/// All endpoints, by NSID.
-pub struct Dispatcher {
-    app: Arc<App>,
-    endpoints: HashMap<&'static str, Endpoint>,
-}
-
-impl Dispatcher {
-    /// Over these endpoints.
-    pub fn new(app: Arc<App>, endpoints: Vec<Endpoint>) -> Self {
-        let endpoints = endpoints.into_iter().map(|endpoint| (endpoint.nsid, endpoint)).collect();
-        Self { app, endpoints }
-    }
-
-    pub(super) fn app(&self) -> &App {
-        &self.app
-    }
-
-    /// Answers one request to `/xrpc/{nsid}`.
-    pub async fn dispatch(&self, nsid: &str, request: Request) -> Response {
-        self.answer(nsid, request).await.unwrap_or_else(XrpcError::into_response)
-    }
-
-    async fn answer(&self, nsid: &str, request: Request) -> Result<Response, XrpcError> {
-        let Some(endpoint) = self.endpoints.get(nsid) else {
-            if crate::syntax::validate_nsid(nsid).is_err() {
-                return Err(XrpcError::invalid("the path after /xrpc/ is not an NSID")
-                    .with_status(StatusCode::NOT_FOUND));
-            }
-            return Err(XrpcError::named("MethodNotImplemented", "Method Not Implemented")
-                .with_status(StatusCode::NOT_IMPLEMENTED));
-        };
-        let method = if *request.method() == Method::HEAD { &Method::GET } else { request.method() };
-        if method != endpoint.method {
-            return Err(XrpcError::invalid(format!("{nsid} is called with {}", endpoint.method))
-                .with_status(StatusCode::METHOD_NOT_ALLOWED));
-        }
-        let caller =
-            super::authenticate::authenticate(&self.app, endpoint.access, nsid, request.headers()).await?;
-        let context = Context { app: Arc::clone(&self.app), caller };
-        (endpoint.handler)(context, request).await
-    }
-}
-
 /// Reads `a=1&b=2`, lists as repeated names. A parameter that is there but empty is one that was left out: clients write
 /// `cursor=` for none.
 ///
@@ -345,43 +378,6 @@ pub fn check_limit(limit: Option<u32>, default: u32, max: u32) -> Result<u32, Xr
     }
 }
 
-/// Reads a body of at most `bytes_max` bytes.
-///
-/// # Errors
-/// `PayloadTooLarge` with 413, or `InvalidRequest` when the client stopped in the middle.
-pub async fn read_body(request: Request, bytes_max: usize) -> Result<Bytes, XrpcError> {
-    axum::body::to_bytes(request.into_body(), bytes_max).await.map_err(|error| {
-        let mut source: Option<&dyn std::error::Error> = Some(&error);
-        while let Some(error) = source {
-            if error.is::<http_body_util::LengthLimitError>() {
-                return XrpcError::named("PayloadTooLarge", format!("the body is over {bytes_max} bytes"))
-                    .with_status(StatusCode::PAYLOAD_TOO_LARGE);
-            }
-            source = error.source();
-        }
-        XrpcError::invalid("the request's body ended early")
-    })
-}
-
-async fn read_json_body(request: Request, bytes_max: usize) -> Result<Bytes, XrpcError> {
-    let is_json = require_encoding(request.headers(), "application/json");
-    let body = read_body(request, bytes_max).await?;
-    if body.is_empty() {
-        return Ok(Bytes::from_static(b"{}"));
-    }
-    is_json.map(|()| body)
-}
-
-fn require_encoding(headers: &HeaderMap, encoding: &str) -> Result<(), XrpcError> {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.split(';').next()).map(str::trim);
-    if encoding == "*/*" || given == Some(encoding) {
-        Ok(())
-    } else {
-        Err(XrpcError::invalid(format!("Wrong request encoding (Content-Type): use {encoding}")))
-    }
-}
-
 /// The HTTP method of a kind.
 fn verb(kind: MethodKind) -> Method {
     match kind {
@@ -398,8 +394,8 @@ fn valid_params(nsid: &str, request: &Request) -> Result<Ipld, XrpcError> {
 }
 
 /// The JSON body of a request (an absent one counts as `{}`), as its lexicon takes it.
-async fn valid_body(nsid: &str, request: Request, bytes_max: usize) -> Result<Ipld, XrpcError> {
-    let body = read_json_body(request, bytes_max).await?;
+async fn valid_body(nsid: &str, request: Request) -> Result<Ipld, XrpcError> {
+    let body = json_body(request).await?;
     let input = data_model::from_json(&body)
         .map_err(|error| XrpcError::invalid(format!("Invalid input: {error}")))?;
     catalog().read_body(nsid, input).map_err(|error| XrpcError::invalid(error.to_string()))

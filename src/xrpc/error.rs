@@ -10,11 +10,13 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
 use crate::actor::Status;
-use crate::host::HostError;
+use crate::app::lexicons::LexiconError;
+use crate::host::{HostError, NoRoom};
 use crate::identity::IdentityError;
 use crate::lexicon::NamedError;
+use crate::rate_limit::Allowance;
 use crate::store::SqlError;
-use crate::{account, app, auth, blobs, directory, memory, moving, repo};
+use crate::{account, app, auth, blobs, directory, memory, moving, oauth, preferences, repo};
 
 /// When to ask a busy server again.
 const RETRY_AFTER_SECONDS: &str = "2";
@@ -28,12 +30,19 @@ pub struct XrpcError {
     pub name: Cow<'static, str>,
     /// What happened and what to do, for a person.
     pub message: Cow<'static, str>,
+    /// How the caller stands with a limit that it is over.
+    pub allowance: Option<Allowance>,
 }
 
 impl XrpcError {
     /// An error with a name of its method's lexicon, status 400.
     pub fn named(name: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, name: Cow::Borrowed(name), message: message.into() }
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            name: Cow::Borrowed(name),
+            message: message.into(),
+            allowance: None,
+        }
     }
 
     /// `InvalidRequest`, 400.
@@ -43,37 +52,43 @@ impl XrpcError {
 
     /// A 401 with its name; the answer carries `WWW-Authenticate`.
     pub fn unauthorized(name: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status: StatusCode::UNAUTHORIZED, name: Cow::Borrowed(name), message: message.into() }
+        Self::named(name, message).with_status(StatusCode::UNAUTHORIZED)
     }
 
     /// `Forbidden`, 403: known, but not allowed.
     pub fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status: StatusCode::FORBIDDEN, name: Cow::Borrowed("Forbidden"), message: message.into() }
+        Self::named("Forbidden", message).with_status(StatusCode::FORBIDDEN)
     }
 
     /// `UpstreamFailure`, 502.
     pub fn upstream(message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            status: StatusCode::BAD_GATEWAY,
-            name: Cow::Borrowed("UpstreamFailure"),
-            message: message.into(),
-        }
+        Self::named("UpstreamFailure", message).with_status(StatusCode::BAD_GATEWAY)
     }
 
     /// An internal error, 500: `detail` goes to the log, the client learns that it is not its fault.
     pub fn internal(detail: impl std::fmt::Display) -> Self {
         tracing::error!(%detail, "internal error");
-        Self {
-            status: StatusCode::INTERNAL_SERVER_ERROR,
-            name: Cow::Borrowed("InternalServerError"),
-            message: Cow::Borrowed("Internal server error"),
-        }
+        Self::named("InternalServerError", "Internal server error")
+            .with_status(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// `StorageFull`, 507: nothing was changed, and the operator has to make room.
+    pub fn storage_full() -> Self {
+        tracing::error!("the disk is full");
+        let message = "the server's storage is full and nothing was changed: its operator has to make room";
+        Self::named("StorageFull", message).with_status(StatusCode::INSUFFICIENT_STORAGE)
     }
 
     /// `VaultLocked`, 400: keys that should open do not.
     pub fn vault_locked(detail: &str) -> Self {
         tracing::error!(%detail, "a vault does not open");
         Self::named("VaultLocked", "the vault does not open: ask the operator to check the master key")
+    }
+
+    /// `RateLimitExceeded`, 429, with when to come again.
+    pub fn too_often(allowance: Allowance, message: impl Into<Cow<'static, str>>) -> Self {
+        let error = Self::named("RateLimitExceeded", message).with_status(StatusCode::TOO_MANY_REQUESTS);
+        Self { allowance: Some(allowance), ..error }
     }
 
     /// The same error with another status.
@@ -89,6 +104,9 @@ impl std::fmt::Display for XrpcError {
         write!(f, "{}: {}", self.name, self.message)
     }
 }
+
+/// So that a request's body can fail with what its sender is to be told.
+impl std::error::Error for XrpcError {}
 
 /// Why a handler of a method that has a lexicon refuses: by a name of that lexicon, or by one that every method has.
 ///
@@ -146,6 +164,10 @@ impl From<auth::Error> for XrpcError {
             auth::Error::Expired => Self::named("ExpiredToken", message),
             auth::Error::Invalid(_) => Self::named("InvalidToken", message),
             auth::Error::Forbidden(_) => Self::forbidden(message),
+            // The reference server's name, in its status.
+            auth::Error::ScopeMissing(_) => {
+                Self::named("ScopeMissingError", message).with_status(StatusCode::FORBIDDEN)
+            }
             auth::Error::Mint(_) => Self::internal(message),
         }
     }
@@ -157,17 +179,36 @@ impl From<directory::Error> for XrpcError {
         let message = error.to_string();
         match error {
             Error::InvalidHandle(_) => Self::named("InvalidHandle", message),
-            Error::HandleNotAvailable => Self::named("HandleNotAvailable", message),
+            Error::HandleNotAvailable | Error::HandleReserved(_) => {
+                Self::named("HandleNotAvailable", message)
+            }
             Error::UnsupportedDomain => Self::named("UnsupportedDomain", message),
             Error::InvalidInviteCode => Self::named("InvalidInviteCode", message),
             Error::TokenRevoked => Self::named("ExpiredToken", message),
             Error::InvalidMailCode => Self::named("InvalidToken", message),
+            Error::MailCodeExpired => Self::named("ExpiredToken", message),
+            Error::MailCodeRequired => Self::named("TokenRequired", message),
+            Error::WrongEmail => Self::named("InvalidEmail", message),
+            Error::NoMail => {
+                Self::named("MethodNotImplemented", message).with_status(StatusCode::NOT_IMPLEMENTED)
+            }
+            Error::TooManyMails => {
+                Self::named("RateLimitExceeded", message).with_status(StatusCode::TOO_MANY_REQUESTS)
+            }
+            Error::MailQueueFull => {
+                Self::named("NotEnoughResources", message).with_status(StatusCode::SERVICE_UNAVAILABLE)
+            }
             Error::AccountTakedown => Self::unauthorized("AccountTakedown", message),
             Error::AccountNotFound => Self::named("AccountNotFound", message),
+            Error::TooOften(allowance) => Self::too_often(allowance, message),
+            Error::NotImporting => Self::named("InvalidArchive", message),
             Error::InvalidEmail
+            | Error::InvalidSubject
+            | Error::NoEmail
             | Error::EmailNotAvailable
             | Error::DidNotAvailable
             | Error::DuplicateAppPassword
+            | Error::RequestUsed
             | Error::InvalidCursor
             | Error::DeletionUnderWay
             | Error::Superseded
@@ -192,6 +233,24 @@ impl From<HostError> for XrpcError {
     }
 }
 
+impl From<NoRoom> for XrpcError {
+    fn from(error: NoRoom) -> Self {
+        let (name, message, status) = match error {
+            NoRoom::Yours => (
+                "RateLimitExceeded",
+                "there are too many requests of your address at once: finish some of them first",
+                StatusCode::TOO_MANY_REQUESTS,
+            ),
+            NoRoom::All => (
+                "NotEnoughResources",
+                "there are too many requests at once: try again in a moment",
+                StatusCode::SERVICE_UNAVAILABLE,
+            ),
+        };
+        Self::named(name, message).with_status(status)
+    }
+}
+
 impl From<app::Error> for XrpcError {
     fn from(error: app::Error) -> Self {
         use app::Error;
@@ -208,28 +267,48 @@ impl From<app::Error> for XrpcError {
             Error::Upstream(_) | Error::Refused(_) | Error::Unsettled(_) => Self::upstream(text),
             Error::Identity(_)
             | Error::HandleElsewhere
+            | Error::NoSuchService
             | Error::HandleNotInDocument
             | Error::HostedElsewhere
             | Error::SignedElsewhere
+            | Error::AnotherSigningKey
             | Error::OnTheMove => Self::invalid(text),
             Error::UnsupportedDomain => Self::named("UnsupportedDomain", text),
             Error::InvalidPassword(_) => Self::named("InvalidPassword", text),
             Error::InvalidRecoveryKey(_) => Self::named("InvalidRecoveryKey", text),
+            Error::HandleNotFound => Self::named("HandleNotFound", text),
+            Error::DidNotFound => Self::named("DidNotFound", text),
+            Error::OpensMemories => Self::forbidden(text),
             Error::AgentNotFound => Self::named("AgentNotFound", text),
             Error::NotMovable(_) => Self::named("NotMovable", text),
             Error::InvalidArchive(_) => Self::named("InvalidArchive", text),
             Error::InvalidPassphrase(_) => Self::named("InvalidPassphrase", text),
             Error::AccountExists => Self::named("AccountExists", text),
-            Error::Unreachable(_) | Error::Storage(_) | Error::Internal(_) => Self::internal(text),
+            Error::Full => Self::storage_full(),
+            Error::Unreachable(_) => {
+                tracing::error!(detail = %text, "a part of the server does not answer");
+                let message = "A part of the server does not answer: try again in a moment";
+                Self::named("ServiceUnavailable", message).with_status(StatusCode::SERVICE_UNAVAILABLE)
+            }
+            Error::Storage(_) | Error::Internal(_) => Self::internal(text),
         }
     }
 }
 
 impl From<SqlError> for XrpcError {
     fn from(error: SqlError) -> Self {
-        let is_full = error == SqlError::Full;
-        let internal = Self::internal(error);
-        if is_full { internal.with_status(StatusCode::INSUFFICIENT_STORAGE) } else { internal }
+        match error {
+            SqlError::Full => Self::storage_full(),
+            SqlError::Busy => app::Error::Busy.into(),
+            SqlError::Newer { .. } => Self {
+                name: Cow::Borrowed("NewerSchema"),
+                message: Cow::Borrowed(
+                    "this account was written by a newer program: its operator has to run that one",
+                ),
+                ..Self::internal(error)
+            },
+            error => Self::internal(error),
+        }
     }
 }
 
@@ -243,6 +322,7 @@ impl From<account::Error> for XrpcError {
             Error::Memory(error) => error.into(),
             Error::Blobs(error) => error.into(),
             Error::Moving(error) => error.into(),
+            Error::Preferences(error) => error.into(),
             Error::Sql(error) => error.into(),
             Error::Vault(detail) => Self::vault_locked(&detail),
             Error::Internal(detail) => Self::internal(detail),
@@ -268,6 +348,10 @@ impl From<repo::Error> for XrpcError {
             | Error::InvalidWrites(_)
             | Error::TooMuch(_) => Self::invalid(text),
             Error::InvalidSwap { .. } => Self::named("InvalidSwap", text),
+            Error::DayIsFull => {
+                Self::named("RateLimitExceeded", text).with_status(StatusCode::TOO_MANY_REQUESTS)
+            }
+            Error::TooOften(allowance) => Self::too_often(allowance, text),
             Error::BlockNotFound(_) => Self::named("BlockNotFound", text),
             Error::Blob(error) => error.into(),
             Error::Sql(error) => error.into(),
@@ -286,7 +370,7 @@ impl From<blobs::Error> for XrpcError {
             Error::NotFound(_) => Self::named("BlobNotFound", text),
             Error::Invalid { what, .. } if what == "Size" => Self::named("InvalidSize", text),
             Error::Invalid { .. } => Self::named("InvalidMimeType", text),
-            Error::Size => Self::invalid(text),
+            Error::Size | Error::TakenDown => Self::invalid(text),
             Error::Sql(error) => error.into(),
         }
     }
@@ -329,6 +413,57 @@ impl From<moving::Error> for XrpcError {
     }
 }
 
+impl From<preferences::Error> for XrpcError {
+    fn from(error: preferences::Error) -> Self {
+        use preferences::Error;
+        let text = error.to_string();
+        match error {
+            Error::NoType | Error::Foreign | Error::Forbidden(_) | Error::TooLarge => Self::invalid(text),
+            Error::Vault(detail) => Self::vault_locked(&detail),
+            Error::Sql(error) => error.into(),
+        }
+    }
+}
+
+impl XrpcError {
+    /// The answer to a request whose token is bound to a key (RFC 9449, 7): a 401 says what is wrong in OAuth's words.
+    pub(super) fn into_bound_response(self) -> Response {
+        let says = match (self.status, &*self.name) {
+            (StatusCode::UNAUTHORIZED, "use_dpop_nonce" | "invalid_dpop_proof") => Some(self.name.clone()),
+            (StatusCode::UNAUTHORIZED, _) => Some(Cow::Borrowed("invalid_token")),
+            _ => None,
+        };
+        let mut response = self.into_response();
+        if let Some(says) = says
+            && let Ok(value) = HeaderValue::from_str(&format!("DPoP algs=\"ES256\", error=\"{says}\""))
+        {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+        }
+        response
+    }
+}
+
+impl From<LexiconError> for XrpcError {
+    fn from(error: LexiconError) -> Self {
+        match error {
+            LexiconError::Busy => app::Error::Busy.into(),
+            error => Self::named("LexiconNotFound", error.to_string()),
+        }
+    }
+}
+
+impl From<oauth::Error> for XrpcError {
+    fn from(error: oauth::Error) -> Self {
+        let message = error.description;
+        match error.code {
+            oauth::Code::TemporarilyUnavailable => {
+                Self::named("NotEnoughResources", message).with_status(StatusCode::SERVICE_UNAVAILABLE)
+            }
+            code => Self::unauthorized(code.as_str(), message),
+        }
+    }
+}
+
 impl IntoResponse for XrpcError {
     fn into_response(self) -> Response {
         let body = serde_json::json!({ "error": self.name, "message": self.message }).to_string();
@@ -338,6 +473,9 @@ impl IntoResponse for XrpcError {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        if let Some(allowance) = self.allowance {
+            super::limits::tell(&allowance, headers);
         }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::endpoint::Answer;
 use super::error::{Because as _, Refusal};
 use super::{Context, Endpoint, XrpcError};
-use crate::auth::Access;
+use crate::auth::{Access, Apps};
 use crate::data_model::{Cid, DataModelError, Ipld, decode_record, encode_record};
 use crate::lexicon::agent::memory::defs::{MemoryView, MemoryViewPrivacy};
 use crate::lexicon::agent::memory::{defs, forget, get, list, recall, remember};
@@ -19,7 +19,8 @@ use crate::limits::FORGET_COMMITS_MAX;
 use crate::memory::{self, Filter, Forget, GetMemory, ListMemories, Opened, Recall, Recalled, Remember};
 use crate::seam::Hidden;
 use crate::syntax::{
-    AtUri, CidText, Datetime, Did, Handle, RecordKey, format_datetime_ms, parse_datetime_us, validate_nsid,
+    AtUri, CidText, Datetime, Did, Handle, RecordKey, format_datetime_ms, parse_datetime_us, read_datetime,
+    validate_nsid,
 };
 use crate::vault;
 
@@ -29,11 +30,12 @@ const ONLY_PRIVATE: &str = "only private memories are kept by this version: leav
 pub(super) fn endpoints() -> Vec<Endpoint> {
     use crate::limits::RECORDS_BODY_BYTES_MAX;
     vec![
-        Endpoint::of_up_to::<remember::Remember>(Access::Vault, RECORDS_BODY_BYTES_MAX, remember_one),
-        Endpoint::of::<get::Get>(Access::Vault, get_one),
-        Endpoint::of::<list::List>(Access::Vault, list_page),
-        Endpoint::of::<recall::Recall>(Access::Vault, recall_best),
-        Endpoint::of::<forget::Forget>(Access::Vault, forget_some),
+        Endpoint::of_up_to::<remember::Remember>(Access::Vault, RECORDS_BODY_BYTES_MAX, remember_one)
+            .open_to(Apps::ByName),
+        Endpoint::of::<get::Get>(Access::Vault, get_one).open_to(Apps::ByName),
+        Endpoint::of::<list::List>(Access::Vault, list_page).open_to(Apps::ByName),
+        Endpoint::of::<recall::Recall>(Access::Vault, recall_best).open_to(Apps::ByName),
+        Endpoint::of::<forget::Forget>(Access::Vault, forget_some).open_to(Apps::ByName),
     ]
 }
 
@@ -45,6 +47,7 @@ async fn remember_one(context: Context, input: remember::Input) -> Answer<rememb
     let Data(memory) = input.memory;
     let memory = prepare(memory, context.host.now_us())?;
     let kept = context.account(&did, Remember { memory: memory.into(), dedupe: input.dedupe }).await?;
+    context.notes.note(kept.allowance);
     Ok(remember::Output {
         uri: uri(&did, &kept.rkey)?,
         cid: cid(&kept.cid)?,
@@ -58,7 +61,11 @@ fn prepare(memory: Ipld, now_us: i64) -> Result<Vec<u8>, Refusal<remember::Error
     let Ipld::Map(mut fields) = memory else { return Err(invalid("a memory is an object".to_owned())) };
     // Known types ask for the time; whoever leaves it out means now.
     fields.entry("createdAt".to_owned()).or_insert_with(|| Ipld::String(format_datetime_ms(now_us)));
-    let memory = Ipld::Map(fields);
+    if let Some(Ipld::String(text)) = fields.get_mut("createdAt") {
+        *text = read_datetime(text).map_err(|error| invalid(format!("createdAt: {error}")))?.into_string();
+    }
+    let mut memory = Ipld::Map(fields);
+    catalog().mend_typed(&mut memory);
     let name = type_of(&memory).ok_or_else(|| invalid("a memory has a $type".to_owned()))?;
     if catalog().is_record(name) {
         catalog().validate_typed(&memory).map_err(|error| invalid(error.to_string()))?;

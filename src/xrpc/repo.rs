@@ -3,15 +3,20 @@
 //! Writing is for the account itself; its repo may be named by handle or DID. Reading is for everyone.
 
 mod blob;
+mod mime;
 mod read;
 mod write;
 
-pub(super) use blob::{MIME_BYTES_MAX, MIME_UNKNOWN, is_mime, store};
+pub(super) use blob::store;
+pub(super) use mime::{MIME_BYTES_MAX, MIME_UNKNOWN, is_mime};
 
+use super::endpoint::Holds;
 use super::{App, Context, Endpoint, XrpcError};
 use crate::actor::AccountSummary;
-use crate::auth::Access;
+use crate::auth::{Access, Apps};
 use crate::limits::RECORDS_BODY_BYTES_MAX;
+use crate::oauth::Need;
+use crate::oauth::scope::RepoAction;
 use crate::syntax::{AtIdentifier, Did, Nsid};
 
 /// The methods of this group.
@@ -19,15 +24,20 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     use Access::{Account, Public};
     let body_max = RECORDS_BODY_BYTES_MAX;
     vec![
-        Endpoint::procedure_up_to("com.atproto.repo.createRecord", Account, body_max, write::create),
-        Endpoint::procedure_up_to("com.atproto.repo.putRecord", Account, body_max, write::put),
-        Endpoint::procedure("com.atproto.repo.deleteRecord", Account, write::delete),
-        Endpoint::procedure_up_to("com.atproto.repo.applyWrites", Account, body_max, write::apply),
+        Endpoint::procedure_up_to("com.atproto.repo.createRecord", Account, body_max, write::create)
+            .open_to(Apps::ByInput),
+        Endpoint::procedure_up_to("com.atproto.repo.putRecord", Account, body_max, write::put)
+            .open_to(Apps::ByInput),
+        Endpoint::procedure("com.atproto.repo.deleteRecord", Account, write::delete).open_to(Apps::ByInput),
+        Endpoint::procedure_up_to("com.atproto.repo.applyWrites", Account, body_max, write::apply)
+            .open_to(Apps::ByInput),
         Endpoint::query("com.atproto.repo.getRecord", Public, read::get),
         Endpoint::query("com.atproto.repo.listRecords", Public, read::list),
         Endpoint::query("com.atproto.repo.describeRepo", Public, read::describe),
-        Endpoint::raw("com.atproto.repo.uploadBlob", http::Method::POST, Account, blob::upload),
-        Endpoint::query("com.atproto.repo.listMissingBlobs", Account, blob::list_missing),
+        Endpoint::raw("com.atproto.repo.uploadBlob", http::Method::POST, Account, blob::upload)
+            .open_to(Apps::ByInput)
+            .holding(Holds::Blob),
+        Endpoint::query("com.atproto.repo.listMissingBlobs", Account, blob::list_missing).open_to(Apps::Any),
     ]
 }
 
@@ -45,10 +55,11 @@ fn own_repo(context: &Context, repo: &AtIdentifier) -> Result<Did, XrpcError> {
     }
 }
 
-/// Refuses callers that may not open the vault to write into it: overwriting a sealed record destroys its key.
-fn check_collection(context: &Context, collection: &Nsid) -> Result<(), XrpcError> {
-    if collection.as_str().starts_with("agent.vault.") {
-        Access::Vault.permits(&context.caller)?;
+/// Refuses callers whose token does not open this way of writing into a collection.
+fn check_write(context: &Context, collection: &Nsid, actions: &[RepoAction]) -> Result<(), XrpcError> {
+    let caller = context.caller.account()?;
+    for action in actions {
+        caller.require(&Need::Repo { collection: collection.as_str(), action: *action })?;
     }
     Ok(())
 }

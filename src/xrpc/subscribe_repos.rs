@@ -5,13 +5,16 @@ use axum::response::Response;
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::{Context, Endpoint, XrpcError};
+use crate::app;
 use crate::auth::Access;
 use crate::host::SubscribeError;
-use crate::xrpc::endpoint::parse_params;
+use crate::xrpc::endpoint::{Holds, parse_params};
 
 /// The methods of this group.
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    vec![Endpoint::raw("com.atproto.sync.subscribeRepos", Method::GET, Access::Public, subscribe_repos)]
+    let subscribe =
+        Endpoint::raw("com.atproto.sync.subscribeRepos", Method::GET, Access::Public, subscribe_repos);
+    vec![subscribe.holding(Holds::Subscription)]
 }
 
 async fn subscribe_repos(context: Context, request: Request) -> Result<Response, XrpcError> {
@@ -30,7 +33,7 @@ async fn subscribe_repos(context: Context, request: Request) -> Result<Response,
             Err(XrpcError::named("TooManySubscribers", error.to_string())
                 .with_status(StatusCode::SERVICE_UNAVAILABLE))
         }
-        Err(SubscribeError::Sequencer(error)) => Err(XrpcError::internal(error)),
+        Err(SubscribeError::Sequencer(error)) => Err(app::Error::from(error).into()),
     }
 }
 

@@ -6,6 +6,7 @@ mod repo;
 
 use serde::Serialize;
 
+use super::endpoint::Holds;
 use super::{Context, Endpoint, XrpcError};
 use crate::actor::{AccountSummary, Status};
 use crate::auth::{Access, Caller};
@@ -16,15 +17,15 @@ use crate::syntax::{AtIdentifier, Tid};
 pub(super) fn endpoints() -> Vec<Endpoint> {
     use Access::{Optional, Public};
     vec![
-        Endpoint::query("com.atproto.sync.getRepo", Optional, repo::get),
-        Endpoint::query("com.atproto.sync.getCheckout", Optional, repo::get_checkout),
+        Endpoint::query("com.atproto.sync.getRepo", Optional, repo::get).holding(Holds::Repo),
+        Endpoint::query("com.atproto.sync.getCheckout", Optional, repo::get_checkout).holding(Holds::Repo),
         Endpoint::query("com.atproto.sync.getRecord", Optional, repo::get_record),
         Endpoint::query("com.atproto.sync.getBlocks", Optional, repo::get_blocks),
         Endpoint::query("com.atproto.sync.getLatestCommit", Optional, repo::get_latest_commit),
         Endpoint::query("com.atproto.sync.getHead", Optional, repo::get_head),
         Endpoint::query("com.atproto.sync.getRepoStatus", Public, repo::get_status),
         Endpoint::query("com.atproto.sync.listRepos", Public, list::list_repos),
-        Endpoint::query("com.atproto.sync.getBlob", Optional, blob::get),
+        Endpoint::query("com.atproto.sync.getBlob", Optional, blob::get).holding(Holds::Blob),
         Endpoint::query("com.atproto.sync.listBlobs", Optional, blob::list),
     ]
 }

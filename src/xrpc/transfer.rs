@@ -1,5 +1,5 @@
-//! agent.vault.export, importAgent and what comes between: agents as archives, and on their way between hosts;
-//! agent.vault.status, which tells of the archives.
+//! agent.vault.export, importAgent and what comes between: agents as archives, and on their way between hosts. That
+//! archives were made says agent.vault.status (`vault`).
 //!
 //! Keys leave by the agent's own wish only: the operator can't make an archive. Who has one, and its passphrase, has
 //! the agent, so the operator's token is enough to take it in.
@@ -8,20 +8,21 @@
 
 use serde_bytes::ByteBuf;
 
-use super::endpoint::{Answer, Upload, read_body};
+use super::body::whole_body;
+use super::endpoint::{Answer, Holds, Upload};
 use super::error::Because as _;
 use super::repo::{MIME_BYTES_MAX, MIME_UNKNOWN, is_mime, store};
 use super::{Context, Endpoint, XrpcError};
 use crate::actor::Status;
 use crate::app::NewExport;
-use crate::auth::Access;
+use crate::auth::{Access, AccountCaller};
 use crate::blobs::AddBlob;
 use crate::lexicon::Bytes;
 use crate::lexicon::agent::admin::{finish_import, import_agent, import_blob, import_records};
 use crate::lexicon::agent::vault;
 use crate::limits::{IMPORT_BODY_BYTES_MAX, JSON_BODY_BYTES_MAX, MANIFEST_BYTES_MAX};
-use crate::moving::{Exported, GetVaultStatus, ImportRecords};
-use crate::syntax::{AtIdentifier, CidText, Datetime, format_datetime_ms};
+use crate::moving::ImportRecords;
+use crate::syntax::{AtIdentifier, CidText};
 
 /// A manifest as base64, and what is around it.
 const MANIFEST_BODY_BYTES_MAX: usize = MANIFEST_BYTES_MAX / 3 * 4 + JSON_BODY_BYTES_MAX;
@@ -30,33 +31,21 @@ const MANIFEST_BODY_BYTES_MAX: usize = MANIFEST_BYTES_MAX / 3 * 4 + JSON_BODY_BY
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let up_to = MANIFEST_BODY_BYTES_MAX;
     vec![
-        Endpoint::of::<vault::export::Export>(Access::AccountFull, export),
-        Endpoint::of::<vault::status::Status>(Access::Vault, status),
-        Endpoint::of_up_to::<import_agent::ImportAgent>(Access::Admin, up_to, import),
-        Endpoint::upload::<import_records::ImportRecords>(Access::Admin, records),
-        Endpoint::upload::<import_blob::ImportBlob>(Access::Admin, blob),
+        Endpoint::of::<vault::export::Export>(Access::AccountFull, export).holding(Holds::Computation),
+        Endpoint::of_up_to::<import_agent::ImportAgent>(Access::Admin, up_to, import)
+            .holding(Holds::Computation),
+        Endpoint::upload::<import_records::ImportRecords>(Access::Admin, records)
+            .reading(IMPORT_BODY_BYTES_MAX),
+        Endpoint::upload::<import_blob::ImportBlob>(Access::Admin, blob).holding(Holds::Blob),
         Endpoint::of::<finish_import::FinishImport>(Access::Admin, finish),
     ]
 }
 
-async fn status(context: Context, _: vault::status::Params) -> Answer<vault::status::Status> {
-    let status = context.account(context.caller.did()?, GetVaultStatus {}).await?;
-    let export = |export: &Exported| {
-        let created_at =
-            Datetime::try_from(format_datetime_ms(export.made_us)).map_err(XrpcError::internal)?;
-        Ok(vault::status::Export { created_at, r#move: export.moving })
-    };
-    Ok(vault::status::Output {
-        epoch: status.epoch,
-        keys: i64::try_from(status.keys).map_err(XrpcError::internal)?,
-        exports: status.exports.iter().map(export).collect::<Result<_, XrpcError>>()?,
-    })
-}
-
 async fn export(context: Context, input: vault::export::Input) -> Answer<vault::export::Export> {
     let vault::export::Input { passphrase, r#move: moving } = input;
-    let did = context.caller.did()?.clone();
-    let manifest = context.app.export_agent(NewExport { did, passphrase, moving }).await?;
+    let AccountCaller { account, proof, .. } = context.caller.account()?;
+    let (did, proof) = (account.did.clone(), proof.clone());
+    let manifest = context.app.export_agent(NewExport { did, proof, passphrase, moving }).await?;
     Ok(vault::export::Output { manifest: Bytes(manifest.into_vec()) })
 }
 
@@ -69,7 +58,7 @@ async fn records(
     context: Context,
     Upload { params, request }: Upload<import_records::Params>,
 ) -> Answer<import_records::ImportRecords> {
-    let body = read_body(request, IMPORT_BODY_BYTES_MAX).await?;
+    let body = whole_body(request).await?;
     let records = serde_ipld_dagcbor::from_slice(&body).map_err(|error| {
         import_records::ErrorName::InvalidArchive.because(format!("not a list of records: {error}"))
     })?;

@@ -14,25 +14,27 @@ use harness::{Account, Client, Zap};
 
 use self::writers::{Expected, Writer};
 use crate::firehose::{self, Commit};
+use crate::mishaps::verify_repo;
+use crate::random::{Random, number, seed};
 
 /// What breaks: an answered write is lost, a deleted one is back, or the firehose lacks or repeats a commit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_answered_is_lost_by_kill_9() {
     let rounds: u32 = number("CRASH_ROUNDS").unwrap_or(10) as u32;
-    let seed = number("CRASH_SEED").unwrap_or(std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
+    let seed = seed("CRASH_SEED");
     eprintln!("{rounds} kills, CRASH_SEED={seed}");
-    let mut random = Random(seed | 1);
+    let mut random = Random::new(seed);
 
     let (_folder, mut zap) = super::start("warn").await;
     let mut client = zap.client();
     let mut writers = Vec::new();
     for index in 0..3 {
         let account = create_account(&mut client, &format!("crash{index}.test")).await.unwrap();
-        writers.push(Writer::of_posts(account, random.next()));
+        writers.push(Writer::of_posts(account, random.fork()));
     }
     for index in 0..3 {
         let agent = create_agent(&mut client, &format!("agent{index}")).await.unwrap();
-        writers.push(Writer::of_memories(agent, random.next()));
+        writers.push(Writer::of_memories(agent, random.fork()));
     }
     let accounts: Vec<Account> = writers.iter().map(|writer| writer.account.clone()).collect();
     let live = Arc::new(Mutex::new(BTreeMap::new()));
@@ -43,7 +45,7 @@ async fn nothing_answered_is_lost_by_kill_9() {
         let cursor = live.lock().unwrap().last_key_value().map_or(0, |(seq, _)| *seq);
         let subscriber = firehose::subscribe(&zap, Some(cursor)).await.unwrap();
         let listening = tokio::spawn(listen(subscriber, Arc::clone(&live)));
-        tokio::time::sleep(Duration::from_millis(100 + random.next() % 1400)).await;
+        tokio::time::sleep(Duration::from_millis(random.between(100, 1500))).await;
         zap.kill().unwrap();
         for task in writing {
             writers.push(task.await.unwrap());
@@ -61,7 +63,7 @@ async fn nothing_answered_is_lost_by_kill_9() {
         answered += writer.expected.len();
         check_revs(&commits, writer);
         check_records(&zap, writer).await;
-        check_repo(&zap, &writer.account);
+        verify_repo(&zap, &writer.account);
     }
     eprintln!("{answered} keys answered for, {} commits on the stream", commits.len());
     assert!(answered > rounds as usize, "the writers hardly wrote");
@@ -154,28 +156,5 @@ async fn list(client: &mut Client, writer: &Writer) -> BTreeMap<String, String> 
             Some(next) => cursor = format!("&cursor={next}"),
             None => return found,
         }
-    }
-}
-
-/// Signature, tree and every record, by the program's own verifier.
-fn check_repo(zap: &Zap, account: &Account) {
-    let done = zap.command().args(["repo", "verify", &account.did]).output().unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-}
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().unwrap())
-}
-
-/// xorshift64: moments to kill at need no better.
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
     }
 }

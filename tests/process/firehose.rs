@@ -8,7 +8,7 @@ use zap::crypto::VerifyingKey;
 use zap::event::Event;
 use zap::event::verify::{Severity, Verifier, signer};
 
-const SUBSCRIBE: &str = "/xrpc/com.atproto.sync.subscribeRepos";
+pub(crate) const SUBSCRIBE: &str = "/xrpc/com.atproto.sync.subscribeRepos";
 const ARRIVE_WITHIN: Duration = Duration::from_secs(30);
 
 /// A commit on the stream.
@@ -49,15 +49,29 @@ pub(crate) async fn backfill(zap: &Zap, accounts: &[Account]) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     let mut subscriber = subscribe(zap, Some(0)).await.unwrap();
     let read = async {
+        let mut last_seq = None;
         while !awaited.is_empty() {
             let next = subscriber.next().await.unwrap();
             assert!(!next.is_empty(), "the server closed the stream");
-            for commit in next.iter().filter_map(|frame| commit(frame)) {
-                if awaited.get(&commit.did) == Some(&commit.rev) {
-                    awaited.remove(&commit.did);
+            for frame in next {
+                let event = Event::decode(&frame).unwrap();
+                last_seq = event.seq().or(last_seq);
+                let (did, rev) = match event {
+                    Event::Commit { body, .. } => (body.repo, body.rev),
+                    Event::Sync { body, .. } => (body.did, body.rev),
+                    // The Worker says so to everybody after some megabytes.
+                    Event::Error { error: "ConsumerTooSlow", .. } if last_seq.is_some() => {
+                        subscriber = subscribe(zap, last_seq).await.unwrap();
+                        break;
+                    }
+                    Event::Error { error, .. } => panic!("the stream ends with {error}"),
+                    _ => ("", ""),
+                };
+                if awaited.get(did).is_some_and(|awaited| awaited == rev) {
+                    awaited.remove(did);
                 }
+                frames.push(frame);
             }
-            frames.extend(next);
         }
     };
     let done = tokio::time::timeout(ARRIVE_WITHIN, read).await;
@@ -95,9 +109,17 @@ pub(crate) async fn verify(zap: &Zap, frames: &[Vec<u8>]) {
 }
 
 async fn signing_key(zap: &Zap, did: &str) -> VerifyingKey {
-    let mut plc = Client::new(zap.plc_address);
-    let document = plc.get(&format!("/{did}"), None).await.unwrap().ok().unwrap();
+    find_signing_key(&mut Client::new(zap.plc_address), did).await.unwrap().unwrap()
+}
+
+/// The key that the PLC directory names; `None` when it does not know the account.
+pub(crate) async fn find_signing_key(plc: &mut Client, did: &str) -> anyhow::Result<Option<VerifyingKey>> {
+    let answer = plc.get(&format!("/{did}"), None).await?;
+    if answer.status == 404 {
+        return Ok(None);
+    }
+    let document = answer.ok()?;
     let methods = document["verificationMethod"].as_array().unwrap();
     let method = methods.iter().find(|method| method["id"].as_str().unwrap().ends_with("#atproto")).unwrap();
-    VerifyingKey::from_multikey(method["publicKeyMultibase"].as_str().unwrap()).unwrap()
+    Ok(Some(VerifyingKey::from_multikey(method["publicKeyMultibase"].as_str().unwrap()).unwrap()))
 }

@@ -59,10 +59,10 @@ async fn a_large_repo_is_sent_at_its_readers_pace_and_held_by_nobody() {
 /// it forgot in the write-ahead log for good.
 #[tokio::test]
 async fn an_export_that_nobody_reads_ends_and_does_not_look_whole() {
-    let (_folder, zap) = super::start("warn").await;
-    if zap.is_worker() {
+    if super::on_worker() {
         return; // The export holds no thread there, and no snapshot.
     }
+    let (_folder, zap) = super::start("warn").await;
     let mut client = zap.client();
     let agent = create_agent(&mut client, "stalled").await.unwrap();
     for _ in 0..60 {

@@ -8,26 +8,45 @@
     reason = "tests"
 )]
 
+mod administration;
 mod adversary;
+mod browser;
 mod canary;
+mod connections;
 mod crash;
+mod damage;
 mod data_folder;
 mod deletion;
+mod descriptors;
 mod firehose;
 mod flows;
 mod forgetting;
+mod full_disk;
 mod interop;
 mod large_repo;
+mod limits;
+mod mail;
+mod mishaps;
+mod old_backup;
 mod old_data;
 mod peers;
 mod proofs;
+mod proxy;
+mod python;
+mod random;
 mod strangers;
+mod stuck_log;
 mod transfer;
 
 use std::path::Path;
 
-use harness::{Build, Host, Zap};
+use harness::{Build, Host, Settings, Zap};
 use tempfile::TempDir;
+
+/// Whether the suite runs on the Worker, where a test may have nothing to try: no server is started for it then.
+fn on_worker() -> bool {
+    std::env::var_os("ZAP_TEST_WORKER").is_some()
+}
 
 fn host(log_filter: &str) -> Host {
     match std::env::var_os("ZAP_TEST_WORKER") {
@@ -40,10 +59,20 @@ fn host(log_filter: &str) -> Host {
 /// folder of a built Worker, it is that: one suite for both hosts.
 async fn start(log_filter: &str) -> (TempDir, Zap) {
     let folder = tempfile::tempdir().unwrap();
-    let zap = Zap::start(Path::new(env!("CARGO_BIN_EXE_zap")), folder.path(), host(log_filter)).await;
-    let zap = zap.unwrap_or_else(|error| {
-        let log = std::fs::read_to_string(folder.path().join("server.log")).unwrap_or_default();
-        panic!("{error:#}\n{log}")
-    });
+    let zap = start_in(folder.path(), log_filter, Settings::new()).await;
     (folder, zap)
+}
+
+/// As [`start`], in this folder and with other settings.
+async fn start_in(folder: &Path, log_filter: &str, settings: Settings) -> Zap {
+    let binary = Path::new(env!("CARGO_BIN_EXE_zap"));
+    let mut zap = Zap::start_host_set(binary, folder, host(log_filter), settings.clone()).await;
+    if zap.is_err() && on_worker() {
+        // workerd says only that it failed: another test may have taken the port in between.
+        zap = Zap::start_host_set(binary, folder, host(log_filter), settings).await;
+    }
+    zap.unwrap_or_else(|error| {
+        let log = std::fs::read_to_string(folder.join("server.log")).unwrap_or_default();
+        panic!("{error:#}\n{log}")
+    })
 }

@@ -1,4 +1,4 @@
-//! Today's server on the data of an earlier one: `tests/fixtures/data-cec1d87/`, written by the binary of that commit.
+//! Today's server on the data of earlier ones: `tests/fixtures/data-*/`, each written by the binary of that commit.
 //!
 //! What breaks: who updates loses memories, repos, events, or is locked out. Native only: a Worker's data stays where
 //! it is, and its cells run the same migrations.
@@ -12,10 +12,14 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use zap::event::Event;
 
-use crate::firehose;
+use crate::{data_folder, firehose};
 
 const PUBLIC_URL: &str = "http://localhost:2783";
 const DANA: &str = "dana-new.test";
+/// All that was ever released, oldest first. The first has agents of an account schema that readers of today can't read.
+const RELEASED: [&str; 2] = ["data-72f6124", "data-cec1d87"];
+/// With every kind of thing in it: people, credentials, invite codes, a deleted agent.
+const FULL: &str = "data-cec1d87";
 
 /// What the fixture's writer knew when it was done.
 struct Old {
@@ -24,18 +28,37 @@ struct Old {
     _folder: TempDir,
 }
 
+/// A copy of the data, and what its writer knew of it.
+fn unpack(fixture: &str) -> (TempDir, Vec<u8>) {
+    let fixture = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures")).join(fixture);
+    let contents = std::fs::read(fixture.join("contents.json")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut unpack = Command::new("tar");
+    unpack.arg("-xzf").arg(fixture.join("data.tar.gz")).arg("-C").arg(folder.path());
+    assert!(unpack.status().unwrap().success());
+    (folder, contents)
+}
+
+/// What breaks: `zap repo check` finds faults in what is only old.
+#[test]
+fn what_was_released_is_whole() {
+    for released in RELEASED {
+        let (folder, _) = unpack(released);
+        let mut check = Command::new(env!("CARGO_BIN_EXE_zap"));
+        let checked =
+            check.args(["repo", "check", "--data"]).arg(folder.path().join("data")).output().unwrap();
+        let said = String::from_utf8_lossy(&checked.stderr);
+        assert!(checked.status.success(), "{released}: {}{said}", String::from_utf8_lossy(&checked.stdout));
+    }
+}
+
 impl Old {
     /// The server on a copy of the data; nothing on the Worker.
-    async fn start() -> Option<Self> {
+    async fn start(fixture: &str) -> Option<Self> {
         if std::env::var_os("ZAP_TEST_WORKER").is_some() {
             return None;
         }
-        let fixture = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/data-cec1d87"));
-        let contents = std::fs::read(fixture.join("contents.json")).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let mut unpack = Command::new("tar");
-        unpack.arg("-xzf").arg(fixture.join("data.tar.gz")).arg("-C").arg(folder.path());
-        assert!(unpack.status().unwrap().success());
+        let (folder, contents) = unpack(fixture);
         // The sessions are this URL's; the events are older than any usual window.
         let settings = Settings::from([
             ("public-url", PUBLIC_URL.to_owned()),
@@ -52,6 +75,14 @@ impl Old {
 
     fn text(&self, pointer: &str) -> &str {
         self.contents.pointer(pointer).unwrap_or_else(|| panic!("no {pointer}")).as_str().unwrap()
+    }
+
+    /// The record key of a post of Alice's.
+    fn post(&self) -> &str {
+        let asked = "/xrpc/com.atproto.repo.listRecords?repo=alice.test&collection=app.bsky.feed.post";
+        let answers = self.contents["answers"].as_array().unwrap();
+        let posts = answers.iter().find(|answer| answer["path"] == asked).unwrap();
+        posts["body"]["records"][0]["uri"].as_str().unwrap().rsplit('/').next().unwrap()
     }
 
     async fn sign_in(&self, handle: &str, password: &str) -> String {
@@ -83,20 +114,90 @@ impl Old {
 /// or deleted is back.
 #[tokio::test]
 async fn what_was_answered_then_is_answered_now() {
-    let Some(old) = Old::start().await else { return };
+    for released in RELEASED {
+        let Some(old) = Old::start(released).await else { return };
+        old.answers_as_then().await;
+    }
+}
+
+/// What breaks: the same, on what an update finds before anybody has written.
+#[tokio::test]
+async fn an_agent_of_an_earlier_schema_is_read_before_its_next_write() {
+    for released in RELEASED {
+        for (method, rest) in [
+            ("com.atproto.sync.getRepo", ""),
+            ("com.atproto.sync.getRecord", "&collection=app.bsky.feed.post&rkey="),
+            ("com.atproto.repo.listRecords", "&collection=app.bsky.feed.post"),
+            ("com.atproto.repo.getRecord", "&collection=app.bsky.feed.post&rkey="),
+        ] {
+            // Each on a server of its own, where it is the first to ask.
+            let Some(old) = Old::start(released).await else { return };
+            let alice = old.agent("alice").await.did;
+            let name = if method.contains(".repo.") { "repo" } else { "did" };
+            let rkey = if rest.ends_with("rkey=") { old.post() } else { "" };
+            let path = format!("/xrpc/{method}?{name}={alice}{rest}{rkey}");
+            let answer = old.zap.client().get(&path, None).await.unwrap();
+            assert_eq!(answer.status, 200, "{released} {method}: {}", String::from_utf8_lossy(&answer.body));
+        }
+    }
+}
+
+/// What breaks: after a downgrade, one sees a general failure, and in the log not whose data it is.
+#[tokio::test]
+async fn data_of_a_newer_program_is_refused_by_name() {
+    let Some(mut old) = Old::start(FULL).await else { return };
+    let alice = old.agent("alice").await;
+    old.zap.stop().await.unwrap();
+    let agents = data_folder::all(&old.zap.data.join("agents"));
+    let name = format!("{}.sqlite", alice.did.replace(':', "_"));
+    let file = agents.into_iter().find(|file| file.ends_with(&name)).unwrap();
+    let age = "INSERT INTO schema_migration (number, name) VALUES (9999, 'of_tomorrow')";
+    rusqlite::Connection::open(&file).unwrap().execute_batch(age).unwrap();
+    old.zap.restart().await.unwrap();
+
     let mut client = old.zap.client();
-    let answers = old.contents["answers"].as_array().unwrap();
-    assert!(answers.len() > 40);
-    for answer in answers {
-        let path = answer["path"].as_str().unwrap();
-        let authorization = old.authorization(answer["who"].as_str().unwrap()).await;
-        let now = client.get(path, authorization.as_deref()).await.unwrap();
-        let body = now.json().unwrap();
-        assert_eq!(u64::from(now.status), answer["status"], "{path}: {body}");
-        if now.status == 200 {
-            assert!(holds(&body, &answer["body"]), "{path}\nthen: {}\nnow: {body}", answer["body"]);
-        } else {
-            assert_eq!(body["error"], answer["body"]["error"], "{path}");
+    let own = Some(alice.authorization.as_str());
+    for path in ["com.atproto.sync.getLatestCommit?did=", "com.atproto.repo.describeRepo?repo="] {
+        let read = client.get(&format!("/xrpc/{path}{}", alice.did), None).await.unwrap();
+        assert_eq!((read.status, read.error_name()), (500, "NewerSchema".to_owned()), "{path}");
+    }
+    let memory = json!({"memory": {"$type": "agent.memory.note", "summary": "Not yet"}});
+    let written = client.post("agent.memory.remember", own, &memory).await.unwrap();
+    assert_eq!((written.status, written.error_name()), (500, "NewerSchema".to_owned()));
+    let bob = old.agent("bob").await;
+    client.post("agent.memory.remember", Some(&bob.authorization), &memory).await.unwrap().success().unwrap();
+    let said = std::fs::read_to_string(&old.zap.log).unwrap();
+    assert!(said.contains(&format!("{name} has schema 9999")), "{said}");
+
+    for cell in ["directory.sqlite", "sequencer.sqlite", "plc.sqlite"] {
+        old.zap.stop().await.unwrap();
+        let database = rusqlite::Connection::open(old.zap.data.join(cell)).unwrap();
+        database.execute_batch(age).unwrap();
+        assert!(old.zap.restart().await.is_err(), "{cell}");
+        let said = std::fs::read_to_string(&old.zap.log).unwrap();
+        assert!(said.lines().last().unwrap().contains(&format!("{cell} has schema 9999")), "{cell}: {said}");
+        database.execute_batch("DELETE FROM schema_migration WHERE number = 9999").unwrap();
+        drop(database);
+        old.zap.restart().await.unwrap();
+    }
+}
+
+impl Old {
+    async fn answers_as_then(&self) {
+        let mut client = self.zap.client();
+        let answers = self.contents["answers"].as_array().unwrap();
+        assert!(answers.len() > 20);
+        for answer in answers {
+            let path = answer["path"].as_str().unwrap();
+            let authorization = self.authorization(answer["who"].as_str().unwrap()).await;
+            let now = client.get(path, authorization.as_deref()).await.unwrap();
+            let body = now.json().unwrap();
+            assert_eq!(u64::from(now.status), answer["status"], "{path}: {body}");
+            if now.status == 200 {
+                assert!(holds(&body, &answer["body"]), "{path}\nthen: {}\nnow: {body}", answer["body"]);
+            } else {
+                assert_eq!(body["error"], answer["body"]["error"], "{path}");
+            }
         }
     }
 }
@@ -117,7 +218,7 @@ fn holds(now: &Value, then: &Value) -> bool {
 /// What breaks: people and agents are locked out by an update, or let in where they were not.
 #[tokio::test]
 async fn credentials_of_then_open_what_they_opened() {
-    let Some(old) = Old::start().await else { return };
+    let Some(old) = Old::start(FULL).await else { return };
     let mut client = old.zap.client();
     let phone = old.sign_in(DANA, old.text("/dana/app_password")).await;
     let memories = client.get("/xrpc/agent.memory.list", Some(&phone)).await.unwrap().ok().unwrap();
@@ -157,7 +258,7 @@ async fn credentials_of_then_open_what_they_opened() {
 /// What breaks: relays find repos that do not verify, a stream that begins anew, or nothing after what they know.
 #[tokio::test]
 async fn repos_and_the_stream_go_on_where_they_were() {
-    let Some(old) = Old::start().await else { return };
+    let Some(old) = Old::start(FULL).await else { return };
     let zap = &old.zap;
     let mut client = zap.client();
     let (alice, bob) = (old.agent("alice").await, old.agent("bob").await);

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::join_all;
 use harness::zap::create_agent;
 use harness::{Account, Client, Host, Zap};
 use hyper::Method;
@@ -28,6 +31,44 @@ async fn an_agent_moves_to_another_server_and_back() {
     let picture = fill(&old, &agent).await;
     agent = journey(&old, &new, &agent, &picture, folder.path()).await;
     journey(&new, &old, &agent, &picture, folder.path()).await;
+}
+
+/// What breaks: whoever lost a token gives it another, and the thief has all keys half a minute later.
+#[tokio::test]
+async fn a_copy_that_waits_while_its_token_ends_is_not_made() {
+    let (_folder, zap) = super::start("info").await;
+    let mut client = zap.client();
+    let agent = create_agent(&mut client, "robbed").await.unwrap();
+    let own = Some(agent.authorization.as_str());
+    let rotated = client.post("agent.vault.rotateToken", own, &json!({})).await.unwrap().ok().unwrap();
+    let new = format!("Bearer {}", rotated["token"].as_str().unwrap());
+    let ended = AtomicBool::new(false);
+    // More than are computed at a time, and always as many: some wait when the token ends.
+    let copies = join_all((0..8).map(async |_| {
+        let export = json!({ "passphrase": PASSPHRASE });
+        loop {
+            let answer = zap.client().post("agent.vault.export", own, &export).await.unwrap();
+            let late = ended.load(Ordering::Relaxed);
+            if answer.status != 200 {
+                // By whether it ended before the call or within.
+                let is_ended = ["InvalidToken", "ExpiredToken"].contains(&answer.error_name().as_str());
+                assert!(is_ended, "{answer:?}");
+            }
+            if late || answer.status != 200 {
+                return (answer.status, late);
+            }
+        }
+    }));
+    let ends = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        client.get("/xrpc/agent.vault.status", Some(&new)).await.unwrap().success().unwrap();
+        ended.store(true, Ordering::Relaxed);
+    };
+    let (copies, ()) = tokio::join!(copies, ends);
+    let made_late = copies.iter().filter(|copy| **copy == (200, true)).count();
+    assert!(copies.iter().any(|(status, late)| *late || *status != 200), "nothing was tried: {copies:?}");
+    // One may have been sealed while the token ended.
+    assert!(made_late <= 2, "{copies:?}");
 }
 
 /// What breaks: a copy that does not open when it is needed, or that takes an agent away from where it lives.

@@ -15,8 +15,8 @@ type Room = (&'static str, &'static [&'static str]);
 
 /// From the ground up.
 const FLOORS: &[&[Room]] = &[
-    // The ground: bounds, and the form of typed messages.
-    &[("limits", &[]), ("seam", &[])],
+    // The ground: bounds, how often something may be done, and the form of typed messages.
+    &[("limits", &[]), ("rate_limit", &[]), ("seam", &[])],
     // The protocol, without a server; the port to a database.
     &[
         ("syntax", &[]),
@@ -27,13 +27,15 @@ const FLOORS: &[&[Room]] = &[
         ("lexicon", &["data_model", "syntax"]),
         ("identity", &["crypto", "data_model", "syntax"]),
         ("event", &["crypto", "data_model", "syntax"]),
+        ("mail", &["syntax"]),
+        ("oauth", &["crypto", "syntax"]),
     ],
     // What a cell's command comes with, and how its effects leave.
     &[("vault", &[]), ("env", &["vault"]), ("archive", &["vault"]), ("outbox", &[])],
     &[("work", &[]), ("blobs", &[])],
     // The domains of an account: pure, each over its own tables, each with its commands.
     &[("repo", &[])],
-    &[("memory", &[]), ("moving", &[])],
+    &[("memory", &[]), ("moving", &[]), ("preferences", &[])],
     // The cells. What one has to do with another goes through the host.
     &[("account", &[]), ("directory", &[]), ("sequencer", &[]), ("plc", &[])],
     // The port to the host, and where calls to strangers may go.
@@ -42,8 +44,8 @@ const FLOORS: &[&[Room]] = &[
     &[("auth", &[]), ("config", &[])],
     // What the network does over several cells.
     &[("app", &[])],
-    // The door.
-    &[("xrpc", &[])],
+    // The doors. What is at which path, of both, is said in one place.
+    &[("web", &[]), ("xrpc", &["web"])],
     // The hosts.
     &[("native", &[]), ("worker", &[])],
     // The command, which belongs to the binary alone; cells driven by tests.

@@ -52,6 +52,22 @@ fn rooms_that_documents_link_to_are_there_and_the_map_has_all() {
     nothing(&found);
 }
 
+/// What breaks: a token that follows the documents is read by all users of the machine in the list of processes.
+#[test]
+fn no_example_gives_curl_a_token_as_an_argument() {
+    let printed = files("src/cli").into_iter().chain(["src/cli.rs".into()]);
+    let mut found = Vec::new();
+    for file in documents().into_iter().chain(printed) {
+        for (number, line) in read(&file).lines().enumerate() {
+            let arguments = line.split_once("curl ").map_or("", |(_, arguments)| arguments);
+            if arguments.contains("Bearer") || arguments.contains("admin:") {
+                found.push(format!("{}:{}: curl reads headers by -H @-", file.display(), number + 1));
+            }
+        }
+    }
+    nothing(&found);
+}
+
 /// Documents that describe the code.
 fn documents() -> Vec<PathBuf> {
     let in_docs = files("docs").into_iter().filter(|file| file.extension().is_some_and(|kind| kind == "md"));

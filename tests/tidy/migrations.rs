@@ -22,6 +22,20 @@ const RELEASED: &[(&str, &str)] = &[
         "1f6a61f9dbad00c71145f7017b61917a89b277895783ecf7f08350eabe750e08",
     ),
     ("migrations/account/0006_cut.sql", "f94ac7947b273f3219a6171eb98ff171e84637b2e2b946b4f315d11cb6933d9d"),
+    ("migrations/account/0007_marks.sql", "eae58b727c684d2119d39b5803b22540279f17389a6b723e7ead17f40074e7b1"),
+    ("migrations/account/0008_sent.sql", "eb8eff42ba7884196bcedbf8866e4923b110b1b7053314e468ce4e2ff13a6c14"),
+    (
+        "migrations/account/0009_points.sql",
+        "bc5e07b86229120f5dc748b23fe6df6e22a465f70e1ed3b85bf38c40a33e1ae7",
+    ),
+    (
+        "migrations/account/0010_preferences.sql",
+        "33b537f8a1b10e826eb2d9e4774c5ddd7ee1f115cef76371ce5b4c196b702251",
+    ),
+    (
+        "migrations/account/0011_takedown.sql",
+        "1f34e56a967c09c783d624e0c0ca744a8fc652a0c9cab222da43cae3927b12dc",
+    ),
     (
         "migrations/directory/0001_init.sql",
         "cb7936a7340f1bc55267014c3a8cd5f9e4aff683442309fd85cf1ebd026bdabf",
@@ -38,10 +52,42 @@ const RELEASED: &[(&str, &str)] = &[
         "migrations/directory/0004_generation.sql",
         "371ae59da952433538f5ca681fd430fba78c2c8518ae95f973eac261bf72de01",
     ),
+    (
+        "migrations/directory/0005_rotation.sql",
+        "74f7766d6d7bef78239a9e1aebdb12d52a62d1e02b9a5b71254a0054fcce7fe7",
+    ),
+    (
+        "migrations/directory/0006_account_methods.sql",
+        "bac126e99ccb5a7e361d0156a484db4e2b40675e3bb0783e7de43d6a65263d1a",
+    ),
+    (
+        "migrations/directory/0007_oauth.sql",
+        "cd914b9d2784d44e4899aea10cb86bda3967b63d94aa2314258dfb56c9d0127a",
+    ),
+    (
+        "migrations/directory/0008_browsers.sql",
+        "6647736f187f0fc91ff9c6e1b05ecc942352c95c1f6bbb27b1c8c0fc9a01f875",
+    ),
     ("migrations/plc/0001_init.sql", "34e67790f0ff42f070c2f03273fa55bbcf6da9c574827d1db4fe65a5ce748e77"),
     (
         "migrations/sequencer/0001_init.sql",
         "157a360e60ced0001ad0769ebc7b7e21eef82b219882f62656d5f6eccd515aaa",
+    ),
+    (
+        "migrations/sequencer/0002_whereabouts.sql",
+        "4ea3e510a336751fe58fa928f27fa56199c3c747599ee3e4be1ddc15eb91a179",
+    ),
+    (
+        "migrations/sequencer/0003_bytes.sql",
+        "c3d8b4d1739d7915db66958bba980b3ce204558bfb9ad2045c82b320d2559345",
+    ),
+    (
+        "migrations/sequencer/0004_last_commit.sql",
+        "4ec0a44b8b95bfd733bb82ed551ed93196fddb6dcb60b0653818d2c207ede748",
+    ),
+    (
+        "migrations/sequencer/0005_sweep.sql",
+        "7f55872326b80c54883460aa7c153e43e1cd7f85c4fcfe7624d3998dc14d0361",
     ),
 ];
 

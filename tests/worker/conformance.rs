@@ -8,18 +8,23 @@ use serde_bytes::ByteBuf;
 use serde_json::json;
 use zap::account::{self, CreateRepo, EmitIdentity, GetSigningKey, SignServiceAuth};
 use zap::actor::Status;
-use zap::blobs::{AddBlob, BlobClaim, ExpireBlobs, GetBlobMeta, ListBlobs, ListMissingBlobs};
+use zap::blobs::{
+    AddBlob, BlobClaim, ExpireBlobs, GetBlobMeta, GetBlobTakedown, ListBlobs, ListMissingBlobs,
+    SetBlobTakedown,
+};
 use zap::data_model::{encode, record_from_json};
 use zap::directory;
 use zap::memory::{Filter, Forget, GetMemory, ListMemories, Recall, Remember};
 use zap::native::sql::{Database, Durability};
 use zap::outbox::PendingOutbox;
+use zap::preferences::{GetPreferences, PutPreferences};
 use zap::repo::{
-    ApplyWrites, Counts, DescribeRepo, GetBlocks, GetHead, GetRecord, GetRecordProof, ListRecords, Swap,
-    Write, WriteAction,
+    ApplyWrites, CommitMeta, Counts, DescribeRepo, GetBlocks, GetHead, GetRecord, GetRecordProof,
+    GetRecordTakedown, ListRecords, SetRecordTakedown, Swap, Write, WriteAction,
 };
 use zap::seam::{Hidden, Named, Request};
 use zap::sequencer::{self, OutboxEvent};
+use zap::syntax::Did;
 use zap::testing::{Driven, Kind, Step};
 
 use crate::directory_script;
@@ -217,8 +222,10 @@ async fn an_agents_cell_is_the_same_on_both_hosts() {
     both.account(GetRecord { collection, rkey, cid: None }).await.unwrap().unwrap();
     for reverse in [true, false] {
         let cursor = Some("k0500".to_owned());
-        let list = ListRecords { collection: POST.parse().unwrap(), limit: 50, cursor, reverse };
-        assert_eq!(both.account(list).await.unwrap().len(), 50);
+        let did = DID.parse().unwrap();
+        let list = ListRecords { did, collection: POST.parse().unwrap(), limit: 50, cursor, reverse };
+        let page: serde_json::Value = serde_json::from_slice(&both.account(list).await.unwrap()).unwrap();
+        assert_eq!(page["records"].as_array().unwrap().len(), 50);
     }
     both.account(DescribeRepo {}).await.unwrap();
     for rkey in ["k0500", "nothing"] {
@@ -240,6 +247,7 @@ async fn an_agents_cell_is_the_same_on_both_hosts() {
         let set = account::SetStatus { status, handle: None };
         both.account(set).await.unwrap();
     }
+    preferences(&mut both).await;
     both.account(Counts {}).await.unwrap();
     events(&zap, &mut both).await;
     both.run("dump", Step::Dump).await;
@@ -266,6 +274,23 @@ async fn memories(both: &mut Both) {
     assert!(both.account(GetMemory { rkey: rkeys[0].clone() }).await.is_err());
 }
 
+async fn preferences(both: &mut Both) {
+    let list = json!([{"$type": "app.bsky.actor.defs#mutedWordsPref", "items": []}]).to_string().into_bytes();
+    for preferences in [list.clone(), b"[{}]".to_vec(), list] {
+        let put = PutPreferences { preferences: preferences.into(), is_full: true };
+        let _ = both.account(put).await;
+    }
+    for is_full in [true, false] {
+        both.account(GetPreferences { is_full }).await.unwrap();
+    }
+    let (collection, rkey) = (POST.parse().unwrap(), "b".parse().unwrap());
+    both.account(SetRecordTakedown { collection, rkey, reference: Some("case 7".to_owned()) }).await.unwrap();
+    let (collection, rkey) = (POST.parse().unwrap(), "b".parse().unwrap());
+    assert!(both.account(GetRecordTakedown { collection, rkey }).await.unwrap().is_some());
+    let (collection, rkey) = (POST.parse().unwrap(), "b".parse().unwrap());
+    assert!(both.account(GetRecord { collection, rkey, cid: None }).await.unwrap().is_none());
+}
+
 async fn blobs(both: &mut Both) {
     let cids = [b"one", b"two"].map(|blob| repo_mst::cid_for_raw(blob));
     for cid in cids {
@@ -276,6 +301,11 @@ async fn blobs(both: &mut Both) {
     assert!(both.account(one(Write { blobs: vec![claim("text/plain")], ..create("b", "") })).await.is_err());
     both.account(one(Write { blobs: vec![claim("image/png")], ..create("b", "") })).await.unwrap();
     both.account(GetBlobMeta { cid: cids[0] }).await.unwrap();
+    for reference in [Some("case 7".to_owned()), None] {
+        both.account(SetBlobTakedown { cid: cids[0], reference }).await.unwrap();
+        both.account(GetBlobTakedown { cid: cids[0] }).await.unwrap();
+        both.account(GetBlobMeta { cid: cids[0] }).await.unwrap();
+    }
     both.account(ListBlobs { since: None, cursor: None, limit: 10 }).await.unwrap();
     both.account(ListMissingBlobs { cursor: None, limit: 10 }).await.unwrap();
     let expire = ExpireBlobs { before_us: both.now_us + 1, limit: 10 };
@@ -305,7 +335,15 @@ async fn events(zap: &Zap, agent: &mut Both) {
     let head = sequencer.sequencer(sequencer::GetHead {}).await.unwrap();
     let read = sequencer::Read { cursor: 0, limit: 30, bytes_max: 40_000 };
     assert!(!sequencer.sequencer(read).await.unwrap().events.is_empty());
-    let expire = sequencer::Expire { before_us: head.last_seq, limit: 30 };
+    let dids: Vec<Did> = [DID, "did:plc:nobody"].iter().map(|did| did.parse().unwrap()).collect();
+    let last = sequencer.sequencer(sequencer::GetLastCommits { dids: dids.clone() }).await.unwrap();
+    let at = agent.account(GetHead {}).await.unwrap();
+    let at = CommitMeta { cid: at.commit, rev: at.rev };
+    assert_eq!(last, [Some(at), None]);
+    let commits = dids.iter().map(|did| (did.clone(), at)).collect();
+    sequencer.sequencer(sequencer::NoteLastCommits { commits }).await.unwrap();
+    assert_eq!(sequencer.sequencer(sequencer::GetLastCommits { dids }).await.unwrap(), [Some(at); 2]);
+    let expire = sequencer::Expire { before_us: head.last_seq, bytes_max: u64::MAX, limit: 30 };
     assert_eq!(sequencer.sequencer(expire).await.unwrap(), 30);
     sequencer.sequencer(sequencer::GetHead {}).await.unwrap();
     sequencer.run("dump", Step::Dump).await;
@@ -366,4 +404,38 @@ async fn a_record_costs_few_rows() {
     let (first, last) = (costs[0], costs[costs.len() - 1]);
     // Forty times the records are about three levels more, of three rows each.
     assert!(last.0 < first.0 + 60.0 && last.1 < first.1 + 40.0, "{costs:?}");
+}
+
+/// What breaks: the bill of an agent that sleeps between its requests, as most do. A cell that wakes reads all its memories
+/// for what looks for one, and only what it touches for keeping one.
+#[tokio::test]
+async fn a_cell_that_wakes_keeps_a_memory_for_few_rows() {
+    let Some((_folder, zap)) = super::start(Build::Testing).await else { return };
+    let mut both = Both::new(&zap, Kind::Account, "waking");
+    both.account(create_repo()).await.unwrap();
+    let mut kept = 0;
+    let mut costs = Vec::new();
+    for size in [100, 1_000] {
+        while kept < size {
+            both.account(memory(kept)).await.unwrap();
+            kept += 1;
+        }
+        let before = both.rows().await;
+        both.run("reopen", Step::Reopen).await;
+        both.account(memory(kept)).await.unwrap();
+        kept += 1;
+        let remembered = both.rows().await;
+        let filter = Filter::default();
+        let recall = Recall { query: Hidden::new("heron".to_owned()), filter, limit: 5, min_score: 0 };
+        both.account(recall).await.unwrap();
+        let recalled = both.rows().await;
+        eprintln!(
+            "waking with {size} memories and keeping one: {} rows read, {} written; a recall then: {} read",
+            remembered.0 - before.0,
+            remembered.1 - before.1,
+            recalled.0 - remembered.0,
+        );
+        costs.push(remembered.0 - before.0);
+    }
+    assert!(costs[1] < costs[0] + 60.0, "{costs:?}");
 }

@@ -4,6 +4,7 @@
 //! processor time, read from `/proc`, says what the server alone costs. What is counted is what arrived.
 
 mod load;
+mod oauth;
 mod reads;
 mod scale;
 mod streams;
@@ -48,8 +49,8 @@ pub(crate) struct Options {
     /// Measure this binary as ours instead of building one.
     #[arg(long, value_name = "PATH")]
     ours: Option<PathBuf>,
-    /// Scenarios to run, all when none is given; with `--against`, `create` to `backfill`. `flat` and `agents` are
-    /// never run on the reference: it would take hours.
+    /// Scenarios to run, all when none is given; with `--against`, `create` to `backfill`. `flat`, `agents` and
+    /// `active` are never run on the reference: it would take hours.
     #[arg(value_enum)]
     scenarios: Vec<Scenario>,
     /// Seconds each timed scenario lasts.
@@ -71,20 +72,38 @@ enum Scenario {
     Insert,
     /// getRecord, 32 in flight.
     Get,
+    /// sync.getRecord, 32 in flight.
+    Proof,
     /// listRecords of 100 records, 4 in flight.
     List,
+    /// getSession and describeServer, 32 in flight; getSession by a token that is bound to a key as well.
+    Session,
+    /// All that an OAuth client and its user's browser ask of the server, from the pushed request to the tokens.
+    Login,
     /// getRepo of a repo of 10,000 records.
     Repo,
     /// From createRecord to the frame at a subscriber, 50 writes a second.
     Latency,
     /// 100 subscribers while records are created.
     Fanout,
+    /// createRecord, 50 a second, while 2,000 subscribe and read nothing.
+    Crowd,
     /// A subscriber from cursor 0.
     Backfill,
     /// The cost of a commit in a small and in a large repo.
     Flat,
     /// Many agents, each of which writes once.
     Agents,
+    /// 100 agents that write by turns, and 2,000.
+    Active,
+}
+
+impl Scenario {
+    /// Whether it takes so long that it runs when asked for by name, and on ours alone.
+    /// Whether a comparison leaves it out unless it is asked for, and the reference server always.
+    fn is_long(self) -> bool {
+        matches!(self, Scenario::Flat | Scenario::Agents | Scenario::Active)
+    }
 }
 
 /// Accounts that share the load.
@@ -153,14 +172,16 @@ async fn measure(target: Target, options: &Options, table: &mut Table) -> Result
         bench.accounts.push(zap::create_account(&mut client, &handle).await?);
     }
     for scenario in Scenario::value_variants() {
-        let is_default = options.against.is_none() || !matches!(scenario, Scenario::Flat | Scenario::Agents);
+        let is_default = options.against.is_none() || !scenario.is_long();
         let asked =
             if options.scenarios.is_empty() { is_default } else { options.scenarios.contains(scenario) };
         let asked = asked && (*scenario != Scenario::Insert || bench.target.name == "worker");
-        if asked && (bench.target.is_ours || !matches!(scenario, Scenario::Flat | Scenario::Agents)) {
+        if asked && (bench.target.is_ours || !scenario.is_long()) {
             bench.scenario(*scenario).await?;
         }
     }
+    let used = bench.target.usage()?;
+    bench.row("memory after the load, MB", used.resident_bytes as f64 / 1e6);
     Ok(())
 }
 
@@ -171,18 +192,18 @@ impl Bench<'_> {
             Scenario::Create => self.create().await,
             Scenario::Insert => self.insert().await,
             Scenario::Get => self.get().await,
+            Scenario::Proof => self.proof().await,
             Scenario::List => self.list().await,
+            Scenario::Session => self.session().await,
+            Scenario::Login => self.login().await,
             Scenario::Repo => self.repo().await,
             Scenario::Latency => self.latency().await,
             Scenario::Fanout => self.fanout().await,
-            Scenario::Backfill => {
-                self.backfill().await?;
-                let used = self.target.usage()?;
-                self.row("memory after the load, MB", used.resident_bytes as f64 / 1e6);
-                Ok(())
-            }
+            Scenario::Crowd => self.crowd().await,
+            Scenario::Backfill => self.backfill().await,
             Scenario::Flat => self.flat().await,
             Scenario::Agents => self.agents().await,
+            Scenario::Active => self.active().await,
         }
     }
 

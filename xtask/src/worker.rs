@@ -5,7 +5,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
+use std::sync::OnceLock;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Subcommand;
@@ -14,8 +16,10 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const WORKER_BUILD: &str = "0.8.7";
 /// The version of Cargo.lock: the two must be the same.
 const WASM_BINDGEN: &str = "0.2.130";
-/// Compressed bytes that the Worker may have: half of what a free account takes.
-const COMPRESSED_BYTES_MAX: u64 = 1_500_000;
+/// What `wrangler` asks for.
+const NODE_MAJOR_MIN: u32 = 22;
+/// Compressed bytes that the Worker may have: two thirds of what a free account takes.
+const COMPRESSED_BYTES_MAX: u64 = 2_000_000;
 
 /// What to do with it.
 #[derive(Debug, Subcommand)]
@@ -44,10 +48,7 @@ pub(crate) fn run(task: &Task) -> Result<()> {
     let places = Places::find()?;
     match task {
         Task::Build { testing } => places.build(*testing),
-        Task::Dev { port } => {
-            places.build(false)?;
-            places.dev(*port)
-        }
+        Task::Dev { port } => places.dev(*port),
         Task::Test { no_build } => {
             if !no_build {
                 places.build(false)?;
@@ -94,6 +95,7 @@ impl Places {
             .env("WASM_BINDGEN_BIN", self.tools.join("bin/wasm-bindgen"))
             .env("WASM_OPT_BIN", bin.join("wasm-opt"))
             .env("ESBUILD_BIN", bin.join("esbuild"));
+        step(&format!("building worker/{out}"));
         succeed(&mut build)?;
         if testing { Ok(()) } else { self.check_size() }
     }
@@ -126,6 +128,7 @@ impl Places {
         self.tool("wasm-bindgen", "wasm-bindgen-cli", WASM_BINDGEN, "1", &["--no-default-features"])?;
         self.tool("worker-build", "worker-build", WORKER_BUILD, "0", &["--locked"])?;
         if !self.worker.join("node_modules/.package-lock.json").exists() {
+            step("installing the tools of worker/package.json, once");
             succeed(Command::new("npm").current_dir(&self.worker).args(["ci", "--no-audit", "--no-fund"]))?;
         }
         Ok(())
@@ -144,10 +147,10 @@ impl Places {
         if installed.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).contains(version)) {
             return Ok(());
         }
-        eprintln!("installing {package} {version}");
+        step(&format!("installing {package} {version} under {}, once", self.tools.display()));
         let built = self.tools.join("build");
         let mut install = Command::new("cargo");
-        install.args(["install", "--quiet", "--root"]).arg(&self.tools);
+        install.args(["install", "--root"]).arg(&self.tools);
         install.args([&format!("{package}@{version}"), "--bin", program]).args(flags);
         install.env("CARGO_TARGET_DIR", &built).env("CARGO_PROFILE_RELEASE_OPT_LEVEL", optimise);
         install.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
@@ -156,27 +159,52 @@ impl Places {
     }
 
     fn dev(&self, port: u16) -> Result<()> {
-        succeed(Command::new("cargo").current_dir(&self.root).args(["build", "--release", "--bin", "zap"]))?;
+        self.need_node()?;
+        // The PLC directory beside the Worker. As tests build it: it serves a few requests.
+        let mut zap = Command::new("cargo");
+        zap.current_dir(&self.root).args(["build", "--quiet", "--bin", "zap"]);
+        let mut zap = Building::start(&mut zap)?;
+        self.build(false)?;
+        println!("waiting for the PLC directory: cargo build --bin zap");
+        zap.finish()?;
         let data = self.target.join("worker-dev");
         fs::create_dir_all(&data)?;
-        let binary = self.target.join("release/zap");
+        let binary = self.target.join("debug/zap");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let host = harness::Host::Worker(self.worker.clone(), harness::Build::Deployed);
         let address = ([127, 0, 0, 1], port).into();
         let server = runtime.block_on(harness::Zap::start_at(&binary, &data, host, address))?;
         println!(
-            "The Worker serves http://localhost:{port}; what it keeps is in {}.\n\
-             The admin token is {token}. Try, in another terminal and the same folder:\n\n  \
-             export PATH=\"$PWD/target/release:$PATH\"\n  \
+            "The Worker serves http://localhost:{port}; what it keeps is in {data}.\n\
+             The admin token is {token}; agents' tokens will be in {client}.\n\
+             Try, in another terminal:\n\n  \
+             export PATH=\"{programs}:$PATH\" ZAP_DATA={client}\n  \
              export ZAP_URL=http://localhost:{port} ZAP_PLC_URL=http://{plc} ZAP_ADMIN_TOKEN={token}\n  \
              zap agent create alice\n  zap remember alice \"Tea is at four\"\n  zap recall alice \"when is tea\"\n  \
              zap repo verify alice\n  zap firehose --cursor 0\n\nPress Enter to stop.",
-            data.display(),
+            data = data.display(),
+            client = data.join("client").display(),
+            programs = self.target.join("debug").display(),
             plc = server.plc_address,
             token = harness::zap::ADMIN_TOKEN,
         );
         std::io::stdin().read_line(&mut String::new())?;
         drop(server);
+        Ok(())
+    }
+
+    /// npm brings a Node of its own for Linux on x64; elsewhere there has to be one.
+    fn need_node(&self) -> Result<()> {
+        if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+            return Ok(());
+        }
+        let said = Command::new("node").arg("--version").output().context("Node is not there")?;
+        let version = String::from_utf8_lossy(&said.stdout).trim().to_owned();
+        let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok());
+        ensure!(
+            major.is_some_and(|major: u32| major >= NODE_MAJOR_MIN),
+            "Node {NODE_MAJOR_MIN} or newer is needed to serve the Worker; `node --version` says {version:?}"
+        );
         Ok(())
     }
 
@@ -199,6 +227,39 @@ impl Places {
         // Each test starts a runtime of its own: one after another, so that none waits for the machine too long.
         suites.args(["--", "--test-threads=1", "--nocapture"]);
         succeed(suites.env("ZAP_TEST_WORKER", &self.worker).env("CRASH_ROUNDS", "5"))
+    }
+}
+
+/// Says what comes, and how long all before it took.
+fn step(what: &str) {
+    static START: OnceLock<Instant> = OnceLock::new();
+    eprintln!("[{:>4} s] {what}", START.get_or_init(Instant::now).elapsed().as_secs());
+}
+
+/// A program that runs beside the others; ended when dropped.
+struct Building {
+    child: Child,
+    name: String,
+}
+
+impl Building {
+    fn start(command: &mut Command) -> Result<Self> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let child = command.spawn().with_context(|| format!("starting {name}"))?;
+        Ok(Self { child, name })
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        let status = self.child.wait()?;
+        ensure!(status.success(), "{} failed: {status}", self.name);
+        Ok(())
+    }
+}
+
+impl Drop for Building {
+    fn drop(&mut self) {
+        // One that has ended needs no end.
+        drop(self.child.kill());
     }
 }
 

@@ -14,6 +14,7 @@ use crate::text::description;
 pub(super) const SECRETS: &[(&str, &str)] = &[
     ("agent.admin.createAgent", "token"),
     ("agent.admin.finishImport", "token"),
+    ("agent.vault.rotateToken", "token"),
     ("agent.admin.importAgent", "passphrase"),
     ("agent.vault.export", "passphrase"),
 ];

@@ -12,6 +12,7 @@ crate::seam! {
     write {
         SetStatus => (),
         EmitIdentity => (),
+        Restate => (),
         SignServiceAuth => String,
         GetSigningKey => String,
     }
@@ -62,4 +63,14 @@ pub struct SignServiceAuth {
     pub lxm: Option<Nsid>,
     /// When it ends, in seconds since the Unix epoch.
     pub exp: i64,
+}
+
+/// Says anew where account and repo stand, by a rev that nobody knows yet: they went back to an earlier state, and the
+/// network knows later ones, which it would keep.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Restate {
+    /// The account's handle, where it has one.
+    pub handle: Option<Handle>,
+    /// The newest outbox id that the event log has of the account: it takes none below.
+    pub after: i64,
 }

@@ -30,6 +30,7 @@ impl World {
             kdf: kdf(),
             key: kdf().derive(PASSPHRASE).unwrap(),
             moving,
+            noted: false,
         })
     }
 

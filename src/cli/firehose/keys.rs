@@ -9,6 +9,7 @@ use super::error::FirehoseError;
 use zap::crypto::VerifyingKey;
 use zap::event::Event;
 use zap::event::verify::{is_signed_by, signer};
+use zap::host::ToOperatorsOrigin;
 use zap::identity::{Cache, DidResolution, IdentityError, Lookup, Request, Resolution, Response, Step};
 use zap::native::fetch::Fetcher;
 use zap::outbound::FetchPolicy;
@@ -65,14 +66,17 @@ impl Keys {
     }
 
     async fn ask(&self, request: Request) -> Response {
-        let Request::Get { url, accept } = request else {
+        let Request::Get { url, accept, is_operators } = request else {
             return Response::Failed("a DID is not found by DNS".to_owned());
         };
         let request = http::Request::get(url).header(http::header::ACCEPT, accept).body(Bytes::new());
-        let request = match request {
+        let mut request = match request {
             Ok(request) => request,
             Err(error) => return Response::Failed(error.to_string()),
         };
+        if is_operators {
+            request.extensions_mut().insert(ToOperatorsOrigin);
+        }
         match self.fetcher.fetch(request).await {
             Ok(answer) => {
                 Response::Body { status: answer.status().as_u16(), body: answer.into_body().to_vec() }

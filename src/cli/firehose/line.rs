@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::error::CliError;
-use super::super::out::{Out, clean};
+use super::super::out::{Out, clean, escaped};
 use zap::event::verify::{Finding, Severity};
 use zap::event::{CommitEvent, Event, RepoOp};
 
@@ -17,7 +17,7 @@ pub(super) fn print(out: Out, event: &Event<'_>, bytes: usize, findings: &[Findi
                 fields.insert("findings".to_owned(), findings.iter().map(finding_json).collect());
             }
         }
-        return out.line(&value.to_string());
+        return out.line(&escaped(&value.to_string()));
     }
     out.line(&to_text(event, bytes))?;
     print_findings(out, findings)
@@ -27,7 +27,7 @@ pub(super) fn print(out: Out, event: &Event<'_>, bytes: usize, findings: &[Findi
 pub(super) fn print_findings(out: Out, findings: &[Finding]) -> Result<(), CliError> {
     for finding in findings {
         if out.json {
-            out.line(&finding_json(finding).to_string())?;
+            out.line(&escaped(&finding_json(finding).to_string()))?;
         } else {
             let word = out.bold(severity(finding));
             out.line(&format!("   {word}  {}", clean(&finding.to_string())))?;

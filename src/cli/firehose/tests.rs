@@ -55,7 +55,7 @@ async fn verified(key: SigningKey, events: Vec<(EventKind, Frame)>) -> (Result<(
         let event = OutboxEvent { did: DID.parse().unwrap(), outbox_id, kind, frame };
         Outgoing { event, synced: Arc::default() }
     });
-    sequencer.send(outgoing.collect()).unwrap();
+    sequencer.send(sequencer.reserve().unwrap(), outgoing.collect()).unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let router = axum::Router::new().fallback(answer).with_state(Arc::new(Host { sequencer, key }));
@@ -66,6 +66,7 @@ async fn verified(key: SigningKey, events: Vec<(EventKind, Frame)>) -> (Result<(
         left: Some(count),
         check: Some((Keys::new(&url).unwrap(), Verifier::new())),
         out: Out::new(false),
+        progress: Progress::beside_lines(),
         tally: Tally::default(),
     };
     let followed = tokio::time::timeout(Duration::from_secs(20), follower.follow()).await.expect("in time");
@@ -112,4 +113,13 @@ async fn a_lost_event_and_a_foreign_key_are_violations() {
 
     let (_, tally) = verified(SigningKey::from_bytes(&[9; 32]).unwrap(), stream(&mut Repo::new())).await;
     assert_eq!(tally.violations, 22, "each commit and the sync");
+}
+
+#[test]
+fn one_sees_how_far_behind_the_stream_one_is() {
+    let now_us = 1_790_000_000_000_000;
+    let line = progress(100_000, 1, now_us - 90_000_000, now_us);
+    assert_eq!(line, "100000 events, 1 violation, 90 seconds behind");
+    // A relay counts from one.
+    assert_eq!(progress(1, 0, 4711, now_us), "1 event, 0 violations");
 }

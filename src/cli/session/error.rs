@@ -88,8 +88,8 @@ pub(crate) enum SessionError {
         /// The server that was named.
         url: String,
     },
-    /// A token would pass others on the way in the clear.
-    #[error("tokens are not sent to {0}: everyone on the way could read them")]
+    /// A token or password would pass others on the way in the clear.
+    #[error("no secrets are sent to {0}: everyone on the way could read them")]
     PlainHttp(String),
     /// The token that was given, or is kept under the name, is somebody else's.
     #[error("the token is of {owner}, not of {agent}")]
@@ -165,12 +165,15 @@ fn refused_hint(status: u16, name: &str) -> Option<&'static str> {
         _ if is_about_tokens(status, name) => {
             "the token does not open this; the one of --token or ZAP_TOKEN is used, else that kept in --data"
         }
-        "HandleNotAvailable" => "choose another name; `zap agent list` shows those there are",
+        "HandleNotAvailable" => {
+            "choose another name; `zap agent list` and `zap account list` show those there are"
+        }
         "InvalidName" => "a name has letters, digits and hyphens, as in alice or build-bot-2",
         "AccountExists" => "an agent that is at work here is not replaced; `zap agent show` says more",
         "NotMovable" => {
             "`zap export --move` on the server where the agent lives makes an archive that moves it"
         }
+        "StorageFull" => "the server's disk is full: its operator has to make room",
         _ if status == 501 => "the server does not have this method; is it a zap server?",
         _ if status >= 500 => "the server's log says more",
         _ if is_not_found(status, name) => SHOW_AGENTS,

@@ -53,8 +53,22 @@ async fn loopback_is_reached_only_where_allowed_or_trusted() {
         assert!(error.contains("not a public one") || error.contains("plain http"), "{url}: {error}");
     }
     let trusting = fetcher(false, vec![format!("http://127.0.0.1:{port}")]);
-    assert!(get_url(&trusting, &format!("http://127.0.0.1:{port}/small")).await.is_ok());
-    assert!(get_url(&trusting, &format!("http://localhost:{port}/small")).await.is_err());
+    let operators =
+        |url: String| http::Request::get(url).extension(ToOperatorsOrigin).body(Bytes::new()).unwrap();
+    let small = format!("http://127.0.0.1:{port}/small");
+    assert!(trusting.fetch(operators(small.clone())).await.is_ok());
+    assert!(trusting.fetch(operators(format!("http://localhost:{port}/small"))).await.is_err());
+    assert!(get_url(&trusting, &small).await.is_err(), "a stranger named it");
+}
+
+#[test]
+fn a_name_of_this_network_is_refused_as_an_unknown_one() {
+    let address = |text: &str| SocketAddr::new(text.parse().unwrap(), 0);
+    let unknown = allowed(std::iter::empty(), false);
+    assert!(unknown.is_err());
+    assert_eq!(allowed([address("10.0.0.7"), address("::1")].into_iter(), false), unknown);
+    let public = address("203.0.114.1");
+    assert_eq!(allowed([address("10.0.0.7"), public].into_iter(), false), Ok(vec![public]));
 }
 
 #[tokio::test]

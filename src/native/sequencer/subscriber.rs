@@ -18,13 +18,15 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use super::super::serve::shares::Share;
+use super::backfill::Chunk;
 use super::ring::Position;
 use super::websocket::{self, ClientFrame};
 use super::{SequencerHandle, Shared};
 use crate::event;
 use crate::host::SubscribeError;
 use crate::limits::FIREHOSE_SUBSCRIBERS_MAX;
-use crate::sequencer::{Head, Start};
+use crate::sequencer::Start;
 
 /// Between two pings; a client that has sent nothing in between is gone.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
@@ -47,10 +49,12 @@ impl SequencerHandle {
         let response = websocket::handshake(request.headers()).ok_or(SubscribeError::NotWebSocket)?;
         let upgrade = request.extensions_mut().remove::<OnUpgrade>().ok_or(SubscribeError::NotWebSocket)?;
         let guard = Guard::enter(&self.shared).ok_or(SubscribeError::TooMany)?;
+        let share = request.extensions_mut().remove::<Arc<Share>>();
         // The head is taken before the ring, so the place it leads to can only be late, never ahead.
-        let head = Head { last_seq: self.shared.ring.last_seq(), ..self.head().await? };
+        let head = self.head();
         let changed = self.shared.ring.watch();
-        tokio::spawn(async move {
+        self.shared.fanout.spawn(async move {
+            let _share = share;
             let Ok(upgraded) = upgrade.await else { return };
             let socket = Socket { io: TokioIo::new(upgraded), received: Vec::new(), heard: true };
             Subscriber { shared: Arc::clone(&guard.0), socket, changed }.run(head.start(cursor)).await;
@@ -115,10 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscriber<S> {
             Start::After(cursor) => cursor,
             Start::Future => return Err(End::Error("FutureCursor", "Cursor in the future.")),
             Start::Outdated => {
-                let message = "Requested cursor exceeded limit. Possibly missing events";
-                let mut info = Vec::new();
-                websocket::write_binary(&mut info, &event::info("OutdatedCursor", message));
-                self.socket.write(&[info.into()]).await?;
+                self.tell_outdated("Requested cursor exceeded limit. Possibly missing events").await?;
                 0
             }
         };
@@ -126,24 +127,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscriber<S> {
         self.live(position).await
     }
 
+    async fn tell_outdated(&mut self, message: &str) -> Result<(), End> {
+        let mut info = Vec::new();
+        websocket::write_binary(&mut info, &event::info("OutdatedCursor", message));
+        self.socket.write(&[info.into()]).await
+    }
+
     /// Writes from the database until the ring has the next event.
     async fn backfill(&mut self, mut cursor: i64) -> Result<Position, End> {
+        let shared = Arc::clone(&self.shared);
+        let _behind = shared.backfill.fall_behind();
         loop {
             // Taken before reading: what the database does not have then up to here was removed from it.
             let floor = self.shared.ring.floor();
             if let Some(position) = self.shared.ring.position_after(cursor) {
                 return Ok(position);
             }
-            let chunk = self.shared.backfill.read(cursor).await.map_err(|error| {
+            let chunk = self.shared.backfill.read(cursor, floor).await.map_err(|error| {
                 tracing::error!(%error, "backfill failed");
                 End::Close(websocket::CLOSE_INTERNAL, "backfill failed")
             })?;
             cursor = match chunk {
-                Some(chunk) => {
-                    self.socket.write(&[chunk.bytes]).await?;
-                    chunk.last_seq
+                Chunk::Events { bytes, last_seq } => {
+                    self.socket.write(&[bytes]).await?;
+                    last_seq
                 }
-                None => floor,
+                Chunk::Damaged { resume } => {
+                    self.tell_outdated("Some events are damaged. Missing events").await?;
+                    resume
+                }
+                Chunk::End => floor,
             };
             self.socket.read_ready().await?;
             if *self.changed.borrow() {

@@ -5,16 +5,19 @@
 //! appended before the sync began. The thread also checkpoints, so that the writer seldom has to.
 //!
 //! Tricky bit: after a sync that failed, the kernel may have dropped the pages and report success the next time. So
-//! no mark is raised any more until the process starts again: the outboxes keep everything, and are drained then.
+//! no mark is raised any more until the process starts again: the outboxes keep everything, and are drained then. Nothing
+//! but a failed sync does that. The log's file is held open for good, so that a sync needs no descriptor, and hears of every
+//! write that failed since.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use super::super::sql::{Database, Durability};
+use super::Standing;
 use crate::store::SqlError;
 
 /// How long a power cut may reach back into the log; what it takes is drained again.
@@ -27,26 +30,28 @@ pub(super) type Mark = (Arc<AtomicI64>, i64);
 
 pub(super) struct Syncer {
     appended: Receiver<Vec<Mark>>,
-    wal: PathBuf,
+    wal: File,
     /// A connection of its own, for checkpoints.
     database: Database,
-    /// Raised when outboxes are kept.
-    behind: Arc<AtomicBool>,
+    /// Told when outboxes are kept.
+    standing: Arc<Standing>,
 }
 
 impl Syncer {
     /// For the database at `path`, which is open already. The thread ends when the sender is dropped.
-    pub(super) fn new(path: &Path, behind: Arc<AtomicBool>) -> Result<(Sender<Vec<Mark>>, Self), SqlError> {
+    pub(super) fn new(path: &Path, standing: Arc<Standing>) -> Result<(Sender<Vec<Mark>>, Self), SqlError> {
         let (sender, appended) = channel();
         let mut wal = path.as_os_str().to_owned();
         wal.push("-wal");
         let database = Database::open(path, Durability::Normal)?;
+        let wal =
+            File::open(&wal).map_err(|error| SqlError::Other(format!("open the event log: {error}")))?;
         // The files' names have to survive as well.
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder)
             .and_then(|folder| folder.sync_all())
             .map_err(|error| SqlError::Other(format!("sync the data folder: {error}")))?;
-        Ok((sender, Self { appended, wal: wal.into(), database, behind }))
+        Ok((sender, Self { appended, wal, database, standing }))
     }
 
     pub(super) fn run(self) {
@@ -58,7 +63,9 @@ impl Syncer {
                     Ok(()) => raise(&marks),
                     Err(error) => {
                         failed = true;
-                        self.behind.store(true, Ordering::Relaxed);
+                        self.standing.unsynced.store(true, Ordering::Relaxed);
+                        self.standing.behind.store(true, Ordering::Relaxed);
+                        metrics::gauge!("zap_firehose_unsynced").set(1);
                         tracing::error!(%error, "syncing the event log failed: outboxes are kept until a restart");
                     }
                 }
@@ -83,9 +90,8 @@ impl Syncer {
     }
 
     fn sync(&self) -> std::io::Result<()> {
-        let wal = File::open(&self.wal)?;
-        wal.sync_data()?;
-        if wal.metadata()?.len() > CHECKPOINT_BYTES {
+        self.wal.sync_data()?;
+        if self.wal.metadata().is_ok_and(|wal| wal.len() > CHECKPOINT_BYTES) {
             // Busy or failed: the next one, or the writer's own, does it.
             let checkpoint =
                 self.database.connection().query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
@@ -100,5 +106,28 @@ impl Syncer {
 fn raise(marks: &[Mark]) {
     for (mark, outbox_id) in marks {
         mark.fetch_max(*outbox_id, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_failed_sync_no_mark_rises_and_it_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sequencer.sqlite");
+        let database = Database::open(&path, Durability::Normal).unwrap();
+        database.connection().execute_batch("CREATE TABLE t (a)").unwrap();
+        let standing = Arc::new(Standing::default());
+        let (marks, syncer) = Syncer::new(&path, Arc::clone(&standing)).unwrap();
+        // A file that can't be synced.
+        let syncer = Syncer { wal: File::open("/dev/null").unwrap(), ..syncer };
+        let mark = Arc::new(AtomicI64::new(0));
+        marks.send(vec![(Arc::clone(&mark), 7)]).unwrap();
+        drop(marks);
+        syncer.run();
+        assert_eq!(mark.load(Ordering::Acquire), 0);
+        assert!(standing.unsynced.load(Ordering::Relaxed) && standing.behind.load(Ordering::Relaxed));
     }
 }

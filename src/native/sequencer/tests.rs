@@ -1,6 +1,7 @@
 //! The whole way from an outbox to a socket on loopback.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::response::IntoResponse;
@@ -13,8 +14,8 @@ use super::*;
 use crate::event::EventKind;
 use crate::event::{AccountEvent, Event, SyncEvent};
 use crate::host::SubscribeError;
-use crate::sequencer::Append;
-use crate::sequencer::Start;
+use crate::seam::Request as _;
+use crate::sequencer::{Append, Expire, Start};
 
 const DID: &str = "did:plc:44ybard66vv44zksje25o7dz";
 
@@ -32,6 +33,10 @@ impl Server {
         let window = Duration::from_secs(3600);
         let options =
             Options { ring_bytes_max, ..Options::new(folder.path().join("sequencer.sqlite"), window) };
+        Self::of(folder, options).await
+    }
+
+    async fn of(folder: tempfile::TempDir, options: Options) -> Self {
         let handle = SequencerHandle::start(options.clone()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -58,6 +63,10 @@ impl Server {
         let event =
             OutboxEvent { did: DID.parse().unwrap(), outbox_id, kind: EventKind::Sync, frame: body.encode() };
         Outgoing { event, synced: Arc::clone(&self.mark) }
+    }
+
+    fn send(&self, events: Vec<Outgoing>) -> Result<(), Stopped> {
+        self.handle.send(self.handle.reserve().unwrap(), events)
     }
 
     async fn connect(&self, cursor: Option<i64>) -> Client {
@@ -137,14 +146,14 @@ async fn a_cursor_decides_where_the_stream_begins() {
     assert_eq!(future.next().await, Heard::Error("FutureCursor".to_owned()));
     assert_eq!(future.next().await, Heard::End);
 
-    let expire = Expire { before_us: seqs[3], limit: 100 };
+    let expire = Expire { before_us: seqs[3], bytes_max: u64::MAX, limit: 100 };
     server.handle.call(expire.into_command()).await.unwrap();
     // A ring that no longer has them, as after a restart.
     server.handle.stop();
     assert_eq!(live.next().await, Heard::End);
     let restarted = Server { handle: SequencerHandle::start(server.options.clone()).unwrap(), ..server };
     assert_eq!(restarted.handle.last_seq(), more[2]);
-    let head = restarted.handle.head().await.unwrap();
+    let head = restarted.handle.head();
     assert_eq!(head, Head { last_seq: more[2], expired_seq: seqs[2] });
     assert_eq!(head.start(Some(seqs[1])), Start::Outdated);
 }
@@ -154,7 +163,11 @@ async fn an_outdated_cursor_gets_a_word_and_the_whole_window() {
     let server = Server::start(300).await; // The ring has room for one event.
     let seqs = server.append(1..=5, 100).await;
     let rest = server.append(6..=9, 100).await;
-    server.handle.call(Expire { before_us: seqs[3], limit: 100 }.into_command()).await.unwrap();
+    server
+        .handle
+        .call(Expire { before_us: seqs[3], bytes_max: u64::MAX, limit: 100 }.into_command())
+        .await
+        .unwrap();
     let kept: Vec<i64> = seqs[3..].iter().chain(&rest).copied().collect();
     let mut outdated = server.connect(Some(seqs[0])).await;
     assert_eq!(outdated.next().await, Heard::Info("OutdatedCursor".to_owned()));
@@ -172,7 +185,7 @@ async fn no_event_is_missed_or_doubled_between_backfill_and_live() {
         let events: Vec<_> = (1..=EVENTS).map(|id| server.outgoing(id, 300)).collect();
         std::thread::spawn(move || {
             for chunk in events.chunks(7) {
-                handle.send(chunk.to_vec()).unwrap();
+                handle.send(handle.reserve().unwrap(), chunk.to_vec()).unwrap();
                 std::thread::yield_now();
             }
         })
@@ -255,17 +268,17 @@ async fn a_deleted_accounts_events_are_gone_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn marks_rise_only_to_what_is_synced_and_stopping_syncs_all() {
     let server = Server::start(1 << 20).await;
-    server.handle.send(vec![server.outgoing(41, 10), server.outgoing(42, 10)]).unwrap();
+    server.send(vec![server.outgoing(41, 10), server.outgoing(42, 10)]).unwrap();
     while server.mark.load(Ordering::Acquire) < 42 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // A repeated drain counts as synced too.
     let again = Outgoing { synced: Arc::default(), ..server.outgoing(42, 10) };
-    server.handle.send(vec![again.clone(), server.outgoing(43, 10)]).unwrap();
+    server.send(vec![again.clone(), server.outgoing(43, 10)]).unwrap();
     server.handle.stop();
     assert_eq!(again.synced.load(Ordering::Acquire), 42);
     assert_eq!(server.mark.load(Ordering::Acquire), 43);
-    assert_eq!(server.handle.send(vec![]), Err(Stopped));
+    assert_eq!(server.send(vec![]), Err(Stopped));
     let database = Database::open(&server.options.path, Durability::Normal).unwrap();
     let mut count = 0;
     crate::sequencer::for_each_event(&database, 0, 100, u64::MAX, &mut |_, _, _| count += 1).unwrap();
@@ -297,4 +310,61 @@ async fn a_plain_request_is_told_to_use_a_websocket() {
     let server = Server::start(1 << 20).await;
     let request = Request::new(axum::body::Body::empty());
     assert!(matches!(server.handle.subscribe(None, request).await, Err(SubscribeError::NotWebSocket)));
+}
+
+/// What breaks: the file stays as large as it ever was.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_file_shrinks_when_events_expire() {
+    let server = Server::start(1 << 20).await;
+    for turn in 0..30 {
+        server.append(turn * 10 + 1..=turn * 10 + 10, 200_000).await;
+    }
+    let size = || std::fs::metadata(&server.options.path).unwrap().len();
+    let expire = Expire { before_us: i64::MAX, bytes_max: u64::MAX, limit: 1_000 };
+    server.handle.call(expire.into_command()).await.unwrap();
+    let start = Instant::now();
+    while size() > 20 << 20 {
+        assert!(start.elapsed() < Duration::from_secs(30), "{} bytes", size());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(server.append(301..=301, 100).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_over_its_bytes_expires_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let window = Duration::from_secs(3600);
+    let options = Options {
+        bytes_max: 50_000,
+        ring_bytes_max: 300,
+        ..Options::new(folder.path().join("sequencer.sqlite"), window)
+    };
+    let server = Server::of(folder, options).await;
+    let mut seqs = server.append(1..=19, 10_000).await;
+    seqs.extend(server.append(20..=20, 10_000).await); // The ring holds the last append.
+    while server.handle.head().expired_seq < seqs[15] {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut outdated = server.connect(Some(seqs[1])).await;
+    assert_eq!(outdated.next().await, Heard::Info("OutdatedCursor".to_owned()));
+    assert_eq!(outdated.seqs(4).await, seqs[16..]);
+}
+
+/// What breaks: a start that fails half-way, and the next one takes the backup for the data that was left.
+#[tokio::test(flavor = "multi_thread")]
+async fn that_a_backup_was_put_back_is_said_before_it_shows_no_more() {
+    let server = Server::start(1 << 20).await;
+    server.handle.stop();
+    let folder = server.options.folder();
+    for name in ["here", "here.other"] {
+        let _ = std::fs::remove_file(folder.join(name));
+    }
+    let restored = folder.join("restored");
+    std::os::unix::fs::symlink(folder.join("no such folder").join("file"), &restored).unwrap();
+    let refused = SequencerHandle::start(server.options.clone()).map(|_| "started");
+    assert!(refused.is_err(), "it can't be noted: {refused:?}");
+    std::fs::remove_file(&restored).unwrap();
+    let handle = SequencerHandle::start(server.options.clone()).unwrap();
+    assert!(handle.is_restored() && restored.exists());
+    handle.stop();
 }

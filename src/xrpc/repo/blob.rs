@@ -1,28 +1,35 @@
 //! Uploads: uploadBlob, listMissingBlobs.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use axum::body::HttpBody as _;
 use axum::extract::Request;
 use axum::response::Response;
 use futures::{StreamExt as _, TryStreamExt as _};
-use http::{HeaderMap, StatusCode, header};
+use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 
+use super::mime;
 use crate::blobs::{AddBlob, ListMissingBlobs, MissingBlob};
 use crate::host::{HostError, PutBlobError, StoredBlob};
+use crate::oauth::Need;
 use crate::syntax::Did;
+use crate::xrpc::body::body_failed;
 use crate::xrpc::endpoint::{IntoOutput as _, Json, check_limit};
 use crate::xrpc::{Context, XrpcError};
 
-pub(in crate::xrpc) const MIME_UNKNOWN: &str = "application/octet-stream";
-/// RFC 6838 gives type and subtype 127 characters each.
-pub(in crate::xrpc) const MIME_BYTES_MAX: usize = 255;
-
-/// Streams the body into the blob store; the blob stays when a record refers to it within a day.
+/// Streams the body into the blob store; the blob stays when a record refers to it within six hours.
 pub(super) async fn upload(context: Context, request: Request) -> Result<Response, XrpcError> {
     let did = context.caller.did()?.clone();
-    let declared = declared_mime(request.headers())?;
+    let caller = context.caller.account()?;
+    let declared = mime::declared(request.headers())?;
+    if let Some(mime) = &declared {
+        caller.require(&Need::Blob { mime })?;
+    }
     let stored = store(&context, &did, request).await?;
-    let mime = declared.unwrap_or_else(|| sniff(&stored.head).to_owned());
+    // What it is, where nobody said so or said something else; one that is refused goes as nobody refers to it.
+    let mime = mime::of_blob(declared, &stored.head);
+    caller.require(&Need::Blob { mime: &mime })?;
     let add = AddBlob { cid: stored.cid, mime: mime.clone(), bytes: stored.bytes };
     context.account(&did, add).await?;
     let blob = serde_json::json!({
@@ -42,49 +49,30 @@ pub(in crate::xrpc) async fn store(
         XrpcError::named("BlobTooLarge", format!("the blob is over {bytes_max} bytes"))
             .with_status(StatusCode::PAYLOAD_TOO_LARGE)
     };
+    // A blob may be empty; that there is one says its length.
+    let has_length = request.headers().contains_key(header::CONTENT_LENGTH);
     let body = request.into_body();
-    if body.size_hint().exact() == Some(0) {
+    if body.size_hint().exact() == Some(0) && !has_length {
         return Err(XrpcError::invalid("A request body is expected but none was provided"));
     }
     if body.size_hint().lower() > bytes_max {
         return Err(too_large());
     }
-    let chunks = body.into_data_stream().map_err(|error| HostError::Upstream(error.to_string()));
+    let sender = Arc::new(Mutex::new(None));
+    let failed = Arc::clone(&sender);
+    let chunks = body.into_data_stream().map_err(move |error| {
+        *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(body_failed(&error));
+        HostError::Upstream("the sender stopped".to_owned())
+    });
     let stored = context.host.put_blob(did.clone(), chunks.boxed(), bytes_max).await;
     stored.map_err(|error| match error {
         PutBlobError::TooLarge(_) => too_large(),
         // What fails upstream of an upload is its sender.
-        PutBlobError::Host(HostError::Upstream(_)) => XrpcError::invalid("the request's body ended early"),
-        PutBlobError::Host(error) => error.into(),
+        PutBlobError::Host(error) => {
+            let failed = sender.lock().unwrap_or_else(PoisonError::into_inner).take();
+            failed.unwrap_or_else(|| error.into())
+        }
     })
-}
-
-/// The MIME type that the sender gives, without parameters; `None` when it leaves that to us.
-fn declared_mime(headers: &HeaderMap) -> Result<Option<String>, XrpcError> {
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-        return Err(XrpcError::invalid("upload the blob itself, without a Content-Encoding")
-            .with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
-    }
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(None) };
-    let mime = value.to_str().ok().and_then(|value| value.split(';').next()).map(str::trim);
-    let mime = mime.map(str::to_ascii_lowercase).filter(|mime| mime.len() <= MIME_BYTES_MAX);
-    match mime {
-        Some(mime) if mime == "*/*" || mime.is_empty() => Ok(None),
-        Some(mime) if is_mime(&mime) => Ok(Some(mime)),
-        _ => Err(XrpcError::named("InvalidMimeType", "the Content-Type is no MIME type")),
-    }
-}
-
-/// `type/subtype`, both tokens of RFC 9110.
-pub(in crate::xrpc) fn is_mime(text: &str) -> bool {
-    let is_token = |text: &str| {
-        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&b))
-    };
-    text.split_once('/').is_some_and(|(family, subtype)| is_token(family) && is_token(subtype))
-}
-
-fn sniff(head: &[u8]) -> &'static str {
-    infer::get(head).map_or(MIME_UNKNOWN, |kind| kind.mime_type())
 }
 
 #[derive(Debug, Deserialize)]
@@ -120,45 +108,4 @@ pub(super) async fn list_missing(
         record_uri: format!("at://{did}/{}", blob.path),
     };
     Ok(Json(MissingBlobs { cursor, blobs: missing.into_iter().map(view).collect() }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use http::HeaderValue;
-
-    fn declared(value: &'static str) -> Result<Option<String>, XrpcError> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
-        declared_mime(&headers)
-    }
-
-    #[test]
-    fn a_declared_type_is_kept_without_its_parameters() {
-        assert_eq!(declared("image/PNG"), Ok(Some("image/png".to_owned())));
-        assert_eq!(declared("text/plain; charset=utf-8"), Ok(Some("text/plain".to_owned())));
-        assert_eq!(declared("image/svg+xml"), Ok(Some("image/svg+xml".to_owned())));
-        for sniffed in ["*/*", "", "; q=1"] {
-            assert_eq!(declared(sniffed), Ok(None), "{sniffed:?}");
-        }
-        for bad in ["image", "image/", "/png", "image/*", "a b/c", "a/b/c"] {
-            assert_eq!(declared(bad).unwrap_err().name, "InvalidMimeType", "{bad:?}");
-        }
-        assert_eq!(declared_mime(&HeaderMap::new()), Ok(None));
-    }
-
-    #[test]
-    fn compressed_uploads_are_refused() {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        assert_eq!(declared_mime(&headers).unwrap_err().status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
-    }
-
-    #[test]
-    fn types_are_found_by_their_first_bytes() {
-        assert_eq!(sniff(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), "image/png");
-        assert_eq!(sniff(b"\xff\xd8\xff\xe0\0\x10JFIF"), "image/jpeg");
-        assert_eq!(sniff(b"just words"), MIME_UNKNOWN);
-        assert_eq!(sniff(b""), MIME_UNKNOWN);
-    }
 }

@@ -5,9 +5,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::readable;
-use crate::data_model::{Cid, cbor_to_json};
+use crate::data_model::Cid;
 use crate::identity::DidDocument;
-use crate::limits::PAGE_BYTES_MAX;
+use crate::repo::read::append_record;
 use crate::repo::{DescribeRepo, GetRecord, ListRecords};
 use crate::syntax::{AtIdentifier, CidText, Did, Handle, Nsid, RecordKey};
 use crate::xrpc::endpoint::{Json, JsonText, check_limit};
@@ -39,7 +39,8 @@ pub(super) async fn get(context: Context, params: GetParams) -> Result<JsonText,
         Err(error) => return Err(error.into()),
     };
     let mut text = Vec::with_capacity(256 + record.block.len() * 5 / 4);
-    append_record(&mut text, &account.did, &collection, &rkey, &record.cid, &record.block)?;
+    let path = format!("{collection}/{rkey}");
+    append_record(&mut text, &account.did, &path, &record.cid, &record.block)?;
     Ok(JsonText(text))
 }
 
@@ -61,52 +62,13 @@ pub(super) async fn list(context: Context, params: ListParams) -> Result<JsonTex
     let account =
         account.ok_or_else(|| XrpcError::invalid(format!("Could not find repo: {}", repo.as_str())))?;
     let wanted = ListRecords {
-        collection: params.collection.clone(),
+        did: account.did.clone(),
+        collection: params.collection,
         limit,
         cursor: params.cursor.filter(|cursor| !cursor.is_empty()),
         reverse: params.reverse,
     };
-    let records = context.account(&account.did, wanted).await?;
-    let bytes: usize = records.iter().map(|record| 256 + record.block.len() * 5 / 4).sum();
-    let mut text = Vec::with_capacity(64 + bytes);
-    text.extend_from_slice(br#"{"records":["#);
-    for (index, record) in records.iter().enumerate() {
-        if index > 0 {
-            text.push(b',');
-        }
-        append_record(&mut text, &account.did, &params.collection, &record.rkey, &record.cid, &record.block)?;
-    }
-    text.push(b']');
-    let is_cut = records.iter().map(|record| record.block.len()).sum::<usize>() >= PAGE_BYTES_MAX;
-    let last = records.last().filter(|_| is_cut || records.len() == limit as usize);
-    if let Some(last) = last {
-        append(&mut text, &[r#","cursor":""#, last.rkey.as_str(), "\""]);
-    }
-    text.push(b'}');
-    Ok(JsonText(text))
-}
-
-/// `{"uri": …, "cid": …, "value": …}`. DIDs, NSIDs, record keys and CIDs have no characters that JSON would escape.
-fn append_record(
-    text: &mut Vec<u8>,
-    did: &Did,
-    collection: &Nsid,
-    rkey: &RecordKey,
-    cid: &Cid,
-    block: &[u8],
-) -> Result<(), XrpcError> {
-    let uri = [r#"{"uri":"at://"#, did.as_str(), "/", collection.as_str(), "/", rkey.as_str()];
-    append(text, &uri);
-    append(text, &[r#"","cid":""#, &cid.to_string(), r#"","value":"#]);
-    cbor_to_json(block, text).map_err(XrpcError::internal)?;
-    text.push(b'}');
-    Ok(())
-}
-
-fn append(text: &mut Vec<u8>, parts: &[&str]) {
-    for part in parts {
-        text.extend_from_slice(part.as_bytes());
-    }
+    Ok(JsonText(context.account(&account.did, wanted).await?.into_vec()))
 }
 
 #[derive(Debug, Deserialize)]
@@ -126,11 +88,13 @@ pub(super) struct RepoView {
 
 pub(super) async fn describe(context: Context, params: DescribeParams) -> Result<Json<RepoView>, XrpcError> {
     let account = available(&context, params.repo).await?;
-    let document = context
-        .identities
-        .did_document(&context.host, &account.did, false)
-        .await
-        .map_err(|error| XrpcError::invalid(format!("Could not resolve DID: {error}")))?;
+    let document =
+        context.identities.document_for(&context.host, context.client, &account.did, false).await.map_err(
+            |error| match error {
+                app::Error::Busy => error.into(),
+                error => XrpcError::invalid(format!("Could not resolve DID: {error}")),
+            },
+        )?;
     let collections = context.account(&account.did, DescribeRepo {}).await?;
     Ok(Json(RepoView {
         handle_is_correct: document.handle().as_ref() == Some(&account.handle),
@@ -139,29 +103,4 @@ pub(super) async fn describe(context: Context, params: DescribeParams) -> Result
         did_doc: DidDocument::clone(&document),
         collections,
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data_model::encode_record;
-
-    #[test]
-    fn records_are_written_as_json_around_their_blocks() {
-        let record = ipld_core::ipld!({"$type": "com.example.note", "text": "a \"quote\""});
-        let did = Did::try_from("did:plc:abc").unwrap();
-        let collection = Nsid::try_from("com.example.note").unwrap();
-        let mut text = Vec::new();
-        let rkey = RecordKey::try_from("self").unwrap();
-        let block = encode_record(&record).unwrap();
-        let cid = repo_mst::cid_for_cbor(&block);
-        append_record(&mut text, &did, &collection, &rkey, &cid, &block).unwrap();
-        let read: serde_json::Value = serde_json::from_slice(&text).unwrap();
-        let expected = serde_json::json!({
-            "uri": "at://did:plc:abc/com.example.note/self",
-            "cid": cid.to_string(),
-            "value": {"$type": "com.example.note", "text": "a \"quote\""},
-        });
-        assert_eq!(read, expected);
-    }
 }

@@ -5,11 +5,12 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{check_collection, own_repo};
+use super::{check_write as check_caller, own_repo};
 use crate::blobs::BlobClaim;
 use crate::data_model::{Cid, Ipld, blob_refs, encode_record};
 use crate::lexicon::{Data, ValidationStatus, check_write};
 use crate::limits::COMMIT_OPS_MAX;
+use crate::oauth::scope::RepoAction;
 use crate::repo::{ApplyWrites, Swap, Write, WriteAction};
 use crate::syntax::{AtIdentifier, AtUri, CidText, Did, Nsid, RecordKey, Tid};
 use crate::xrpc::endpoint::Json;
@@ -110,14 +111,15 @@ struct AppliedWrite {
 
 pub(super) async fn create(context: Context, input: CreateInput) -> Result<Json<Written>, XrpcError> {
     let did = own_repo(&context, &input.repo)?;
-    check_collection(&context, &input.collection)?;
+    check_caller(&context, &input.collection, &[RepoAction::Create])?;
     let target = Target { action: WriteAction::Create, collection: input.collection, rkey: input.rkey };
     write_one(&context, &did, target, input.record, input.validate, Swap::Any, input.swap_commit).await
 }
 
 pub(super) async fn put(context: Context, input: PutInput) -> Result<Json<Written>, XrpcError> {
     let did = own_repo(&context, &input.repo)?;
-    check_collection(&context, &input.collection)?;
+    // There may be a record or not.
+    check_caller(&context, &input.collection, &[RepoAction::Create, RepoAction::Update])?;
     let target = Target { action: WriteAction::Put, collection: input.collection, rkey: Some(input.rkey) };
     let swap_record = match input.swap_record {
         None => Swap::Any,
@@ -141,6 +143,7 @@ async fn write_one(
     write.swap_record = swap_record;
     let swap_commit = swap_commit.map(|cid| swap_cid("swapCommit", &cid)).transpose()?;
     let applied = context.account(did, ApplyWrites { writes: vec![write], swap_commit }).await?;
+    context.notes.note(applied.allowance);
     let unanswered = || XrpcError::internal("a write without a result");
     let result = applied.results.into_iter().next().ok_or_else(unanswered)?;
     Ok(Json(Written {
@@ -154,7 +157,7 @@ async fn write_one(
 /// Deletes a record, or finds that it is not there, which is fine.
 pub(super) async fn delete(context: Context, input: DeleteInput) -> Result<Json<Deleted>, XrpcError> {
     let did = own_repo(&context, &input.repo)?;
-    check_collection(&context, &input.collection)?;
+    check_caller(&context, &input.collection, &[RepoAction::Delete])?;
     let write = Write {
         action: WriteAction::DeleteIfPresent,
         collection: input.collection,
@@ -168,6 +171,7 @@ pub(super) async fn delete(context: Context, input: DeleteInput) -> Result<Json<
     };
     let swap_commit = input.swap_commit.map(|cid| swap_cid("swapCommit", &cid)).transpose()?;
     let applied = context.account(&did, ApplyWrites { writes: vec![write], swap_commit }).await?;
+    context.notes.note(applied.allowance);
     Ok(Json(Deleted { commit: applied.commit.map(CommitView::from) }))
 }
 
@@ -180,7 +184,7 @@ pub(super) async fn apply(context: Context, input: ApplyInput) -> Result<Json<Ap
     let mut writes = Vec::with_capacity(input.writes.len());
     let mut answers = Vec::with_capacity(input.writes.len());
     for write in input.writes {
-        check_collection(&context, &write.collection)?;
+        check_caller(&context, &write.collection, &[write.repo_action()?])?;
         let collection = write.collection.clone();
         let (write, kind, status) = write.read(input.validate, now_us)?;
         writes.push(write);
@@ -188,6 +192,7 @@ pub(super) async fn apply(context: Context, input: ApplyInput) -> Result<Json<Ap
     }
     let swap_commit = input.swap_commit.map(|cid| swap_cid("swapCommit", &cid)).transpose()?;
     let applied = context.account(&did, ApplyWrites { writes, swap_commit }).await?;
+    context.notes.note(applied.allowance);
     let results = applied.results.into_iter().zip(answers).map(|(result, (collection, kind, status))| {
         let uri = match result.cid {
             Some(_) => Some(AtUri::record(&did, &collection, &result.rkey)),
@@ -202,6 +207,16 @@ pub(super) async fn apply(context: Context, input: ApplyInput) -> Result<Json<Ap
 }
 
 impl WriteInput {
+    /// What it does to a record, as permissions name it.
+    fn repo_action(&self) -> Result<RepoAction, XrpcError> {
+        match self.kind.as_str() {
+            "com.atproto.repo.applyWrites#create" => Ok(RepoAction::Create),
+            "com.atproto.repo.applyWrites#update" => Ok(RepoAction::Update),
+            "com.atproto.repo.applyWrites#delete" => Ok(RepoAction::Delete),
+            _ => Err(XrpcError::invalid("Action not supported: a write is a create, update or delete")),
+        }
+    }
+
     /// The write, the `$type` of its result, and what validation said.
     fn read(
         self,
@@ -209,14 +224,10 @@ impl WriteInput {
         now_us: i64,
     ) -> Result<(Write, &'static str, Option<ValidationStatus>), XrpcError> {
         let missing = |name: &str| XrpcError::invalid(format!("Invalid input: a write has no {name}"));
-        let (action, kind) = match self.kind.as_str() {
-            "com.atproto.repo.applyWrites#create" => {
-                (WriteAction::Create, "com.atproto.repo.applyWrites#createResult")
-            }
-            "com.atproto.repo.applyWrites#update" => {
-                (WriteAction::Update, "com.atproto.repo.applyWrites#updateResult")
-            }
-            "com.atproto.repo.applyWrites#delete" => {
+        let (action, kind) = match self.repo_action()? {
+            RepoAction::Create => (WriteAction::Create, "com.atproto.repo.applyWrites#createResult"),
+            RepoAction::Update => (WriteAction::Update, "com.atproto.repo.applyWrites#updateResult"),
+            RepoAction::Delete => {
                 let write = Write {
                     action: WriteAction::Delete,
                     collection: self.collection,
@@ -226,11 +237,6 @@ impl WriteInput {
                     swap_record: Swap::Any,
                 };
                 return Ok((write, "com.atproto.repo.applyWrites#deleteResult", None));
-            }
-            _ => {
-                return Err(XrpcError::invalid(
-                    "Action not supported: a write is a create, update or delete",
-                ));
             }
         };
         if action == WriteAction::Update && self.rkey.is_none() {

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use super::not_found;
 use crate::app::App;
 use crate::directory::GetRotationKey;
+use crate::host::Trouble;
 use crate::identity::DidDocument;
 use crate::syntax::{AtIdentifier, Did, Handle};
 
@@ -26,15 +27,18 @@ pub(super) async fn robots() -> &'static str {
     "# Crawling the public API is allowed.\nUser-agent: *\nAllow: /\n"
 }
 
-/// Well is a server whose directory answers: every other method begins there.
+/// Well is a server whose directory answers, for every other method begins there, and whose host has no trouble.
 pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
-    match app.directory(GetRotationKey {}).await {
-        Ok(_) => axum::Json(serde_json::json!({ "version": VERSION })).into_response(),
-        Err(_) => {
-            let body = serde_json::json!({ "version": VERSION, "error": "Service Unavailable" });
-            (StatusCode::SERVICE_UNAVAILABLE, axum::Json(body)).into_response()
-        }
+    let mut troubles: Vec<_> = app.host.troubles().into_iter().map(Trouble::name).collect();
+    if app.directory(GetRotationKey {}).await.is_err() {
+        troubles.push("DirectoryUnavailable");
     }
+    if troubles.is_empty() {
+        return axum::Json(serde_json::json!({ "version": VERSION })).into_response();
+    }
+    let error = "Service Unavailable";
+    let body = serde_json::json!({ "version": VERSION, "error": error, "troubles": troubles });
+    (StatusCode::SERVICE_UNAVAILABLE, axum::Json(body)).into_response()
 }
 
 /// The document of the service's own did:web.

@@ -1,17 +1,17 @@
 //! An account's life: created, put to rest, woken, deleted.
 
-use std::sync::Once;
-
 use serde::{Deserialize, Serialize};
 
-use super::session::check_password;
+use super::email::send_code;
 use super::{Nothing, SessionView};
 use crate::actor::Kind;
+use crate::app;
 use crate::app::{NewAccount, check_recovery_key};
 use crate::auth::Caller;
 use crate::blobs::ListMissingBlobs;
-use crate::directory::{IssueMailCode, MailPurpose, OpenSession, Who};
+use crate::directory::{OpenSession, Proof, Who};
 use crate::identity::DidDocument;
+use crate::mail::MailPurpose;
 use crate::repo::{Counts, GetHead};
 use crate::seam::Hidden;
 use crate::syntax::{Datetime, Did, Handle, Tid, parse_datetime_us};
@@ -43,6 +43,8 @@ pub(super) struct CreateOutput {
 }
 
 pub(super) async fn create(context: Context, input: CreateInput) -> Result<Json<CreateOutput>, XrpcError> {
+    // Its document and handle are its server's to say, which may be anybody's.
+    let _turn = input.did.is_some().then(|| context.identities.turn(context.client)).transpose()?;
     if input.plc_op.is_some() {
         return Err(XrpcError::invalid("Unsupported input: \"plcOp\""));
     }
@@ -68,7 +70,8 @@ pub(super) async fn create(context: Context, input: CreateInput) -> Result<Json<
         config: None,
     };
     let account = context.app.sign_up(new).await?;
-    let session = context.directory(OpenSession { did: account.did, app_password: None }).await?;
+    let open = OpenSession { did: account.did, proof: Proof::Generation(account.generation), client: None };
+    let session = context.directory(open).await?;
     let view = SessionView::of_session(&context, session).await?;
     Ok(Json(CreateOutput {
         handle: view.handle,
@@ -80,6 +83,7 @@ pub(super) async fn create(context: Context, input: CreateInput) -> Result<Json<
 }
 
 pub(super) async fn activate(context: Context, _: Nothing) -> Result<Empty, XrpcError> {
+    let _turn = context.identities.turn(context.client)?;
     context.app.activate(context.caller.did()?).await?;
     Ok(Empty)
 }
@@ -102,14 +106,7 @@ pub(super) async fn deactivate(context: Context, input: DeactivateInput) -> Resu
 }
 
 pub(super) async fn request_delete(context: Context, _: Nothing) -> Result<Empty, XrpcError> {
-    static SAID: Once = Once::new();
-    SAID.call_once(|| {
-        tracing::warn!(
-            "mail can't be sent: no mailer is configured. Operators delete accounts with com.atproto.admin.deleteAccount"
-        );
-    });
-    let did = context.caller.did()?.clone();
-    context.directory(IssueMailCode { did, purpose: MailPurpose::DeleteAccount }).await?;
+    send_code(&context, MailPurpose::DeleteAccount).await?;
     Ok(Empty)
 }
 
@@ -121,8 +118,9 @@ pub(super) struct DeleteInput {
 }
 
 pub(super) async fn delete(context: Context, input: DeleteInput) -> Result<Empty, XrpcError> {
-    let signed_in = check_password(&context, Some(Who::Did(input.did)), input.password).await?;
-    let Some(sign_in) = signed_in.filter(|sign_in| sign_in.app_password.is_none()) else {
+    let client = context.client_text();
+    let signed_in = context.check_password(Some(Who::Did(input.did)), client, input.password).await?;
+    let Some(sign_in) = signed_in.filter(|sign_in| !matches!(sign_in.proof, Proof::AppPassword(_))) else {
         return Err(XrpcError::unauthorized("AuthenticationRequired", "Invalid did or password"));
     };
     context.delete_account(&sign_in.account.did, Some(input.token)).await?;
@@ -145,11 +143,12 @@ pub(super) struct StatusView {
 
 pub(super) async fn check_status(context: Context, _: Nothing) -> Result<Json<StatusView>, XrpcError> {
     let account = &context.caller.account()?.account;
-    let document = context.identities.did_document(&context.host, &account.did, true).await;
+    let document = context.identities.document_for(&context.host, context.client, &account.did, true).await;
     let head = context.account(&account.did, GetHead {}).await?;
     let counts = context.account(&account.did, Counts {}).await?;
     let missing = count_missing_blobs(&context, &account.did).await?;
     let valid_did = match document {
+        Err(app::Error::Busy) => return Err(app::Error::Busy.into()),
         Ok(document) if document.pds_endpoint() == Some(&context.network.public_url) => {
             context.names_our_key(&account.did, &document).await?
         }
@@ -162,7 +161,7 @@ pub(super) async fn check_status(context: Context, _: Nothing) -> Result<Json<St
         repo_rev: head.rev,
         repo_blocks: counts.records.saturating_add(counts.nodes).saturating_add(1),
         indexed_records: counts.records,
-        private_state_values: 0,
+        private_state_values: counts.preferences,
         expected_blobs: counts.blobs.saturating_add(missing),
         imported_blobs: counts.blobs,
     }))

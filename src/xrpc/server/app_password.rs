@@ -65,8 +65,9 @@ pub(super) async fn create(context: Context, input: CreateInput) -> Result<Json<
             return Err(XrpcError::invalid("an app password is privileged or for the vault: make two"));
         }
     };
-    let did = context.caller.did()?.clone();
-    let made = context.directory(CreateAppPassword { did, name: input.name, kind }).await?;
+    let caller = context.caller.account()?;
+    let (did, proof) = (caller.account.did.clone(), caller.proof.clone());
+    let made = context.directory(CreateAppPassword { did, proof, name: input.name, kind }).await?;
     let password = Some(made.password.expose().clone());
     Ok(Json(AppPasswordView { password, ..AppPasswordView::from(made.app_password) }))
 }

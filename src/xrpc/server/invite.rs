@@ -46,9 +46,10 @@ pub(super) struct InvitesView {
     codes: Vec<InviteView>,
 }
 
+/// An invite code with its history.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct InviteView {
+pub(in crate::xrpc) struct InviteView {
     code: String,
     available: i64,
     disabled: bool,

@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Nothing;
 use crate::account::SignServiceAuth;
-use crate::actor::Scope;
-use crate::auth::{is_privileged, is_protected};
+use crate::auth::RpcRefused;
+use crate::directory::ReserveSigningKey;
 use crate::directory::limits::{SERVICE_TOKEN_ANY_METHOD_SECONDS_MAX, SERVICE_TOKEN_SECONDS_MAX};
-use crate::syntax::{Nsid, validate_did};
+use crate::syntax::{Did, Nsid, validate_did};
 use crate::xrpc::endpoint::Json;
 use crate::xrpc::{Context, XrpcError};
 
@@ -54,13 +54,11 @@ pub(super) async fn get_service_auth(
     params: ServiceAuthParams,
 ) -> Result<Json<ServiceAuthView>, XrpcError> {
     let caller = context.caller.account()?;
-    let (did, fragment) = params.aud.split_once('#').unwrap_or((&params.aud, "service"));
-    if validate_did(did).is_err() || fragment.is_empty() {
+    if !is_audience(&params.aud) {
         return Err(XrpcError::invalid("aud must be a DID, or a DID and a service's id"));
     }
-    if let Some(lxm) = &params.lxm {
-        check_method(lxm.as_str(), caller.scope)?;
-    }
+    let lxm = params.lxm.as_ref().map(Nsid::as_str);
+    caller.require_rpc(&params.aud, lxm).map_err(|why| refused(lxm.unwrap_or("*"), why))?;
     let now_seconds = context.host.now_us().div_euclid(1_000_000);
     let exp = check_expiry(params.exp, params.lxm.is_some(), now_seconds)?;
     let sign = SignServiceAuth { aud: params.aud, lxm: params.lxm, exp };
@@ -68,24 +66,44 @@ pub(super) async fn get_service_auth(
     Ok(Json(ServiceAuthView { token }))
 }
 
-fn check_method(lxm: &str, scope: Scope) -> Result<(), XrpcError> {
-    if is_protected(lxm) {
-        return Err(XrpcError::invalid(format!(
-            "cannot request a service auth token for the following protected method: {lxm}"
-        )));
-    }
-    let plain = match scope {
-        Scope::AppPass | Scope::Refresh => true,
-        Scope::AppPassPrivileged => lxm.starts_with("agent."),
-        Scope::AppPassVault => !lxm.starts_with("agent."),
-        Scope::Access => false,
-    };
-    if plain && is_privileged(lxm) {
-        return Err(XrpcError::invalid(format!(
-            "insufficient access to request a service auth token for the following method: {lxm}"
-        )));
-    }
-    Ok(())
+#[derive(Debug, Deserialize)]
+pub(super) struct ReserveInput {
+    did: Option<Did>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReservedView {
+    signing_key: String,
+}
+
+pub(super) async fn reserve_signing_key(
+    context: Context,
+    input: ReserveInput,
+) -> Result<Json<ReservedView>, XrpcError> {
+    let signing_key = context.directory(ReserveSigningKey { did: input.did }).await?;
+    Ok(Json(ReservedView { signing_key }))
+}
+
+/// Why no token is made for a method.
+fn refused(lxm: &str, refused: RpcRefused) -> XrpcError {
+    XrpcError::invalid(match refused {
+        RpcRefused::NotGranted(missing) => return missing.into(),
+        RpcRefused::Protected => {
+            format!("cannot request a service auth token for the following protected method: {lxm}")
+        }
+        RpcRefused::Insufficient => {
+            format!("insufficient access to request a service auth token for the following method: {lxm}")
+        }
+    })
+}
+
+/// Whether a text is a DID, or a DID and the id of one of its services.
+fn is_audience(text: &str) -> bool {
+    let (did, id) = text.split_once('#').unwrap_or((text, "id"));
+    let is_id =
+        !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
+    is_id && validate_did(did).is_ok()
 }
 
 /// When the token is to end, in seconds: a minute from now unless asked otherwise.
@@ -126,21 +144,19 @@ mod tests {
     }
 
     #[test]
-    fn app_passwords_get_no_service_token_beyond_their_own_reach() {
-        let permitted = |lxm, scope| check_method(lxm, scope).is_ok();
-        let table = [
-            // method, own session, plain, privileged, vault
-            ("app.bsky.feed.getTimeline", [true, true, true, true]),
-            ("chat.bsky.convo.getLog", [true, false, true, false]),
-            ("com.atproto.server.createAccount", [true, false, true, false]),
-            ("agent.comms.deliver", [true, false, false, true]),
-            ("com.atproto.server.createAppPassword", [false, false, false, false]),
-        ];
-        let scopes = [Scope::Access, Scope::AppPass, Scope::AppPassPrivileged, Scope::AppPassVault];
-        for (lxm, row) in table {
-            for (scope, expected) in scopes.into_iter().zip(row) {
-                assert_eq!(permitted(lxm, scope), expected, "{lxm} {scope:?}");
-            }
+    fn an_audience_is_a_did_or_one_of_its_services() {
+        for good in ["did:web:api.test", "did:web:api.test#bsky_appview", "did:plc:abc#a-b.c"] {
+            assert!(is_audience(good), "{good}");
+        }
+        for bad in [
+            "",
+            "api.test",
+            "did:web:api.test#",
+            "#bsky_appview",
+            "did:web:api.test#a#b",
+            "did:web:a.test#a b",
+        ] {
+            assert!(!is_audience(bad), "{bad}");
         }
     }
 }

@@ -9,21 +9,8 @@ use super::world::{ADMIN, Answer, World, bearer};
 use crate::auth::Access;
 use crate::lexicon::schema::{self, Format, Object, Schema};
 use crate::lexicon::{BodyOf, catalog};
+use crate::xrpc::page::GENERAL_ERRORS;
 use crate::xrpc::{Endpoint, endpoints};
-
-/// Errors that any method may answer.
-const GENERAL: &[&str] = &[
-    "AccountDeactivated",
-    "AuthMissing",
-    "AuthenticationRequired",
-    "ExpiredToken",
-    "Forbidden",
-    "InternalServerError",
-    "InvalidRequest",
-    "InvalidToken",
-    "PayloadTooLarge",
-    "UpstreamFailure",
-];
 
 /// Lists and byte strings above this are not tried: they would only show that large bodies are slow.
 const TRIED_BYTES_MAX: u64 = 100_000;
@@ -43,7 +30,8 @@ pub(super) fn check_answer(nsid: &str, answer: &Answer) {
         catalog().validate_body(nsid, BodyOf::Output, &body).unwrap();
     } else {
         let (_, name) = answer.error();
-        let named = GENERAL.contains(&name) || method.errors.iter().any(|error| error.name == name);
+        let is_general = GENERAL_ERRORS.iter().any(|(general, ..)| *general == name);
+        let named = is_general || method.errors.iter().any(|error| error.name == name);
         assert!(named, "{nsid} answers {}, which its lexicon does not name", answer.body);
     }
 }

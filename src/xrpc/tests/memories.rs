@@ -190,3 +190,40 @@ async fn a_cursor_is_taken_back_whatever_date_the_memory_has() {
     let nonsense = world.get("agent.memory.list?cursor=nonsense", &own).await;
     assert_eq!(nonsense.error(), (400, "InvalidCursor"));
 }
+
+#[tokio::test]
+async fn times_are_taken_as_people_write_them() {
+    let world = World::new();
+    let made = world.post("agent.admin.createAgent", ADMIN, json!({"name": "alice"})).await.ok();
+    let own = bearer(&made["token"]);
+    let remember =
+        async |memory: Value| world.post("agent.memory.remember", &own, json!({"memory": memory})).await;
+    let fact = json!({
+        "$type": "agent.memory.fact", "subject": "tea", "predicate": "is", "object": "ready",
+        "createdAt": "2026-01-31 12:34", "validFrom": "2026-01-31", "validTo": "2026-02-01T00:00+01",
+    });
+    let uri = remember(fact).await.ok()["uri"].clone();
+    let path = format!("agent.memory.get?uri={}", uri.as_str().unwrap());
+    let kept = world.get(&path, &own).await.ok()["memory"].clone();
+    assert_eq!(
+        (&kept["createdAt"], &kept["validFrom"], &kept["validTo"]),
+        (&json!("2026-01-31T12:34:00Z"), &json!("2026-01-31T00:00:00Z"), &json!("2026-02-01T00:00:00+01:00"))
+    );
+    remember(json!({"$type": "com.example.own", "text": "x", "createdAt": "2026-03-01"})).await.ok();
+    let found = async |query: &str| {
+        let page = world.get(&format!("agent.memory.list?{query}"), &own).await.ok();
+        page["memories"].as_array().unwrap().len()
+    };
+    assert_eq!((found("since=2026-02-01").await, found("until=2026-02-01%2000:00").await), (1, 1));
+    let filter = json!({"filter": {"until": "2026-02-01"}, "dryRun": true});
+    assert_eq!(world.post("agent.memory.forget", &own, filter).await.ok()["shredded"], 1);
+
+    for refused in [
+        remember(json!({"$type": "agent.memory.note", "summary": "x", "createdAt": "tomorrow"})).await,
+        remember(json!({"$type": "com.example.own", "createdAt": "31.01.2026"})).await,
+        world.get("agent.memory.list?since=yesterday", &own).await,
+    ] {
+        let why = refused.body["message"].as_str().unwrap();
+        assert!(refused.status == 400 && why.contains("2026-01-31"), "{why}");
+    }
+}

@@ -1,10 +1,14 @@
 //! Records, blobs and repos, over real cells.
 
+use std::sync::atomic::Ordering;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::world::{ADMIN, World, bearer};
+use crate::account;
 use crate::data_model::{CODEC_DAG_CBOR, CODEC_RAW, cid_of_block};
+use crate::syntax::Did;
 
 const NOTE: &str = "com.example.note";
 const CREATE: &str = "com.atproto.repo.createRecord";
@@ -265,8 +269,58 @@ async fn blobs_are_served_once_a_record_refers_to_them() {
     assert_eq!(sniffed["blob"]["mimeType"], "image/png");
     let large = repo.world.upload(&repo.own, "text/plain", &vec![0; (1 << 20) + 1]).await;
     assert_eq!(large.error(), (413, "BlobTooLarge"));
-    assert_eq!(repo.world.upload(&repo.own, "text/plain", b"").await.error(), (400, "InvalidRequest"));
+    let none = repo.world.bytes("com.atproto.repo.uploadBlob", &repo.own, Vec::new()).await;
+    assert_eq!(none.error(), (400, "InvalidRequest"), "there is no body at all");
     assert_eq!(repo.world.upload("", "text/plain", b"x").await.error(), (401, "AuthMissing"));
+}
+
+#[tokio::test]
+async fn a_blob_may_be_empty() {
+    let repo = Repo::new().await;
+    let blob = repo.world.upload(&repo.own, "text/plain", b"").await.ok()["blob"].clone();
+    assert_eq!((&blob["mimeType"], &blob["size"]), (&json!("text/plain"), &json!(0)));
+    repo.post(CREATE, json!({"collection": NOTE, "record": {"blob": blob}})).await.ok();
+    let cid = blob["ref"]["$link"].as_str().unwrap();
+    repo.get(&format!("com.atproto.sync.getBlob?did=DID&cid={cid}")).await.ok();
+}
+
+#[tokio::test]
+async fn a_picture_is_a_picture_whatever_it_was_sent_as() {
+    let repo = Repo::new().await;
+    let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
+    let post = |blob: Value| {
+        let images = json!({"$type": "app.bsky.embed.images", "images": [{"alt": "", "image": blob}]});
+        let record = json!({
+            "$type": "app.bsky.feed.post", "text": "x", "createdAt": "2026-01-01T00:00:00Z", "embed": images,
+        });
+        json!({"collection": "app.bsky.feed.post", "record": record})
+    };
+    for sent in ["application/octet-stream", "image/*", "image/jpg", "application/x-www-form-urlencoded"] {
+        let uploaded = repo.world.upload(&repo.own, sent, png).await.ok();
+        assert_eq!(uploaded["blob"]["mimeType"], "image/png", "{sent}");
+        repo.post(CREATE, post(uploaded["blob"].clone())).await.ok();
+    }
+    let letter = repo.world.upload(&repo.own, "image/png", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n").await.ok();
+    assert_eq!(letter["blob"]["mimeType"], "application/pdf");
+    assert_eq!(repo.post(CREATE, post(letter["blob"].clone())).await.status, StatusCode::BAD_REQUEST);
+    let form = repo.world.upload(&repo.own, "multipart/form-data; boundary=x", b"--x\r\n").await;
+    assert_eq!(form.error(), (400, "InvalidMimeType"));
+}
+
+#[tokio::test]
+async fn repos_are_listed_without_a_question_to_their_accounts() {
+    let repo = Repo::new().await;
+    repo.put_note("a", "text").await;
+    let latest = repo.get("com.atproto.sync.getLatestCommit?did=DID").await.ok();
+    let did = Did::try_from(repo.did.as_str()).unwrap();
+    let no_answer = account::Error::Internal("asked".to_owned());
+    repo.world.host.broken.lock().unwrap().insert(did, no_answer);
+    let page = repo.get("com.atproto.sync.listRepos").await.ok();
+    assert_eq!(page["repos"][0]["rev"], latest["rev"], "{page}");
+    assert_eq!(page["repos"][0]["head"], latest["cid"]);
+    repo.world.host.sequencer_is_down.store(true, Ordering::Relaxed);
+    let refused = repo.get("com.atproto.sync.listRepos").await;
+    assert_eq!(refused.error(), (503, "ServiceUnavailable"));
 }
 
 #[tokio::test]

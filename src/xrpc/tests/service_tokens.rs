@@ -92,3 +92,21 @@ async fn a_signature_that_does_not_fit_asks_once_more_a_minute() {
     create(&world, &token(&world, &new, |_| {})).await.ok();
     assert_eq!(asked(&world), 3);
 }
+
+/// What breaks: a document that names the promised key, and a repo that is signed with another.
+#[tokio::test]
+async fn an_account_that_comes_has_the_key_that_was_promised_for_it() {
+    let key = key(5);
+    let world = world(&key);
+    let reserve = async |input: Value| {
+        world.post("com.atproto.server.reserveSigningKey", "", input).await.ok()["signingKey"].clone()
+    };
+    let promised = reserve(json!({"did": ISSUER})).await;
+    assert_eq!(reserve(json!({"did": ISSUER})).await, promised);
+    assert_ne!(reserve(Value::Null).await, promised);
+    let made = create(&world, &token(&world, &key, |_| {})).await.ok();
+    let own = format!("Bearer {}", made["accessJwt"].as_str().unwrap());
+    let wanted = world.get("com.atproto.identity.getRecommendedDidCredentials", &own).await.ok();
+    assert_eq!(wanted["verificationMethods"]["atproto"], promised);
+    assert_ne!(reserve(json!({"did": ISSUER})).await, promised, "it is the account's now");
+}

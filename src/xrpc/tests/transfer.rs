@@ -176,9 +176,14 @@ async fn an_agent_moves_and_comes_back() {
     let cid = decoded(&manifest).blobs[0].cid.0;
     let blob = new.get(&format!("com.atproto.sync.getBlob?did={did}&cid={cid}"), "").await;
     assert!(blob.status.is_success());
+    // Who lost the answer asks again, and shows the keys again: the admin's token alone opens nobody's memories.
+    assert_eq!(new.post(FINISH, ADMIN, early.clone()).await.error(), (400, "InvalidArchive"));
+    assert_ne!(import(&new, &manifest, "another").await.status, 200);
+    assert_eq!(new.post(FINISH, ADMIN, early.clone()).await.error(), (400, "InvalidArchive"));
     assert_eq!(import(&new, &manifest, PASSPHRASE).await.error(), (400, "AccountExists"));
-    let repeated = new.post(FINISH, ADMIN, early).await.ok();
-    assert_ne!(repeated["token"], finished["token"], "who lost the answer asks again");
+    let repeated = new.post(FINISH, ADMIN, early.clone()).await.ok();
+    assert_ne!(repeated["token"], finished["token"]);
+    assert_eq!(new.post(FINISH, ADMIN, early).await.error(), (400, "InvalidArchive"));
     write(&new, &alice).await.ok();
     assert!(latest(&new, &did).await["rev"].as_str() > before["rev"].as_str());
 
@@ -335,6 +340,20 @@ async fn an_activation_that_waited_is_over_when_the_agent_comes_back_by_its_arch
     let finished = old.post(FINISH, ADMIN, json!({"did": did, "commit": commit})).await.ok();
     alice.own = bearer(&finished["token"]);
     write(&old, &alice).await.ok();
+}
+
+/// What breaks: whoever has the admin's token has a token of every agent, since a commit is public.
+#[tokio::test]
+async fn finishing_an_import_that_nobody_began_gives_no_token_and_wakes_nobody() {
+    let world = World::new();
+    let alice = alice(&world, None).await;
+
+    let (commit, _) = repo(&world, &alice.did).await;
+    let finish = json!({"did": alice.did, "commit": serde_json::to_value(Bytes(commit)).unwrap()});
+    assert_eq!(world.post(FINISH, ADMIN, finish.clone()).await.error(), (400, "InvalidArchive"));
+    world.post("com.atproto.server.deactivateAccount", &alice.own, json!({})).await.ok();
+    assert_eq!(world.post(FINISH, ADMIN, finish).await.error(), (400, "InvalidArchive"));
+    assert_eq!(world.get("agent.admin.listAgents", ADMIN).await.ok()["agents"][0]["status"], "deactivated");
 }
 
 fn no_blobs() -> Value {

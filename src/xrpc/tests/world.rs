@@ -9,8 +9,9 @@ use serde_json::Value;
 use super::lexicons;
 use crate::app::App;
 use crate::env::Network;
+use crate::mail::Mail;
 use crate::testing::{Internet, Randomness, Simulated, network};
-use crate::xrpc::endpoint::Dispatcher;
+use crate::xrpc::dispatch::Dispatcher;
 
 pub(in crate::xrpc) use crate::testing::PLC;
 
@@ -87,6 +88,7 @@ impl World {
     pub(in crate::xrpc) async fn upload(&self, authorization: &str, mime: &str, blob: &[u8]) -> Answer {
         let nsid = "com.atproto.repo.uploadBlob";
         let request = http::Request::post(format!("/xrpc/{nsid}")).header(header::CONTENT_TYPE, mime);
+        let request = request.header(header::CONTENT_LENGTH, blob.len());
         self.send(nsid, request, authorization, Body::from(blob.to_vec())).await
     }
 
@@ -115,6 +117,24 @@ impl World {
             lexicons::check_answer(nsid, &answer);
         }
         answer
+    }
+
+    /// The mails that went so far, and now: to whom, the subject, the text.
+    pub(in crate::xrpc) async fn mails(&self) -> Vec<(String, String, String)> {
+        self.app.post().await.unwrap();
+        let mails = self.host.internet.mailbox.lock().unwrap();
+        let parts = |mail: &Mail| (mail.to.clone(), mail.subject.clone(), mail.text.expose().clone());
+        mails.iter().map(parts).collect()
+    }
+
+    /// The code in the newest mail.
+    pub(in crate::xrpc) async fn mailed_code(&self) -> String {
+        let mails = self.mails().await;
+        let (_, _, text) = mails.last().unwrap();
+        text.split_whitespace()
+            .find(|word| word.len() == 11 && word.as_bytes()[5] == b'-')
+            .unwrap()
+            .to_owned()
     }
 
     /// Signs a person up and gives the answer.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use harness::{Account, Client};
 use serde_json::{Value, json};
 
-use super::Random;
+use crate::random::Random;
 
 const POSTS: &str = "app.bsky.feed.post";
 const SEALED: &str = "agent.vault.sealed";
@@ -40,7 +40,7 @@ pub(super) struct Writer {
 struct Gone;
 
 impl Writer {
-    pub(super) fn of_posts(account: Account, seed: u64) -> Self {
+    pub(super) fn of_posts(account: Account, random: Random) -> Self {
         Self {
             account,
             keeps_memories: false,
@@ -49,12 +49,12 @@ impl Writer {
             lost_creates: 0,
             updated: Vec::new(),
             written: 0,
-            random: Random(seed | 1),
+            random,
         }
     }
 
-    pub(super) fn of_memories(account: Account, seed: u64) -> Self {
-        Self { keeps_memories: true, ..Self::of_posts(account, seed) }
+    pub(super) fn of_memories(account: Account, random: Random) -> Self {
+        Self { keeps_memories: true, ..Self::of_posts(account, random) }
     }
 
     pub(super) fn collection(&self) -> &'static str {
@@ -75,7 +75,7 @@ impl Writer {
                 .filter(|(_, expected)| matches!(expected, Expected::Present(_)))
                 .map(|(rkey, _)| rkey.clone())
                 .collect();
-            let picked = present.get(self.random.next() as usize % present.len().max(1)).cloned();
+            let picked = self.random.pick(&present).cloned();
             let done = match (self.random.next() % 10, picked) {
                 (0..2, Some(rkey)) => self.delete(&mut client, rkey).await,
                 (2..4, Some(rkey)) if !self.keeps_memories => self.update(&mut client, rkey).await,

@@ -23,6 +23,8 @@ pub(crate) struct Load {
     pub(crate) elapsed: Duration,
     /// Processor time of the server meanwhile.
     pub(crate) cpu: Duration,
+    /// Bytes the server sent on their way to the disk meanwhile.
+    written_bytes: u64,
     latencies: Vec<Duration>,
 }
 
@@ -57,9 +59,11 @@ pub(crate) async fn load(
     });
     let mut latencies = try_join_all(workers).await?.concat();
     let elapsed = start.elapsed();
-    let cpu = target.usage()?.cpu.saturating_sub(before.cpu);
+    let after = target.usage()?;
+    let cpu = after.cpu.saturating_sub(before.cpu);
+    let written_bytes = after.written_bytes.saturating_sub(before.written_bytes);
     latencies.sort_unstable();
-    Ok(Load { count: latencies.len(), elapsed, cpu, latencies })
+    Ok(Load { count: latencies.len(), elapsed, cpu, written_bytes, latencies })
 }
 
 impl Load {
@@ -70,6 +74,11 @@ impl Load {
     /// Milliseconds of the server's processor time for one request.
     pub(crate) fn cpu_ms(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e3 / self.count.max(1) as f64
+    }
+
+    /// Kilobytes that one request sent to the disk.
+    pub(crate) fn written_kb(&self) -> f64 {
+        self.written_bytes as f64 / 1e3 / self.count.max(1) as f64
     }
 
     /// Milliseconds within which this share of the requests was answered.

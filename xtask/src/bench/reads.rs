@@ -1,4 +1,4 @@
-//! getRecord, listRecords, getRepo.
+//! getRecord, proofs, listRecords, getRepo.
 
 use anyhow::{Context, Result};
 use harness::zap;
@@ -13,11 +13,20 @@ const REPO_DOWNLOADS: usize = 50;
 
 impl Bench<'_> {
     pub(super) async fn get(&mut self) -> Result<()> {
+        self.read("getRecord", "repo.getRecord?repo").await
+    }
+
+    pub(super) async fn proof(&mut self) -> Result<()> {
+        self.read("proof of a record", "sync.getRecord?did").await
+    }
+
+    /// A method that answers with one record, all records of the accounts in turn.
+    async fn read(&mut self, figure: &str, method: &str) -> Result<()> {
         let mut paths = Vec::new();
         for account in &self.accounts {
             for rkey in self.record_keys(&account.did).await? {
                 paths.push(format!(
-                    "/xrpc/com.atproto.repo.getRecord?repo={}&collection={COLLECTION}&rkey={rkey}",
+                    "/xrpc/com.atproto.{method}={}&collection={COLLECTION}&rkey={rkey}",
                     account.did
                 ));
             }
@@ -28,10 +37,10 @@ impl Bench<'_> {
             client.get(path, None).await?.success()
         })
         .await?;
-        self.row("getRecord, 32 in flight, 1/s", done.rate());
-        self.row("getRecord, CPU ms", done.cpu_ms());
-        self.row("getRecord, p50 ms", done.latency_ms(0.5));
-        self.row("getRecord, p99 ms", done.latency_ms(0.99));
+        self.row(&format!("{figure}, 32 in flight, 1/s"), done.rate());
+        self.row(&format!("{figure}, CPU ms"), done.cpu_ms());
+        self.row(&format!("{figure}, p50 ms"), done.latency_ms(0.5));
+        self.row(&format!("{figure}, p99 ms"), done.latency_ms(0.99));
         Ok(())
     }
 

@@ -4,11 +4,13 @@ use anyhow::{Context, Result};
 use harness::{Account, Client, zap};
 
 use super::Bench;
-use super::load::{Until, load};
+use super::load::{Load, Until, load};
 use super::writes::{create_record, fill};
 
 const SMALL: usize = 1_000;
 const WRITES: usize = 5_000;
+/// Agents that write by turns; a twentieth of them first.
+const ACTIVE: usize = 2_000;
 
 /// What one commit took.
 struct Commits {
@@ -59,14 +61,7 @@ impl Bench<'_> {
     /// Many agents are made and write once each.
     pub(super) async fn agents(&mut self) -> Result<()> {
         let count = self.options.agents;
-        let agents = std::cell::RefCell::new(Vec::with_capacity(count));
-        let made = load(&self.target, 16, Until::Count(count), async |client, _, number| {
-            let agent = zap::create_agent(client, &format!("a{number}-{}", std::process::id())).await?;
-            agents.borrow_mut().push(agent);
-            Ok(())
-        })
-        .await?;
-        let agents = agents.into_inner();
+        let (made, agents) = self.make_agents(count).await?;
         let wrote = load(&self.target, 16, Until::Count(count), async |client, _, number| {
             create_record(client, agents.get(number).context("there is no such agent")?, number).await
         })
@@ -79,5 +74,39 @@ impl Bench<'_> {
         self.row("files open after that", used.open_files as f64);
         self.row("memory after that, MB", used.resident_bytes as f64 / 1e6);
         Ok(())
+    }
+
+    /// Few agents write by turns, again and again, and then many: what it costs that not all are at hand.
+    pub(super) async fn active(&mut self) -> Result<()> {
+        let (_, agents) = self.make_agents(ACTIVE).await?;
+        for count in [ACTIVE / 20, ACTIVE] {
+            let write = async |client: &mut Client, _, number: usize| {
+                // A stride that is coprime to the count: the next is never the one before.
+                let agent =
+                    agents.get(number.wrapping_mul(7919) % count).context("there is no such agent")?;
+                create_record(client, agent, number).await
+            };
+            // Once each before it counts.
+            load(&self.target, 16, Until::Count(count), write).await?;
+            let done = load(&self.target, 16, Until::Elapsed(self.duration()), write).await?;
+            self.row(&format!("createRecord, {count} agents active, 1/s"), done.rate());
+            self.row(&format!("createRecord, {count} agents active, CPU ms"), done.cpu_ms());
+            self.row(&format!("createRecord, {count} agents active, p99 ms"), done.latency_ms(0.99));
+            self.row(&format!("createRecord, {count} agents active, KB to the disk"), done.written_kb());
+        }
+        let used = self.target.usage()?;
+        self.row(&format!("memory with {ACTIVE} agents active, MB"), used.resident_bytes as f64 / 1e6);
+        Ok(())
+    }
+
+    async fn make_agents(&self, count: usize) -> Result<(Load, Vec<Account>)> {
+        let agents = std::cell::RefCell::new(Vec::with_capacity(count));
+        let made = load(&self.target, 16, Until::Count(count), async |client, _, number| {
+            let agent = zap::create_agent(client, &format!("a{number}-{}", std::process::id())).await?;
+            agents.borrow_mut().push(agent);
+            Ok(())
+        })
+        .await?;
+        Ok((made, agents.into_inner()))
     }
 }

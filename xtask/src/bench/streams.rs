@@ -15,6 +15,7 @@ use super::{ACCOUNTS, Bench};
 
 const SUBSCRIBE: &str = "/xrpc/com.atproto.sync.subscribeRepos";
 const SUBSCRIBERS: usize = 100;
+const CROWD: usize = 2_000;
 const WRITES_PER_SECOND: u32 = 50;
 /// How long frames may take to arrive after the last write.
 const ARRIVE_WITHIN: Duration = Duration::from_secs(30);
@@ -98,6 +99,34 @@ impl Bench<'_> {
         all_arrived(arrived, first + written).await?;
         let cpu = self.target.usage()?.cpu.saturating_sub(before.cpu);
         Ok((written, cpu.as_secs_f64() * 1e3))
+    }
+
+    pub(super) async fn crowd(&mut self) -> Result<()> {
+        let mut crowd = Vec::with_capacity(CROWD);
+        for number in 0..CROWD {
+            // Many addresses, as a proxy on this machine would name them: one has no more than its share.
+            let from = format!("x-forwarded-for: 192.0.2.{}\r\n", number % 50);
+            crowd.push(Subscriber::connect_with(self.target.address, SUBSCRIBE, &from).await?);
+        }
+        let count = WRITES_PER_SECOND as usize * self.options.seconds as usize;
+        let start = Instant::now();
+        let writers = self.accounts.iter().enumerate().map(async |(index, account)| {
+            let mut client = self.target.client();
+            let mut latencies = Vec::with_capacity(count / ACCOUNTS + 1);
+            for number in (index..count).step_by(ACCOUNTS) {
+                let due = start + Duration::from_secs(1) * number as u32 / WRITES_PER_SECOND;
+                tokio::time::sleep_until(due.into()).await;
+                let begun = Instant::now();
+                create_record_at(&mut client, account, &tid(number + (1 << 20))).await?;
+                latencies.push(begun.elapsed());
+            }
+            anyhow::Ok(latencies)
+        });
+        let mut latencies = futures::future::try_join_all(writers).await?.concat();
+        latencies.sort_unstable();
+        self.row("createRecord at 50/s among 2,000 subscribers, p50 ms", percentile_ms(&latencies, 0.5));
+        self.row("createRecord at 50/s among 2,000 subscribers, p99 ms", percentile_ms(&latencies, 0.99));
+        Ok(())
     }
 
     pub(super) async fn backfill(&mut self) -> Result<()> {

@@ -84,6 +84,7 @@ impl Bench<'_> {
         self.row("createRecord, CPU ms", done.cpu_ms());
         self.row("createRecord, p50 ms", done.latency_ms(0.5));
         self.row("createRecord, p99 ms", done.latency_ms(0.99));
+        self.row("createRecord, KB to the disk", done.written_kb());
         Ok(())
     }
 }

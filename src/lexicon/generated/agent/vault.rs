@@ -4,9 +4,11 @@
 
 pub mod export;
 pub mod key;
+pub mod rotate_token;
 pub mod sealed;
 pub mod status;
 pub use export::Export;
 pub use key::Key;
+pub use rotate_token::RotateToken;
 pub use sealed::Sealed;
 pub use status::Status;

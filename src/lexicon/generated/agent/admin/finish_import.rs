@@ -10,7 +10,8 @@ use crate::syntax::Did;
 use serde::{Deserialize, Serialize};
 
 /// Hold the repo against its commit, make the DID document name this server, and activate the agent: from
-/// here on it lives here. May be asked again. Needs the network's admin token.
+/// here on it lives here. Its token is given once; where that is lost, importAgent with the passphrase has
+/// it given again. Needs the network's admin token.
 #[derive(Clone, Copy, Debug)]
 pub struct FinishImport;
 

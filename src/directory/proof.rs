@@ -1,0 +1,30 @@
+//! What proves an account's owner when credentials are made.
+
+use serde::{Deserialize, Serialize};
+
+use crate::syntax::Did;
+
+/// What showed that an account's owner asks. Whatever makes credentials says what it rests on, and that is looked at in the
+/// same transaction: it may have ended since it was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Proof {
+    /// A session, or a signup of just now: the account's count was this.
+    Generation(i64),
+    /// The agent's token with this digest.
+    AgentToken([u8; 32]),
+    /// The app password with this digest.
+    AppPassword([u8; 32]),
+    /// A browser that is signed in with a cookie of this digest.
+    Browser([u8; 32]),
+    /// The account's own password, when this was its hash's digest.
+    Password([u8; 32]),
+}
+
+/// Asks whether a proof still holds; [`TokenRevoked`](super::Error::TokenRevoked) when it does not.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Prove {
+    /// Whose account it is to open.
+    pub did: Did,
+    /// The proof.
+    pub proof: Proof,
+}

@@ -1,0 +1,146 @@
+//! The words of letters, and their two forms.
+
+use std::borrow::Cow;
+
+use askama::Template as _;
+
+use super::{Letter, MailPurpose};
+
+/// What a letter says, before it has a form.
+pub(super) struct Page<'a> {
+    /// One line.
+    pub(super) subject: Cow<'a, str>,
+    before: Vec<Cow<'a, str>>,
+    code: Option<&'a str>,
+    after: Vec<Cow<'a, str>>,
+    server: &'a str,
+    /// What is HTML already, and takes the place of the page.
+    html: Option<&'a str>,
+}
+
+#[derive(askama::Template)]
+#[template(path = "mail/letter.html")]
+struct Html<'p, 'a> {
+    page: &'p Page<'a>,
+}
+
+#[derive(askama::Template)]
+#[template(path = "mail/letter.txt")]
+struct Text<'p, 'a> {
+    page: &'p Page<'a>,
+}
+
+const CODE_LIFE: &str = "It is good for 15 minutes, once.";
+const IGNORE: &str = "If you did not ask for this, do nothing, and tell nobody the code.";
+
+impl<'a> Page<'a> {
+    /// What a letter says, from the server at `public_url`.
+    pub(super) fn of(letter: &'a Letter, public_url: &'a str) -> Self {
+        let server = public_url.split_once("://").map_or(public_url, |(_, host)| host);
+        let page = |subject: &'a str, before: Vec<Cow<'a, str>>| Self {
+            subject: Cow::Borrowed(subject),
+            before,
+            code: None,
+            after: Vec::new(),
+            server,
+            html: None,
+        };
+        match letter {
+            Letter::Code { purpose, handle, code } => {
+                let (subject, what) = code_words(*purpose);
+                let before = format!("{what} the account {handle} on {server}. This is the code:");
+                let after = match purpose {
+                    MailPurpose::DeleteAccount => {
+                        vec!["A deleted account does not come back.".into(), CODE_LIFE.into(), IGNORE.into()]
+                    }
+                    _ => vec![CODE_LIFE.into(), IGNORE.into()],
+                };
+                Self { code: Some(code.expose()), after, ..page(subject, vec![before.into()]) }
+            }
+            Letter::EmailChanged { handle } => {
+                let what = format!(
+                    "The account {handle} on {server} has another e-mail address now, and nothing is sent to this \
+                     one any more."
+                );
+                page("Your e-mail address was changed", vec![what.into(), WORRY.into()])
+            }
+            Letter::PasswordChanged { handle } => {
+                let what = format!(
+                    "The account {handle} on {server} has another password now, and who was signed in with the old \
+                     one is signed out."
+                );
+                page("Your password was changed", vec![what.into(), WORRY.into()])
+            }
+            Letter::FromOperator { subject, content } if is_html(content) => {
+                let text = text_of(content);
+                let before = paragraphs(&text).map(|paragraph| paragraph.to_owned().into()).collect();
+                Self { html: Some(content), ..page(subject, before) }
+            }
+            Letter::FromOperator { subject, content } => {
+                page(subject, paragraphs(content).map(Cow::Borrowed).collect())
+            }
+        }
+    }
+
+    /// As text, and as HTML.
+    pub(super) fn render(&self) -> Result<(String, String), askama::Error> {
+        let html = match self.html {
+            Some(html) => html.to_owned(),
+            None => Html { page: self }.render()?,
+        };
+        Ok((Text { page: self }.render()?, html))
+    }
+}
+
+const WORRY: &str = "If this was not you, write to whoever runs the server at once.";
+
+/// The subject, and how the sentence begins that names the account.
+fn code_words(purpose: MailPurpose) -> (&'static str, &'static str) {
+    match purpose {
+        MailPurpose::ConfirmEmail => {
+            ("Confirm your e-mail address", "Somebody, we hope you, wants to confirm that mail arrives for")
+        }
+        MailPurpose::UpdateEmail => {
+            ("Change your e-mail address", "Somebody, we hope you, wants to change the e-mail address of")
+        }
+        MailPurpose::ResetPassword => {
+            ("Reset your password", "Somebody, we hope you, wants a new password for")
+        }
+        MailPurpose::DeleteAccount => ("Delete your account", "Somebody, we hope you, wants to delete"),
+    }
+}
+
+fn is_html(content: &str) -> bool {
+    content.contains("</") || content.contains("<br") || content.contains("<p>")
+}
+
+fn paragraphs(text: &str) -> impl Iterator<Item = &str> {
+    text.split("\n\n").map(|paragraph| paragraph.trim_matches('\n')).filter(|paragraph| !paragraph.is_empty())
+}
+
+/// What HTML says without its markup: enough for a program that shows no HTML.
+fn text_of(html: &str) -> String {
+    let mut text = String::with_capacity(html.len());
+    let mut rest = html;
+    while let Some((before, after)) = rest.split_once('<') {
+        text.push_str(before);
+        let (tag, behind) = after.split_once('>').unwrap_or((after, ""));
+        rest = behind;
+        let name: String = tag.chars().take_while(|char| !char.is_whitespace()).collect();
+        match name.to_ascii_lowercase().trim_end_matches('/') {
+            "br" => text.push('\n'),
+            "/p" | "/div" | "/h1" | "/h2" | "/h3" | "/li" | "/ul" | "/ol" | "/table" | "/tr" => {
+                text.push_str("\n\n");
+            }
+            hidden @ ("style" | "script" | "head" | "title") => {
+                let end = format!("</{hidden}");
+                rest = rest.find(&end).and_then(|at| rest.get(at..)).unwrap_or_default();
+            }
+            _ => {}
+        }
+    }
+    text.push_str(rest);
+    [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&nbsp;", " "), ("&amp;", "&")]
+        .into_iter()
+        .fold(text, |text, (entity, char)| text.replace(entity, char))
+}

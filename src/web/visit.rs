@@ -1,0 +1,326 @@
+//! A browser at the account's own pages: its cookies, and who is signed in there.
+//!
+//! A browser has one of two cookies. A [`Guest`]'s has a random value that nothing rests on but the tokens of the forms it
+//! was given. One that is signed in ([`Signed`]) has another, made at the sign-in and never before, whose digest the
+//! directory has; so whoever put a value into somebody's browser has nothing of what that browser does later.
+//!
+//! What can't be undone asks for the password again ([`Signed::require_fresh`]), unless it was given a few minutes ago; that
+//! too makes another value.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::response::Response;
+use http::{HeaderMap, header};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::account::{self, paths};
+use super::form::{self, COOKIE_CHARS};
+use super::problem::{Problem, Stop};
+use super::sheet::{Form, Input, Section, Sheet, Told};
+use crate::actor::Kind;
+use crate::app::App;
+use crate::crypto::sha256;
+use crate::directory::limits::BROWSER_SESSION_SECONDS;
+use crate::directory::{BrowserSession, GetBrowserSession, OpenBrowserSession, Proof, Who};
+use crate::host::Net;
+use crate::seam::Hidden;
+use crate::syntax::Did;
+
+/// Who is signed in.
+const SESSION_COOKIE: &str = "zap-account";
+/// Who is not.
+const GUEST_COOKIE: &str = "zap-guest";
+/// Seconds in which a guest's form has to be sent.
+const GUEST_SECONDS: i64 = 60 * 60;
+
+/// One request of a browser.
+pub(super) struct Visit {
+    pub(super) app: Arc<App>,
+    headers: HeaderMap,
+    net: Option<Net>,
+}
+
+/// A form of ours: its token, and what is filled in.
+#[derive(Deserialize)]
+struct Posted<F> {
+    token: String,
+    #[serde(flatten)]
+    form: F,
+}
+
+impl Visit {
+    fn of(app: Arc<App>, request: &Request) -> Self {
+        Self { app, headers: request.headers().clone(), net: request.extensions().get().copied() }
+    }
+
+    /// From where, as the directory knows it.
+    pub(super) fn client(&self) -> Option<String> {
+        self.net.map(|net| net.to_string())
+    }
+
+    /// The same, as lookups are bounded by it.
+    pub(super) fn net(&self) -> Option<Net> {
+        self.net
+    }
+
+    /// Counts what a method does too, with the calls of that method.
+    pub(super) fn count(&self, nsid: &str) -> Result<(), Stop> {
+        let counted = self.app.limits.request(nsid, self.net, self.app.host.now_us());
+        counted.map(drop).map_err(|allowance| Stop::too_often(&allowance))
+    }
+
+    fn cookie(&self, name: &str) -> Option<&str> {
+        let value = form::cookie(&self.headers, &form::cookie_name(&self.app, name))?;
+        (value.len() == COOKIE_CHARS).then_some(value)
+    }
+
+    async fn session(&self) -> Result<Option<BrowserSession>, Stop> {
+        let Some(cookie) = self.cookie(SESSION_COOKIE) else { return Ok(None) };
+        Ok(self.app.directory(GetBrowserSession { cookie: sha256(cookie.as_bytes()) }).await?)
+    }
+
+    /// Signs the browser in, in place of what it was signed in with: gives the new cookie's value. The one place where
+    /// that happens; a second factor has to be looked at before.
+    pub(super) async fn sign_in(&self, did: &Did, proof: Proof) -> Result<Result<String, Problem>, Stop> {
+        let cookie = form::fresh_cookie(&self.app);
+        let open = OpenBrowserSession {
+            did: did.clone(),
+            proof,
+            client: self.client(),
+            device: device(&self.headers),
+            cookie: sha256(cookie.as_bytes()),
+            replaces: self.cookie(SESSION_COOKIE).map(|old| sha256(old.as_bytes())),
+        };
+        match self.app.directory(open).await {
+            Ok(()) => Ok(Ok(cookie)),
+            Err(error) => Problem::of(error).map(Err),
+        }
+    }
+
+    /// Gives the browser the cookie of a sign-in; an empty one takes it away.
+    pub(super) fn give_session(&self, response: &mut Response, cookie: &str) {
+        form::give_cookie(&self.app, response, SESSION_COOKIE, cookie, BROWSER_SESSION_SECONDS);
+    }
+
+    fn fits(&self, cookie: &str, token: &str) -> bool {
+        form::is_from_here(&self.headers, &self.app.network.public_url)
+            && self.app.is_form_token(cookie, FORMS, token)
+    }
+}
+
+/// What the tokens of these forms are made for, beside the cookie: one session's forms are all its own.
+const FORMS: &str = "account";
+
+/// A browser where nobody is signed in, or that is about to sign in anew.
+pub(super) struct Guest {
+    pub(super) visit: Visit,
+    cookie: String,
+}
+
+impl Guest {
+    /// Who opens a page for guests; who is signed in is sent to the account.
+    pub(super) async fn of(app: Arc<App>, request: Request) -> Result<Self, Stop> {
+        let visit = Visit::of(app, &request);
+        if visit.session().await?.is_some() {
+            return Err(Stop::to(paths::ACCOUNT));
+        }
+        let cookie = visit.cookie(GUEST_COOKIE).map_or_else(|| form::fresh_cookie(&visit.app), str::to_owned);
+        Ok(Self { visit, cookie })
+    }
+
+    /// Who sends a form of such a page, and what is in it.
+    pub(super) async fn submitted<F: DeserializeOwned>(
+        app: Arc<App>,
+        request: Request,
+    ) -> Result<(Self, F), Stop> {
+        let visit = Visit::of(app, &request);
+        let Posted { token, form } = form::read::<Posted<F>>(request).await.map_err(|_| Stop::too_old())?;
+        let cookie = visit.cookie(GUEST_COOKIE).map(str::to_owned);
+        match cookie.filter(|cookie| visit.fits(cookie, &token)) {
+            Some(cookie) => Ok((Self { visit, cookie }, form)),
+            None => Err(Stop::too_old()),
+        }
+    }
+
+    pub(super) fn form(&self, id: &'static str, path: &'static str, told: &Told) -> Form {
+        Form::new(id, path, self.visit.app.form_token(&self.cookie, FORMS), told)
+    }
+
+    pub(super) fn page(&self, title: String, told: &Told, sections: Vec<Section>) -> Response {
+        let sheet = Sheet { title, notice: told.notice.clone(), sections, ..Sheet::default() };
+        let mut response = told.show(sheet);
+        form::give_cookie(&self.visit.app, &mut response, GUEST_COOKIE, &self.cookie, GUEST_SECONDS);
+        response
+    }
+
+    /// Sends a browser that was signed in to the account.
+    pub(super) fn enter(&self, cookie: &str) -> Response {
+        let mut response = super::page::redirect(paths::ACCOUNT);
+        self.visit.give_session(&mut response, cookie);
+        form::give_cookie(&self.visit.app, &mut response, GUEST_COOKIE, "", 0);
+        response
+    }
+}
+
+/// A browser where somebody is signed in.
+pub(super) struct Signed {
+    pub(super) visit: Visit,
+    pub(super) session: BrowserSession,
+    cookie: String,
+    /// Whether the cookie is a new one, which the browser has to be given.
+    is_new: bool,
+}
+
+impl Signed {
+    /// Who opens a page of the account; a guest is sent to sign in.
+    pub(super) async fn of(app: Arc<App>, request: Request) -> Result<Self, Stop> {
+        let visit = Visit::of(app, &request);
+        Self::found(visit).await
+    }
+
+    async fn found(visit: Visit) -> Result<Self, Stop> {
+        let session = visit.session().await?;
+        match (session, visit.cookie(SESSION_COOKIE).map(str::to_owned)) {
+            (Some(session), Some(cookie)) => Ok(Self { visit, session, cookie, is_new: false }),
+            _ => Err(Stop::to(paths::SIGN_IN)),
+        }
+    }
+
+    /// Who sends a form of the account, and what is in it.
+    pub(super) async fn submitted<F: DeserializeOwned>(
+        app: Arc<App>,
+        request: Request,
+    ) -> Result<(Self, F), Stop> {
+        let visit = Visit::of(app, &request);
+        let Posted { token, form } = form::read::<Posted<F>>(request).await.map_err(|_| Stop::too_old())?;
+        let signed = Self::found(visit).await?;
+        if signed.visit.fits(&signed.cookie, &token) { Ok((signed, form)) } else { Err(Stop::too_old()) }
+    }
+
+    pub(super) fn app(&self) -> &Arc<App> {
+        &self.visit.app
+    }
+
+    pub(super) fn did(&self) -> &Did {
+        &self.session.account.did
+    }
+
+    pub(super) fn is_agent(&self) -> bool {
+        self.session.account.kind == Kind::Agent
+    }
+
+    /// What is made with it rests on the session.
+    pub(super) fn proof(&self) -> Proof {
+        Proof::Browser(sha256(self.cookie.as_bytes()))
+    }
+
+    pub(super) fn form(&self, id: &'static str, path: &'static str, told: &Told) -> Form {
+        Form::new(id, path, self.visit.app.form_token(&self.cookie, FORMS), told)
+    }
+
+    /// The field for the password, unless it was given a few minutes ago.
+    pub(super) fn password_again(&self) -> Option<Input> {
+        let label = if self.is_agent() { "The agent’s token" } else { "Your password" };
+        let hint = "You signed in a while ago. What you are about to do needs it again.";
+        let input = || Input::password("password", label, "current-password").hint(hint);
+        (!self.session.is_fresh).then(input)
+    }
+
+    /// Sees that the password was given a few minutes ago, or is now.
+    pub(super) async fn require_fresh(
+        &mut self,
+        password: Hidden<String>,
+    ) -> Result<Result<(), Problem>, Stop> {
+        if self.session.is_fresh {
+            return Ok(Ok(()));
+        }
+        if password.expose().is_empty() {
+            return Ok(Err(Problem::at("password", "Give it again: you signed in a while ago.")));
+        }
+        match self.check_password(password, "password").await? {
+            Ok(proof) => self.renew(proof).await,
+            Err(problem) => Ok(Err(problem)),
+        }
+    }
+
+    /// What the account's own password, or its agent's token, proves.
+    pub(super) async fn check_password(
+        &self,
+        password: Hidden<String>,
+        field: &'static str,
+    ) -> Result<Result<Proof, Problem>, Stop> {
+        let who = Some(Who::Did(self.did().clone()));
+        Ok(match self.app().check_password(who, self.visit.client(), password).await {
+            Ok(Some(checked)) if matches!(checked.proof, Proof::AppPassword(_)) => {
+                Err(Problem::at(field, account::APP_PASSWORD))
+            }
+            Ok(Some(checked)) => Ok(checked.proof),
+            Ok(None) => Err(Problem::at(field, "This is wrong.")),
+            Err(error) => Err(Problem { field, ..Problem::of(error)? }),
+        })
+    }
+
+    /// Signs the same browser in anew.
+    pub(super) async fn renew(&mut self, proof: Proof) -> Result<Result<(), Problem>, Stop> {
+        match self.visit.sign_in(self.did(), proof).await? {
+            Ok(cookie) => {
+                (self.cookie, self.is_new) = (cookie, true);
+                self.reload().await?;
+                Ok(Ok(()))
+            }
+            Err(problem) => Ok(Err(problem)),
+        }
+    }
+
+    /// Looks at the account again, which has changed.
+    pub(super) async fn reload(&mut self) -> Result<(), Stop> {
+        let cookie = sha256(self.cookie.as_bytes());
+        let found = self.app().directory(GetBrowserSession { cookie }).await?;
+        self.session = found.ok_or_else(|| Stop::to(paths::SIGN_IN))?;
+        Ok(())
+    }
+
+    /// The page at `path`.
+    pub(super) fn page(&self, path: &'static str, told: &Told, sections: Vec<Section>) -> Response {
+        let mut links = account::links(self);
+        links.iter_mut().for_each(|link| link.is_here = link.path == path);
+        let title = links.iter().find(|link| link.is_here).map_or("Account", |link| link.text).to_owned();
+        let sheet = Sheet { title, links, notice: told.notice.clone(), sections, ..Sheet::default() };
+        let mut response = told.show(sheet);
+        if self.is_new {
+            self.visit.give_session(&mut response, &self.cookie);
+        }
+        response
+    }
+}
+
+/// What a browser says it is, as its owner would: no more than two of the words below.
+fn device(headers: &HeaderMap) -> Option<String> {
+    const BROWSERS: [(&str, &str); 6] = [
+        ("Firefox/", "Firefox"),
+        ("Edg/", "Edge"),
+        ("OPR/", "Opera"),
+        ("Chrome/", "Chrome"),
+        ("Safari/", "Safari"),
+        ("curl/", "curl"),
+    ];
+    const SYSTEMS: [(&str, &str); 6] = [
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS X", "macOS"),
+        ("Linux", "Linux"),
+    ];
+    let text = headers.get(header::USER_AGENT)?.to_str().ok()?;
+    let named = |words: &[(&str, &'static str)]| {
+        words.iter().find(|(mark, _)| text.contains(mark)).map(|(_, word)| *word)
+    };
+    match (named(&BROWSERS), named(&SYSTEMS)) {
+        (Some(browser), Some(system)) => Some(format!("{browser} on {system}")),
+        (Some(word), None) | (None, Some(word)) => Some(word.to_owned()),
+        (None, None) => None,
+    }
+}
