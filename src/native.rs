@@ -115,8 +115,11 @@ impl NativeHost {
     ///
     /// # Errors
     /// [`HostError::Storage`], saying what could not be opened.
-    pub async fn start(config: Config, descriptors: Descriptors) -> Result<Arc<Self>, HostError> {
-        let files = Files::open(&config.data).map_err(storage)?;
+    pub async fn start(
+        config: Config,
+        files: Files,
+        descriptors: Descriptors,
+    ) -> Result<Arc<Self>, HostError> {
         let secrets = config.open_secrets(files.age()).map_err(storage)?;
         let network = Arc::new(config.network(&secrets));
         let crashed = files.mark_running().map_err(storage)?;

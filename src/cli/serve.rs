@@ -18,11 +18,12 @@ use super::session::ServerFile;
 use super::settings::{SettingFlags, config};
 use zap::config::{Config, FolderLock, NetworkAge, Texts};
 use zap::native::descriptors::Descriptors;
+use zap::native::files::{self, Files};
 use zap::native::serve::client::Hops;
 use zap::native::serve::shares::{Shares, Totals};
 use zap::native::serve::{Serving, listen};
 use zap::native::telemetry::{self, Known, Metrics, TelemetryError};
-use zap::native::{NativeHost, files, plc};
+use zap::native::{NativeHost, plc};
 use zap::xrpc;
 
 /// `zap serve`.
@@ -101,15 +102,16 @@ impl Server {
         let shares = Shares::new(Totals::of(descriptors), hops);
         let listener = bind(config.listen, "--listen")?;
         let lock = config.lock_folder()?;
+        let files = Files::open(&config.data).map_err(|error| LocalError::System(error.to_string()))?;
         // The PLC directory first: the host may have operations to send from the very start.
         let plc = match config.plc_listen {
-            Some(address) => Some(start_plc(&config, address, &shares)?),
+            Some(address) => Some(start_plc(&config, &files, address, &shares)?),
             None => None,
         };
         let (url, plc_url, file) =
             (config.public_url.clone(), config.plc_url.clone(), ServerFile::path(&config.data));
         let metrics = Metrics::start()?;
-        let host = NativeHost::start(config, descriptors).await?;
+        let host = NativeHost::start(config, files, descriptors).await?;
         let known: Known =
             Arc::new(xrpc::endpoints().iter().map(|endpoint| endpoint.nsid).collect::<HashSet<_>>());
         let router = xrpc::router(host.app())
@@ -170,16 +172,20 @@ async fn render_metrics(
     ([(http::header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
 }
 
-fn start_plc(config: &Config, address: SocketAddr, shares: &Arc<Shares>) -> Result<Serving, CliError> {
+fn start_plc(
+    config: &Config,
+    files: &Files,
+    address: SocketAddr,
+    shares: &Arc<Shares>,
+) -> Result<Serving, CliError> {
     let listener = bind(address, "--plc-listen")?;
     let path = config.data.join("plc.sqlite");
-    let age = files::survey(&config.data).map_err(|error| LocalError::System(error.to_string()))?;
-    if age == NetworkAge::Grown && !files::is_there(&path) {
+    if files.age() == NetworkAge::Grown && !files::is_there(&path) {
         let reason =
             "is missing, and the DIDs of this network may be in it: put it back, or leave out --plc-listen";
         return Err(LocalError::System(format!("{} {reason}", path.display())).into());
     }
-    let database = plc::open(&path)
+    let database = plc::open(&path, files.network())
         .map_err(|error| LocalError::System(format!("the PLC directory in {}: {error}", path.display())))?;
     Ok(Serving::start(listener, plc::router(database), shares))
 }

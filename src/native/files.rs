@@ -50,7 +50,7 @@ pub struct Files {
 ///
 /// # Errors
 /// [`SqlError::Misplaced`] when it holds some parts of one, and not others.
-pub fn survey(root: &Path) -> Result<NetworkAge, SqlError> {
+fn survey(root: &Path) -> Result<NetworkAge, SqlError> {
     let missing: Vec<_> =
         PARTS.map(|part| root.join(part)).into_iter().filter(|part| !is_there(part)).collect();
     match missing.first() {

@@ -22,6 +22,8 @@ pub enum Part<'a> {
     Directory,
     /// The event log.
     Sequencer,
+    /// The PLC directory beside the network.
+    Plc,
     /// An account; of the template for new ones, nobody's.
     Account(Option<&'a Did>),
 }
@@ -31,6 +33,7 @@ impl Part<'_> {
         match self {
             Part::Directory => "directory",
             Part::Sequencer => "sequencer",
+            Part::Plc => "PLC directory",
             Part::Account(_) => "account",
         }
     }

@@ -14,15 +14,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use super::label::{self, NetworkId, Part};
 use super::sql::{Database, Durability};
 use crate::{plc, store::SqlError};
 
-/// Opens or creates the directory's database.
+/// Opens or creates the directory's database, which belongs to a network: the DIDs of another are not this one's.
 ///
 /// # Errors
-/// [`SqlError`] when the file cannot be opened or migrated.
-pub fn open(path: &Path) -> Result<Database, SqlError> {
+/// [`SqlError`] when the file cannot be opened or migrated; [`SqlError::Misplaced`] when it belongs elsewhere.
+pub fn open(path: &Path, network: NetworkId) -> Result<Database, SqlError> {
     let database = Database::open(path, Durability::Full)?;
+    label::claim(&database, network, Part::Plc)?;
     plc::prepare(&database)?;
     Ok(database)
 }
@@ -76,6 +78,7 @@ mod tests {
     use super::*;
     use crate::crypto::SigningKey;
     use crate::identity::{AtprotoData, PlcOperation, tests::CountingRng};
+    use crate::native::files::Files;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     /// One exchange, by hand: status line to body.
@@ -105,7 +108,8 @@ mod tests {
         );
         let get = format!("GET /{did} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
         for request in [post, get] {
-            let router = router(open(&folder.path().join("plc.sqlite")).unwrap());
+            let network = Files::open(folder.path()).unwrap().network();
+            let router = router(open(&folder.path().join("plc.sqlite"), network).unwrap());
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             let server = tokio::spawn(async move { axum::serve(listener, router).await });

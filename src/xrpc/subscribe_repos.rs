@@ -19,7 +19,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 
 async fn subscribe_repos(context: Context, request: Request) -> Result<Response, XrpcError> {
     let cursor = parse_cursor(request.uri().query().unwrap_or_default())?;
-    match context.host.subscribe_repos(cursor, request).await {
+    // A HEAD comes here too, and is no handshake (RFC 6455, section 4.1).
+    let subscribed = match *request.method() {
+        Method::GET => context.host.subscribe_repos(cursor, request).await,
+        _ => Err(SubscribeError::NotWebSocket),
+    };
+    match subscribed {
         Ok(response) => Ok(response),
         Err(error @ SubscribeError::NotWebSocket) => {
             let status = StatusCode::UPGRADE_REQUIRED;

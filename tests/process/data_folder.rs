@@ -140,15 +140,15 @@ async fn a_database_of_another_part_or_network_is_refused() {
     zap.stop().await.unwrap();
     other.stop().await.unwrap();
 
-    let log = |zap: &harness::Zap| zap.data.join("sequencer.sqlite");
-    swap(&log(&zap), &log(&other));
-    assert!(zap.restart().await.is_err());
-    let said = std::fs::read_to_string(&zap.log).unwrap();
-    assert!(
-        said.lines().last().unwrap().contains("sequencer.sqlite is the sequencer of another network"),
-        "{said}"
-    );
-    swap(&log(&zap), &log(&other));
+    for (part, what) in [("sequencer.sqlite", "sequencer"), ("plc.sqlite", "PLC directory")] {
+        let [here, there] = [&zap, &other].map(|zap| zap.data.join(part));
+        swap(&here, &there);
+        assert!(zap.restart().await.is_err());
+        let said = std::fs::read_to_string(&zap.log).unwrap();
+        let last = said.lines().last().unwrap();
+        assert!(last.contains(&format!("{part} is the {what} of another network")), "{last}");
+        swap(&here, &there);
+    }
 
     let file = |did: &str| {
         let name = format!("{}.sqlite", did.replace(':', "_"));

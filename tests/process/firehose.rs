@@ -123,3 +123,19 @@ pub(crate) async fn find_signing_key(plc: &mut Client, did: &str) -> anyhow::Res
     let method = methods.iter().find(|method| method["id"].as_str().unwrap().ends_with("#atproto")).unwrap();
     Ok(Some(VerifyingKey::from_multikey(method["publicKeyMultibase"].as_str().unwrap()).unwrap()))
 }
+
+/// What breaks: a question about the stream takes a place of those who read it, and nobody reads there.
+#[tokio::test]
+async fn only_a_get_opens_the_stream() {
+    let (_folder, zap) = super::start("warn").await;
+    let headers = [
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    for (method, status) in [(http::Method::HEAD, 426), (http::Method::GET, 101)] {
+        let answer = zap.client().send_with(method.clone(), SUBSCRIBE, &headers, "").await.unwrap();
+        assert_eq!(answer.status, status, "{method}");
+    }
+}
