@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{App, Error};
 use crate::actor::AccountSummary;
-use crate::directory::{AgentToken, FindAgentToken, GetAccount, SettleAgentToken, Who};
+use crate::directory::{self, AgentToken, FindAgentToken, GetAccount, SettleAgentToken, Who};
 use crate::limits::ACCOUNTS_CACHED_MAX;
+use crate::seam::Request;
 use crate::syntax::{AtIdentifier, Did, Handle};
 
 /// What is known of the accounts here.
@@ -111,8 +112,9 @@ impl Accounts {
         }
     }
 
-    /// Forgets an account, after it changed, and the one that had its handle.
-    pub fn forget(&self, did: &Did, handle: Option<&Handle>) {
+    /// Forgets an account, after it changed, and the one that had its handle. In work that goes to its end, whoever hangs
+    /// up: see [`App::change`].
+    pub(super) fn forget(&self, did: &Did, handle: Option<&Handle>) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         self.changes.fetch_add(1, Ordering::AcqRel);
         known.forget(did);
@@ -128,7 +130,7 @@ impl App {
     ///
     /// # Errors
     /// Of the directory; then the token is to be refused, or the others would go on.
-    pub async fn agent_of_token(&self, digest: [u8; 32]) -> Result<Option<Did>, Error> {
+    pub async fn agent_of_token(self: &Arc<Self>, digest: [u8; 32]) -> Result<Option<Did>, Error> {
         let now_us = self.host.now_us();
         if let Some(did) = self.accounts.get_token(&digest, now_us) {
             return Ok(Some(did));
@@ -144,12 +146,49 @@ impl App {
     ///
     /// # Errors
     /// Of the directory.
-    pub async fn settle_token(&self, token: &AgentToken, digest: [u8; 32]) -> Result<(), Error> {
+    pub async fn settle_token(self: &Arc<Self>, token: &AgentToken, digest: [u8; 32]) -> Result<(), Error> {
         if token.ends_others {
-            self.directory(SettleAgentToken { digest }).await?;
-            self.accounts.forget(&token.did, None);
+            self.change(&token.did, SettleAgentToken { digest }).await?;
         }
         Ok(())
+    }
+
+    /// Changes what an account is or what opens it, and forgets what was known of it: to the end, though the caller may hang
+    /// up, for what is known here may be taken for true until it is forgotten.
+    ///
+    /// # Errors
+    /// Of the directory.
+    pub async fn change<R>(self: &Arc<Self>, did: &Did, change: R) -> Result<R::Reply, Error>
+    where
+        R: Request<Command = directory::Command, Answer = directory::Reply> + Send + 'static,
+        R::Reply: Send + 'static,
+    {
+        let did = did.clone();
+        self.change_whose(change, move |_| Some(did)).await
+    }
+
+    /// As [`App::change`], of an account that the reply names.
+    ///
+    /// # Errors
+    /// Of the directory.
+    pub async fn change_whose<R>(
+        self: &Arc<Self>,
+        change: R,
+        whose: impl FnOnce(&R::Reply) -> Option<Did> + Send + 'static,
+    ) -> Result<R::Reply, Error>
+    where
+        R: Request<Command = directory::Command, Answer = directory::Reply> + Send + 'static,
+        R::Reply: Send + 'static,
+    {
+        let app = Arc::clone(self);
+        self.detached(async move {
+            let reply = app.directory(change).await?;
+            if let Some(did) = whose(&reply) {
+                app.accounts.forget(&did, None);
+            }
+            Ok(reply)
+        })
+        .await
     }
 
     /// The account behind a DID or handle of this network, with its standing.

@@ -66,10 +66,13 @@ impl App {
     /// # Errors
     /// [`Error::Full`]; those of the directory, [`crate::directory::Error::InvalidMailCode`] among them; or the notice's,
     /// which is carried later then.
-    pub async fn delete_account(&self, did: &Did, code: Option<Hidden<String>>) -> Result<(), Error> {
+    pub async fn delete_account(
+        self: &Arc<Self>,
+        did: &Did,
+        code: Option<Hidden<String>>,
+    ) -> Result<(), Error> {
         self.require_room()?;
-        self.directory(DeleteAccount { did: did.clone(), code }).await?;
-        self.accounts.forget(did, None);
+        self.change(did, DeleteAccount { did: did.clone(), code }).await?;
         self.carry_notices_of(did).await
     }
 }

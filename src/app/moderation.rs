@@ -88,15 +88,18 @@ impl App {
     ///
     /// # Errors
     /// Of the cells.
-    pub async fn moderate(&self, subject: &Subject, reference: Option<String>) -> Result<(), Error> {
+    pub async fn moderate(
+        self: &Arc<Self>,
+        subject: &Subject,
+        reference: Option<String>,
+    ) -> Result<(), Error> {
         match subject {
             Subject::Account(did) => {
                 let change = match reference {
                     Some(_) => StatusChange::TakeDown { reference },
                     None => StatusChange::Restore,
                 };
-                self.directory(SetStatus { did: did.clone(), change }).await?;
-                self.accounts.forget(did, None);
+                self.change(did, SetStatus { did: did.clone(), change }).await?;
                 self.carry_notices_of(did).await
             }
             Subject::Record { did, collection, rkey } => {
@@ -128,8 +131,6 @@ impl App {
     /// # Errors
     /// Of the directory.
     pub async fn revoke_credentials(self: &Arc<Self>, did: &Did) -> Result<(), Error> {
-        self.directory(RevokeCredentials { did: did.clone() }).await?;
-        self.accounts.forget(did, None);
-        Ok(())
+        self.change(did, RevokeCredentials { did: did.clone() }).await
     }
 }

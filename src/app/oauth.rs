@@ -7,6 +7,7 @@ mod bound;
 mod clients;
 mod sets;
 
+use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 
 use data_encoding::BASE64URL_NOPAD;
@@ -168,7 +169,7 @@ impl App {
         &self,
         request: &AuthorizationRequest,
         net: Option<Net>,
-    ) -> Result<(std::sync::Arc<Client>, RedirectUri), oauth::Error> {
+    ) -> Result<(Arc<Client>, RedirectUri), oauth::Error> {
         let client = self.find_client(&request.client_id, net, false).await?;
         let redirect_uri = client.redirect_uri(&request.redirect_uri);
         let gone =
@@ -207,7 +208,7 @@ impl App {
     /// # Errors
     /// What the client is told.
     pub async fn redeem_code(
-        &self,
+        self: &Arc<Self>,
         shown: Shown,
         dpop_jkt: String,
         code: &str,
@@ -217,7 +218,7 @@ impl App {
         let may_refresh = shown.client.may_refresh;
         let code = crate::crypto::sha256(code.as_bytes());
         let ask = RedeemCode { code, holder: holder(shown, dpop_jkt), redirect_uri, verifier };
-        let exchange = self.directory(ask).await.map_err(failed)?;
+        let exchange = self.change_whose(ask, Exchange::ended).await.map_err(failed)?;
         self.exchanged(exchange, may_refresh)
     }
 
@@ -228,7 +229,7 @@ impl App {
     /// # Errors
     /// What the client is told.
     pub async fn refresh_session(
-        &self,
+        self: &Arc<Self>,
         shown: Shown,
         dpop_jkt: String,
         refresh_token: &str,
@@ -248,7 +249,7 @@ impl App {
         let holder = holder(shown, dpop_jkt);
         let renewed = self.renew_sets(&token.sets, net).await;
         let ask = RefreshOauthSession { id: token.sid, number: token.number, holder, client_keys };
-        let exchange = match self.directory(ask).await.map_err(failed)? {
+        let exchange = match self.change_whose(ask, Exchange::ended).await.map_err(failed)? {
             Exchange::Granted(session) => {
                 // Sets that have grown beyond what fits stay what they were.
                 let sets = if sets::fits(&session.scope, &renewed) { renewed } else { token.sets };
@@ -263,12 +264,14 @@ impl App {
     ///
     /// # Errors
     /// What the client is told: not that there is no such token.
-    pub async fn revoke_oauth_token(&self, client_id: &str, token: &str) -> Result<(), oauth::Error> {
+    pub async fn revoke_oauth_token(
+        self: &Arc<Self>,
+        client_id: &str,
+        token: &str,
+    ) -> Result<(), oauth::Error> {
         let Some(id) = self.oauth.tokens.session_of(token, self.now_seconds()) else { return Ok(()) };
         let ask = CloseOauthSession { id, client_id: client_id.to_owned() };
-        if let Some(did) = self.directory(ask).await.map_err(failed)? {
-            self.accounts.forget(&did, None);
-        }
+        self.change_whose(ask, Option::clone).await.map_err(failed)?;
         Ok(())
     }
 
@@ -278,7 +281,6 @@ impl App {
             Exchange::Refused { why, ended } => {
                 if let Some(did) = ended {
                     tracing::warn!(%did, %why, "an OAuth session ended");
-                    self.accounts.forget(&did, None);
                 }
                 Err(Code::InvalidGrant.because(why))
             }

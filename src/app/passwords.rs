@@ -32,8 +32,7 @@ impl App {
         let find = FindMailCode { purpose: MailPurpose::ResetPassword, code: code.clone() };
         self.directory(find).await?;
         let password_hash = Hidden::new(self.hash_password(password).await?);
-        let did = self.directory(ResetPassword { code, password_hash }).await?;
-        self.accounts.forget(&did, None);
+        self.change_whose(ResetPassword { code, password_hash }, |did| Some(did.clone())).await?;
         self.post_soon();
         Ok(())
     }
@@ -51,8 +50,7 @@ impl App {
     ) -> Result<Proof, Error> {
         let password_hash = Hidden::new(self.hash_password(password).await?);
         let changed = Proof::Password(sha256(password_hash.expose().as_bytes()));
-        self.directory(ChangePassword { did: did.clone(), proof, password_hash }).await?;
-        self.accounts.forget(did, None);
+        self.change(did, ChangePassword { did: did.clone(), proof, password_hash }).await?;
         self.post_soon();
         Ok(changed)
     }
@@ -63,8 +61,7 @@ impl App {
     /// Of the directory; [`Error::InvalidPassword`].
     pub async fn set_password(self: &Arc<Self>, did: &Did, password: Hidden<String>) -> Result<(), Error> {
         let password_hash = Hidden::new(self.hash_password(password).await?);
-        self.directory(SetPassword { did: did.clone(), password_hash }).await?;
-        self.accounts.forget(did, None);
+        self.change(did, SetPassword { did: did.clone(), password_hash }).await?;
         self.post_soon();
         Ok(())
     }

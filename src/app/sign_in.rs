@@ -1,5 +1,7 @@
 //! Checking a password, at whichever door it is given.
 
+use std::sync::Arc;
+
 use super::{App, Error};
 use crate::crypto::{password, sha256};
 use crate::directory::{Account, Credentials, GetCredentials, Proof, Who};
@@ -22,7 +24,7 @@ impl App {
     /// # Errors
     /// Of the directory; [`Error::Busy`] when too many are checked already.
     pub async fn check_password(
-        &self,
+        self: &Arc<Self>,
         who: Option<Who>,
         client: Option<String>,
         given: Hidden<String>,

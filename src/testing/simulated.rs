@@ -336,8 +336,13 @@ impl Host for Process {
         &self,
         command: directory::Command,
     ) -> BoxFuture<'_, Answered<directory::Reply, directory::Error>> {
-        async move { self.step(|world| world.ask_directory(command)).unwrap_or(Err(Failed::Stopping)) }
-            .boxed()
+        async move {
+            let answer = self.step(|world| world.ask_directory(command)).unwrap_or(Err(Failed::Stopping));
+            // It takes a while to come, in which its caller may hang up.
+            tokio::task::yield_now().await;
+            answer
+        }
+        .boxed()
     }
 
     fn sequencer(

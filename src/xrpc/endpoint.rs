@@ -51,9 +51,9 @@ impl Context {
 }
 
 impl std::ops::Deref for Context {
-    type Target = App;
+    type Target = Arc<App>;
 
-    fn deref(&self) -> &App {
+    fn deref(&self) -> &Arc<App> {
         &self.app
     }
 }

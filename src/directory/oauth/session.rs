@@ -105,6 +105,14 @@ impl Exchange {
     fn refused(why: &str) -> Self {
         Self::Refused { why: why.to_owned(), ended: None }
     }
+
+    /// Whose session ended with it.
+    pub fn ended(&self) -> Option<Did> {
+        match self {
+            Self::Granted(_) => None,
+            Self::Refused { ended, .. } => ended.clone(),
+        }
+    }
 }
 
 pub(in super::super) fn redeem(

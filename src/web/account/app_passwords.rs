@@ -63,8 +63,7 @@ pub(super) async fn submit(State(app): State<Arc<App>>, request: Request) -> Sho
             }
         }
         REVOKE => {
-            signed.app().directory(RevokeAppPassword { did: did.clone(), name: asked.name }).await?;
-            signed.app().accounts.forget(&did, None);
+            signed.app().change(&did, RevokeAppPassword { did: did.clone(), name: asked.name }).await?;
             sheet(&signed, &Told::done("It opens nothing any more, and what it opened has ended."), None)
                 .await
         }

@@ -40,8 +40,7 @@ pub(super) async fn submit(State(app): State<Arc<App>>, request: Request) -> Sho
         _ => return Err(Stop::too_old()),
     };
     let did = signed.did().clone();
-    signed.app().directory(EndSignedIn { did: did.clone(), which }).await?;
-    signed.app().accounts.forget(&did, None);
+    signed.app().change(&did, EndSignedIn { did: did.clone(), which }).await?;
     sheet(&signed, &Told::done(notice)).await
 }
 

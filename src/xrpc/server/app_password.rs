@@ -80,7 +80,6 @@ pub(super) async fn list(context: Context, _: Nothing) -> Result<Json<ListOutput
 
 pub(super) async fn revoke(context: Context, input: RevokeInput) -> Result<Empty, XrpcError> {
     let did = context.caller.did()?.clone();
-    context.directory(RevokeAppPassword { did: did.clone(), name: input.name }).await?;
-    context.accounts.forget(&did, None);
+    context.change(&did, RevokeAppPassword { did: did.clone(), name: input.name }).await?;
     Ok(Empty)
 }

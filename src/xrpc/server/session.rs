@@ -45,9 +45,7 @@ pub(super) async fn refresh(context: Context, _: Nothing) -> Result<Json<Session
 
 pub(super) async fn delete(context: Context, _: Nothing) -> Result<Empty, XrpcError> {
     let id = refresh_token_id(&context)?;
-    if let Some(did) = context.directory(CloseSession { id }).await? {
-        context.accounts.forget(&did, None);
-    }
+    context.change_whose(CloseSession { id }, Option::clone).await?;
     Ok(Empty)
 }
 

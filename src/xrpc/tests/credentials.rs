@@ -214,3 +214,69 @@ async fn nobody_but_the_agent_makes_it_a_new_token() {
     let refused = world.post(ROTATE, &bearer(&person["accessJwt"]), json!({})).await;
     assert_eq!(refused.error(), (400, "AgentNotFound"));
 }
+
+/// Asks, and hangs up after so many looks for the answer; whether it was hung up.
+async fn hang_up_after(looks: usize, asked: impl Future) -> bool {
+    let mut asked = Box::pin(asked);
+    for _ in 0..looks {
+        if futures::poll!(&mut asked).is_ready() {
+            return false;
+        }
+        tokio::task::yield_now().await;
+    }
+    drop(asked);
+    // What goes on without its caller comes to its end.
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    true
+}
+
+/// What breaks: the directory has ended a credential, but its caller hung up before that was noted, and it opens memories on.
+#[tokio::test]
+async fn what_ends_has_ended_though_its_caller_hung_up() {
+    const LIST: &str = "com.atproto.server.listAppPasswords";
+    let world = World::new();
+    let agent = alice(&world).await;
+    let mut token = agent.token.clone();
+    let (mut hung_up, mut ended) = (0, 0);
+    let mut count = |was_hung_up: bool, has_ended: bool| {
+        hung_up += usize::from(was_hung_up);
+        ended += usize::from(was_hung_up && has_ended);
+    };
+    for looks in 1..10 {
+        let own = bearer(&token);
+        let input = json!({"name": format!("reader {looks}"), "vault": true});
+        let made = world.post("com.atproto.server.createAppPassword", &own, input).await.ok();
+        let session = sign_in(&world, &agent, &made["password"]).await;
+        let access = bearer(&session["accessJwt"]);
+        world.get(RECALL, &access).await.ok();
+        let input = json!({"name": format!("reader {looks}")});
+        let left = hang_up_after(looks, world.post("com.atproto.server.revokeAppPassword", &own, input)).await;
+        let login = json!({"identifier": agent.did, "password": made["password"]});
+        let revoked = !world.post("com.atproto.server.createSession", "", login).await.status.is_success();
+        assert_eq!(world.get(RECALL, &access).await.status.is_success(), !revoked, "{looks}: app password");
+        count(left, revoked);
+
+        let session = sign_in(&world, &agent, &token).await;
+        let (access, refresh) = (bearer(&session["accessJwt"]), bearer(&session["refreshJwt"]));
+        world.get(RECALL, &access).await.ok();
+        let close = world.post("com.atproto.server.deleteSession", &refresh, Value::Null);
+        let left = hang_up_after(looks, close).await;
+        let again = world.post("com.atproto.server.refreshSession", &refresh, Value::Null).await;
+        let closed = !again.status.is_success();
+        assert_eq!(world.get(RECALL, &access).await.status.is_success(), !closed, "{looks}: session");
+        count(left, closed);
+
+        let new = world.post(ROTATE, &own, json!({})).await.ok()["token"].clone();
+        world.get(LIST, &own).await.ok();
+        let left = hang_up_after(looks, world.get(LIST, &bearer(&new))).await;
+        let login = json!({"identifier": agent.did, "password": token});
+        let rotated = !world.post("com.atproto.server.createSession", "", login).await.status.is_success();
+        assert_eq!(world.get(LIST, &own).await.status.is_success(), !rotated, "{looks}: token");
+        count(left, rotated);
+        world.get(LIST, &bearer(&new)).await.ok();
+        token = new;
+    }
+    assert!(ended > 0 && hung_up > ended, "{ended} of {hung_up} had ended when their callers hung up");
+}
