@@ -15,11 +15,9 @@
 
 mod access;
 mod authority;
-mod methods;
 
 pub use access::{Access, AccountCaller, Apps, Caller, Grant, RpcRefused};
 pub use authority::{Authority, Presented, ServiceToken, TokenPair};
-pub use methods::{is_agents, is_privileged, is_protected};
 
 /// Why a caller was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -259,6 +259,9 @@ pub enum Error {
     /// The account's address was confirmed, so another is given with a mailed code only.
     #[error("confirmation token required")]
     MailCodeRequired,
+    /// An application changes only an address at which mail was seen to arrive.
+    #[error("an app can change a confirmed address only: confirm it, or change it at /account/email")]
+    EmailNotConfirmed,
     /// Not the account's address.
     #[error("invalid email")]
     WrongEmail,

@@ -13,6 +13,7 @@
 //! | [`jwk`] [`assertion`] | P-256 keys as JSON; how a confidential client shows who it is |
 //! | [`token`] | access and refresh tokens |
 //! | [`metadata`] | what this server says of itself |
+//! | [`methods`] | methods that not everybody may call in an account's name |
 //! | [`error`] `shown` | refusals in OAuth's words; strangers' texts as people may see them |
 //!
 //! Invariants
@@ -24,6 +25,7 @@ pub mod client;
 pub mod error;
 pub mod jwk;
 pub mod metadata;
+pub mod methods;
 pub mod proof;
 pub mod request;
 pub mod scope;

@@ -217,6 +217,8 @@ impl App {
     ) -> Result<OauthTokens, oauth::Error> {
         let may_refresh = shown.client.may_refresh;
         let code = crate::crypto::sha256(code.as_bytes());
+        // The request has it in its one form.
+        let redirect_uri = RedirectUri::parse(&redirect_uri).map_or(redirect_uri, |uri| uri.to_string());
         let ask = RedeemCode { code, holder: holder(shown, dpop_jkt), redirect_uri, verifier };
         let exchange = self.change_whose(ask, Exchange::ended).await.map_err(failed)?;
         self.exchanged(exchange, may_refresh)

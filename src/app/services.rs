@@ -3,6 +3,7 @@
 use super::{App, Error};
 use crate::config::{Service, Services};
 use crate::host::Net;
+use crate::oauth::methods::{is_agents, is_chat};
 use crate::syntax::Did;
 
 /// The id of an app view in its DID document.
@@ -41,7 +42,7 @@ impl Services {
     pub fn usual(&self, nsid: &str) -> Option<Target> {
         let of =
             |service: &Option<Service>, id| service.as_ref().map(|service| Target::operators(service, id));
-        if nsid.starts_with("chat.bsky.") || nsid.starts_with("agent.") {
+        if is_chat(nsid) || is_agents(nsid) {
             None
         } else if nsid == "com.atproto.moderation.createReport" {
             of(&self.reports, LABELER)
@@ -105,6 +106,8 @@ mod tests {
             ("com.atproto.moderation.createReport", Some("did:web:reports.test#atproto_labeler")),
             ("chat.bsky.convo.getLog", None),
             ("agent.comms.deliver", None),
+            ("Chat.bsky.convo.getLog", None),
+            ("AGENT.comms.deliver", None),
         ] {
             assert_eq!(usual(nsid).as_deref(), expected, "{nsid}");
         }

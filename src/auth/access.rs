@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use super::Error;
-use super::methods::{is_agents, is_privileged, is_protected};
 use crate::actor::AccountSummary;
 use crate::actor::Scope;
 use crate::directory::Proof;
+use crate::oauth::methods::{ANY, is_agents, is_privileged, is_protected};
 use crate::oauth::{self, Need};
 use crate::syntax::Did;
 
@@ -105,7 +105,7 @@ impl AccountCaller {
     /// # Errors
     /// [`RpcRefused`].
     pub fn require_rpc(&self, aud: &str, lxm: Option<&str>) -> Result<(), RpcRefused> {
-        let lxm = lxm.unwrap_or("*");
+        let lxm = lxm.unwrap_or(ANY);
         if is_protected(lxm) {
             return Err(RpcRefused::Protected);
         }
@@ -159,6 +159,15 @@ impl AccountCaller {
             Grant::Own(_) => Err(Error::Invalid(BAD_SCOPE)),
             Grant::App(granted) if granted.allows(need) => Ok(()),
             Grant::App(_) => Err(Error::ScopeMissing(need.to_string())),
+        }
+    }
+
+    /// Whether the caller's token opens the upload of any blob.
+    #[must_use]
+    pub fn may_upload(&self) -> bool {
+        match &self.grant {
+            Grant::Own(_) => true,
+            Grant::App(granted) => granted.allows_blobs(),
         }
     }
 
@@ -407,7 +416,7 @@ mod tests {
             (repo("app.bsky.feed.post"), [true, true, true, true]),
             (repo("agent.vault.sealed"), [true, false, false, true]),
             (rpc("app.bsky.feed.getTimeline"), [true, true, true, true]),
-            (rpc("*"), [true, true, true, true]),
+            (rpc("*"), [true, false, true, false]),
             (rpc("chat.bsky.convo.getLog"), [true, false, true, false]),
             (rpc("com.atproto.server.createAccount"), [true, false, true, false]),
             (rpc("agent.comms.deliver"), [true, false, false, true]),

@@ -138,14 +138,20 @@ pub(super) fn revoke_tokens(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
     count_end(sql, did)
 }
 
-/// Ends what a token takes the place of: the other tokens, and the sessions that any of them may have opened. App
-/// passwords stay, which the agent can list and revoke.
+/// Ends what a token takes the place of: the other tokens, the sessions that any of them may have opened, and an address
+/// and password that the agent had, by which whoever had the old token could come back. App passwords stay, which the agent
+/// can list and revoke.
 pub(super) fn settle_token(sql: &dyn Sql, digest: &[u8; 32]) -> Result<(), Error> {
     let Some(AgentToken { did, ends_others: true }) = registry::find_token(sql, digest)? else {
         return Ok(());
     };
     registry::keep_only(sql, &did, digest)?;
     session::close_all(sql, &did)?;
+    let forget =
+        "UPDATE account SET password_hash = NULL, email = NULL, email_confirmed_us = NULL WHERE did = ?";
+    sql.execute(forget, &[did.as_str().into()])?;
+    mail_code::remove_all(sql, &did)?;
+    mail::cancel_codes(sql, &did)?;
     count_end(sql, &did)
 }
 

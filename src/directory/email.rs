@@ -37,6 +37,9 @@ pub struct UpdateEmail {
 pub enum EmailChangedBy {
     /// The account's owner, with a code where mail was seen to arrive at the old address.
     Owner(Option<Hidden<String>>),
+    /// An application for the owner: with a code from the old address only. Who sets the address sets the password by it,
+    /// and so opens all of the account.
+    App(Option<Hidden<String>>),
     /// The operator.
     Operator,
 }
@@ -55,10 +58,11 @@ pub(super) fn update(sql: &dyn Sql, env: &mut Env<'_>, ask: &UpdateEmail) -> Res
     let account = account::require(sql, &ask.did)?;
     let email = address(&ask.email).ok_or(Error::InvalidEmail)?;
     match &ask.by {
-        EmailChangedBy::Owner(Some(code)) if account.email_confirmed => {
+        EmailChangedBy::Owner(code) | EmailChangedBy::App(code) if account.email_confirmed => {
+            let code = code.as_ref().ok_or(Error::MailCodeRequired)?;
             mail_code::take(sql, env, &ask.did, MailPurpose::UpdateEmail, code.expose())?;
         }
-        EmailChangedBy::Owner(None) if account.email_confirmed => return Err(Error::MailCodeRequired),
+        EmailChangedBy::App(_) => return Err(Error::EmailNotConfirmed),
         EmailChangedBy::Owner(_) | EmailChangedBy::Operator => {}
     }
     let taken = "SELECT 1 FROM account WHERE email = ? AND did <> ?";
@@ -138,7 +142,11 @@ mod tests {
         ] {
             assert_eq!(update(&mut cell, &did, email, Some(&right)), Err(error), "{email}");
         }
+        let by = EmailChangedBy::App(None);
+        let ask = UpdateEmail { did: did.clone(), email: "eve@example.com".to_owned(), by };
+        assert_eq!(cell.ask(ask.clone()), Err(Error::MailCodeRequired), "an application has no code either");
         let changed = update(&mut cell, &did, "alice@example.org", Some(&right)).unwrap();
+        assert_eq!(cell.ask(ask), Err(Error::EmailNotConfirmed), "and mail was not seen to arrive there");
         assert_eq!((changed.email.as_deref(), changed.email_confirmed), (Some("alice@example.org"), false));
         let code = Hidden::new(reset);
         let found = cell.ask(super::super::FindMailCode { purpose: MailPurpose::ResetPassword, code });

@@ -24,6 +24,8 @@ pub use set::{GRANTED_BYTES_MAX, NotASet, SETS_MAX, Set, Sets};
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::methods::ANY;
+
 /// Bytes of a scope: the longest of known clients have a tenth, and it is repeated in every access token.
 pub const SCOPE_BYTES_MAX: usize = 4096;
 
@@ -67,7 +69,17 @@ impl Scope {
     /// Whether it allows what a call needs.
     #[must_use]
     pub fn allows(&self, need: &Need<'_>) -> bool {
-        !need.is_closed() && self.0.iter().any(|permission| need.is_met_by(permission))
+        let is_any = matches!(need, Need::Rpc { lxm: ANY, .. })
+            && self.has(&Permission::TransitionGeneric)
+            && self.has(&Permission::TransitionChat);
+        is_any || !need.is_closed() && self.0.iter().any(|permission| need.is_met_by(permission))
+    }
+
+    /// Whether it allows to upload anything.
+    #[must_use]
+    pub fn allows_blobs(&self) -> bool {
+        let is_one = |it: &Permission| matches!(it, Permission::Blob { .. } | Permission::TransitionGeneric);
+        self.iter().any(is_one)
     }
 }
 

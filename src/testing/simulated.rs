@@ -51,6 +51,8 @@ pub struct Simulated {
     pub repos_fail: AtomicBool,
     /// The sequencer can't be reached.
     pub sequencer_is_down: AtomicBool,
+    /// What the directory answers takes a while to come, in which its caller may hang up.
+    pub directory_is_far: AtomicBool,
     /// Cells that answer everything with an error.
     pub broken: Mutex<BTreeMap<Did, account::Error>>,
     /// The accounts that are here.
@@ -100,6 +102,7 @@ impl Simulated {
             services: Mutex::default(),
             repos_fail: AtomicBool::default(),
             sequencer_is_down: AtomicBool::default(),
+            directory_is_far: AtomicBool::default(),
             broken: Mutex::default(),
             cells: Mutex::default(),
             network: Arc::new(network),
@@ -338,8 +341,9 @@ impl Host for Process {
     ) -> BoxFuture<'_, Answered<directory::Reply, directory::Error>> {
         async move {
             let answer = self.step(|world| world.ask_directory(command)).unwrap_or(Err(Failed::Stopping));
-            // It takes a while to come, in which its caller may hang up.
-            tokio::task::yield_now().await;
+            if self.world.directory_is_far.load(Ordering::Relaxed) {
+                tokio::task::yield_now().await;
+            }
             answer
         }
         .boxed()

@@ -72,7 +72,7 @@ impl Problem {
             Error::UnsupportedDomain => Self::at("handle", UNSUPPORTED),
             Error::InvalidEmail => Self::at("email", "Mail can’t be sent to this address."),
             Error::EmailNotAvailable => Self::at("email", "Another account has this address."),
-            Error::WrongEmail | Error::NoEmail => Self::at("email", text),
+            Error::WrongEmail | Error::NoEmail | Error::EmailNotConfirmed => Self::at("email", text),
             Error::InvalidInviteCode => Self::at("invite", "This code is unknown, or was used up."),
             Error::InvalidMailCode => {
                 Self::at("code", "This code is wrong, was used, or a newer one took its place.")

@@ -188,6 +188,9 @@ impl From<directory::Error> for XrpcError {
             Error::InvalidMailCode => Self::named("InvalidToken", message),
             Error::MailCodeExpired => Self::named("ExpiredToken", message),
             Error::MailCodeRequired => Self::named("TokenRequired", message),
+            Error::EmailNotConfirmed => {
+                Self::named("EmailNotConfirmed", message).with_status(StatusCode::FORBIDDEN)
+            }
             Error::WrongEmail => Self::named("InvalidEmail", message),
             Error::NoMail => {
                 Self::named("MethodNotImplemented", message).with_status(StatusCode::NOT_IMPLEMENTED)

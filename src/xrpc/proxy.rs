@@ -21,10 +21,11 @@ use super::endpoint::parse_params;
 use super::{App, XrpcError, read_after_write};
 use crate::account::SignServiceAuth;
 use crate::app::{APPVIEW, Target};
-use crate::auth::{AccountCaller, RpcRefused, is_protected};
+use crate::auth::{AccountCaller, RpcRefused};
 use crate::directory::limits::SERVICE_TOKEN_ANY_METHOD_SECONDS_MAX;
 use crate::host::{BodyLimit, BodyRoom, Net, ToOperatorsOrigin};
 use crate::limits::{DID_DOCUMENT_BYTES_MAX, PROXIED_HEADERS_BYTES_MAX};
+use crate::oauth::methods::is_protected;
 use crate::syntax::{AtUri, Did, Nsid, validate_nsid};
 
 /// Names the service, as `did:web:api.example.com#bsky_appview`.

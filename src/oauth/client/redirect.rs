@@ -77,6 +77,8 @@ impl RedirectUri {
     #[must_use]
     pub fn form_action(&self) -> String {
         match self {
+            // Browsers know no source with such an address, and leave it out.
+            Self::Loopback(url) if matches!(url.host(), Some(Host::Ipv6(_))) => "http:".to_owned(),
             Self::Web(url) | Self::Loopback(url) => url.origin().ascii_serialization(),
             Self::Private { scheme, .. } => format!("{scheme}:"),
         }

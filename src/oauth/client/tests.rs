@@ -222,6 +222,9 @@ fn answers_are_added_to_what_a_redirect_uri_has() {
     assert_eq!(uri.answer(false, &[("code", "x y")]), "https://app.example.com/cb?a=b&code=x+y");
     assert_eq!(uri.answer(true, &[("code", "x")]), "https://app.example.com/cb?a=b#code=x");
     assert_eq!(uri.form_action(), "https://app.example.com");
+    let here = |text| RedirectUri::parse(text).unwrap().form_action();
+    assert_eq!(here("http://127.0.0.1:8080/cb"), "http://127.0.0.1:8080");
+    assert_eq!(here("http://[::1]:8080/cb"), "http:", "browsers know no source with an IPv6 address");
     let private = RedirectUri::parse("com.example.app:/cb").unwrap();
     assert_eq!(private.answer(false, &[("code", "x")]), "com.example.app:/cb?code=x");
     assert_eq!(private.form_action(), "com.example.app:");

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::super::methods::{ANY, is_agents, is_chat, is_privileged};
 use super::permission::{
     AccountAction, AccountAttr, IdentityAttr, Names, Permission, RepoAction, accepts_mime,
 };
@@ -45,11 +46,6 @@ pub enum Need<'a> {
 /// Where the keys of memories stand.
 const VAULT: &str = "agent.vault.";
 
-/// Methods that open what is private to an agent.
-const PRIVATE: &str = "agent.";
-
-const CHAT: &str = "chat.bsky.";
-
 impl Need<'_> {
     /// Whether no scope at all is enough.
     pub(super) fn is_closed(&self) -> bool {
@@ -62,13 +58,11 @@ impl Need<'_> {
             (Self::Repo { collection, action }, Permission::Repo { collections, actions }) => {
                 actions.contains(action) && collections.has(collection)
             }
-            (Self::Rpc { lxm, .. }, Permission::TransitionGeneric) => {
-                !lxm.starts_with(CHAT) && !lxm.starts_with(PRIVATE)
-            }
-            (Self::Rpc { lxm, .. }, Permission::TransitionChat) => lxm.starts_with(CHAT),
+            (Self::Rpc { lxm, .. }, Permission::TransitionGeneric) => !is_privileged(lxm),
+            (Self::Rpc { lxm, .. }, Permission::TransitionChat) => is_chat(lxm),
             (Self::Rpc { lxm, aud }, Permission::Rpc { methods, aud: allowed }) => {
                 let is_method = match methods {
-                    Names::All => !lxm.starts_with(PRIVATE),
+                    Names::All => !is_agents(lxm),
                     Names::These(methods) => methods.contains(*lxm),
                 };
                 is_method && (allowed == "*" || allowed == aud)
@@ -106,7 +100,7 @@ impl fmt::Display for Need<'_> {
                 Permission::Repo { collections: one(collection), actions: [action].into() }
             }
             Self::Rpc { lxm, aud } => {
-                let methods = if lxm == "*" { Names::All } else { one(lxm) };
+                let methods = if lxm == ANY { Names::All } else { one(lxm) };
                 Permission::Rpc { methods, aud: aud.to_owned() }
             }
             Self::Blob { mime } => Permission::Blob { accept: [mime.to_owned()].into() },

@@ -179,11 +179,21 @@ fn a_need_is_met_by_what_names_it_and_by_nothing_else() {
             &["transition:chat.bsky", "rpc:chat.bsky.convo.getLog?aud=*"],
             &["transition:generic"],
         ),
+        // Some services take names in any case.
+        (
+            rpc("Chat.BSKY.convo.getLog", "did:web:api.bsky.chat#bsky_chat"),
+            &["transition:chat.bsky"],
+            &["transition:generic"],
+        ),
+        (rpc("Agent.comms.deliver", ours), &[], &["transition:generic", "rpc:*?aud=*"]),
+        (rpc("com.atproto.server.createAccount", view), &[], &["transition:generic", "transition:chat.bsky"]),
+        // A token for any method is one for private messages too.
         (
             rpc("*", view),
-            &["rpc:*?aud=did:web:api.bsky.app%23bsky_appview", "transition:generic"],
+            &["rpc:*?aud=did:web:api.bsky.app%23bsky_appview", "transition:generic transition:chat.bsky"],
             &["rpc:app.bsky.feed.getTimeline?aud=*"],
         ),
+        (rpc("*", view), &[], &["transition:generic"]),
         (
             rpc("agent.memory.recall", ours),
             &["rpc:agent.memory.recall?aud=*", "rpc:agent.memory.recall?aud=did:web:pds.test%23atproto_pds"],

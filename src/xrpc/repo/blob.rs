@@ -23,8 +23,11 @@ pub(super) async fn upload(context: Context, request: Request) -> Result<Respons
     let did = context.caller.did()?.clone();
     let caller = context.caller.account()?;
     let declared = mime::declared(request.headers())?;
-    if let Some(mime) = &declared {
-        caller.require(&Need::Blob { mime })?;
+    match &declared {
+        Some(mime) => caller.require(&Need::Blob { mime })?,
+        // What it is, is seen when it is here; who may upload nothing at all uploads nothing.
+        None if caller.may_upload() => {}
+        None => caller.require(&Need::Blob { mime: "*/*" })?,
     }
     let stored = store(&context, &did, request).await?;
     // What it is, where nobody said so or said something else; one that is refused goes as nobody refers to it.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Nothing;
+use crate::auth::Grant;
 use crate::directory::{ConfirmEmail, EmailChangedBy, UpdateEmail, Who};
 use crate::mail::MailPurpose;
 use crate::seam::Hidden;
@@ -45,7 +46,11 @@ pub(super) struct UpdateInput {
 
 pub(super) async fn update(context: Context, input: UpdateInput) -> Result<Empty, XrpcError> {
     let did = context.caller.did()?.clone();
-    let by = EmailChangedBy::Owner(input.token.filter(|token| !token.expose().is_empty()));
+    let code = input.token.filter(|token| !token.expose().is_empty());
+    let by = match context.caller.account()?.grant {
+        Grant::Own(_) => EmailChangedBy::Owner(code),
+        Grant::App(_) => EmailChangedBy::App(code),
+    };
     context.directory(UpdateEmail { did, email: input.email, by }).await?;
     context.app.post_soon();
     Ok(Empty)

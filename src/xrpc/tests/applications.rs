@@ -139,6 +139,9 @@ async fn an_application_writes_nothing_into_the_vault_and_overwrites_nothing_una
     let refused = program.call(Method::POST, "/xrpc/com.atproto.repo.putRecord", &tokens, body.clone()).await;
     assert_eq!(refused.error(), (403, "ScopeMissingError".to_owned()), "it could overwrite");
     program.call(Method::POST, "/xrpc/com.atproto.repo.createRecord", &tokens, body).await.ok();
+    // Before a byte of it is kept, whatever it may be.
+    let refused = program.call(Method::POST, "/xrpc/com.atproto.repo.uploadBlob", &tokens, Value::Null).await;
+    assert_eq!(refused.error(), (403, "ScopeMissingError".to_owned()), "no blob at all is its");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What ends with what proves an account's owner.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -171,6 +172,8 @@ async fn an_agent_changes_its_token_and_the_old_one_ends_with_the_first_use_of_t
     let agent = alice(&world).await;
     let old = bearer(&agent.token);
     let session = sign_in(&world, &agent, &agent.token).await;
+    let address = json!({"email": "eve@example.com"});
+    world.post("com.atproto.server.updateEmail", &old, address).await.ok();
     world.post(ROTATE, &old, json!({})).await.ok();
     // That answer was lost: nothing has ended, and it is asked for again.
     world.get(RECALL, &old).await.ok();
@@ -184,6 +187,8 @@ async fn an_agent_changes_its_token_and_the_old_one_ends_with_the_first_use_of_t
     let refused = world.post("com.atproto.server.refreshSession", &refresh, Value::Null).await;
     assert_eq!(refused.error(), (400, "ExpiredToken"));
     world.get(RECALL, &new).await.ok();
+    let now = world.get("com.atproto.server.getSession", &new).await.ok();
+    assert!(now["email"].is_null(), "whoever had the old token would set a password by mail: {now}");
 }
 
 #[tokio::test]
@@ -237,6 +242,7 @@ async fn hang_up_after(looks: usize, asked: impl Future) -> bool {
 async fn what_ends_has_ended_though_its_caller_hung_up() {
     const LIST: &str = "com.atproto.server.listAppPasswords";
     let world = World::new();
+    world.host.directory_is_far.store(true, Ordering::Relaxed);
     let agent = alice(&world).await;
     let mut token = agent.token.clone();
     let (mut hung_up, mut ended) = (0, 0);
@@ -252,7 +258,8 @@ async fn what_ends_has_ended_though_its_caller_hung_up() {
         let access = bearer(&session["accessJwt"]);
         world.get(RECALL, &access).await.ok();
         let input = json!({"name": format!("reader {looks}")});
-        let left = hang_up_after(looks, world.post("com.atproto.server.revokeAppPassword", &own, input)).await;
+        let left =
+            hang_up_after(looks, world.post("com.atproto.server.revokeAppPassword", &own, input)).await;
         let login = json!({"identifier": agent.did, "password": made["password"]});
         let revoked = !world.post("com.atproto.server.createSession", "", login).await.status.is_success();
         assert_eq!(world.get(RECALL, &access).await.status.is_success(), !revoked, "{looks}: app password");

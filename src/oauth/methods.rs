@@ -1,16 +1,25 @@
-//! Methods whose service tokens are held back. By their names in any case: some services take them so.
+//! Methods that not everybody may call in an account's name. By their names in any case: some services take them so.
 
 /// Whether a service token for this method is made for nobody: it would let another service act on the account itself.
 pub fn is_protected(nsid: &str) -> bool {
     PROTECTED.iter().any(|protected| protected.eq_ignore_ascii_case(nsid))
 }
 
-/// Whether a service token for this method is closed to plain app passwords: private messages, letters and memories,
-/// and accounts elsewhere.
+/// Whether a service token for this method is closed to plain app passwords and to what takes their place: private
+/// messages, letters and memories, and accounts elsewhere. One for any method (`*`) opens these too.
 pub fn is_privileged(nsid: &str) -> bool {
-    begins(nsid, "chat.bsky.")
+    nsid == ANY
+        || is_chat(nsid)
         || is_agents(nsid)
         || nsid.eq_ignore_ascii_case("com.atproto.server.createAccount")
+}
+
+/// Where the name of a method stands: any.
+pub const ANY: &str = "*";
+
+/// Whether a method is one of private messages.
+pub fn is_chat(nsid: &str) -> bool {
+    begins(nsid, "chat.bsky.")
 }
 
 /// Whether a method is one of agents' own.
@@ -52,7 +61,7 @@ mod tests {
         assert!(is_privileged("CHAT.bsky.convo.getLog") && !is_privileged("agent"));
         assert!(is_protected("com.atproto.identity.updateHandle"));
         assert!(!is_protected("com.atproto.repo.createRecord"));
-        assert!(is_privileged("chat.bsky.convo.getLog"));
+        assert!(is_privileged("chat.bsky.convo.getLog") && is_privileged(ANY));
         assert!(is_privileged("agent.comms.deliver"));
         assert!(!is_privileged("app.bsky.feed.getTimeline"));
     }
