@@ -49,6 +49,9 @@ pub(super) mod paths {
     pub(in crate::web) const PASSWORD: &str = "/account/password";
     pub(in crate::web) const HANDLE: &str = "/account/handle";
     pub(in crate::web) const STATUS: &str = "/account/status";
+
+    /// Whose forms never have a password in them.
+    pub(in crate::web) const WITHOUT_PASSWORD: [&str; 2] = [SIGN_OUT, SESSIONS];
 }
 
 /// What is said to whoever signs in with an app password.

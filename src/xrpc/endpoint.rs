@@ -105,18 +105,31 @@ pub enum Holds {
 }
 
 impl Holds {
-    /// What a request to this path would hold: a call of a method, or a page's password.
-    pub fn at(path: &str) -> Option<Self> {
-        static ALL: LazyLock<HashMap<&str, Option<Holds>>> = LazyLock::new(|| {
+    /// What this request would hold: a call of a method, or a page's password. What is refused or answered without a look
+    /// at it, as another verb than the method's and what a browser asks before it calls, holds nothing.
+    pub fn at(method: &Method, path: &str) -> Option<Self> {
+        static ALL: LazyLock<HashMap<&str, (Method, Option<Holds>)>> = LazyLock::new(|| {
             let endpoints = super::endpoints().into_iter();
-            let own = endpoints.map(|endpoint| (endpoint.nsid, endpoint.holds));
-            own.chain([("_health", None)]).collect()
+            let own = endpoints.map(|endpoint| (endpoint.nsid, (endpoint.method, endpoint.holds)));
+            own.chain([("_health", (Method::GET, None))]).collect()
         });
-        if web::may_take_password(path) {
+        if web::may_take_password(method, path) {
             return Some(Self::Computation);
         }
-        ALL.get(path.strip_prefix("/xrpc/")?).copied().unwrap_or(Some(Self::Exchange))
+        let nsid = path.strip_prefix("/xrpc/")?;
+        if method == Method::OPTIONS {
+            return None;
+        }
+        match ALL.get(nsid) {
+            Some((own, holds)) => holds.filter(|_| own == as_get(method)),
+            None => Some(Self::Exchange),
+        }
     }
+}
+
+/// The verb that a method is looked up by: HEAD asks for a GET's head.
+pub(super) fn as_get(method: &Method) -> &Method {
+    if method == Method::HEAD { &Method::GET } else { method }
 }
 
 /// One XRPC method.

@@ -172,20 +172,32 @@ async fn an_agent_signs_in_with_its_token_and_sees_what_it_has() {
     done(&send(&mut browser, paths::APP_PASSWORDS, "make", &filled).await, "not shown again");
 }
 
-/// What breaks: a flood of forms hashes passwords beyond what the host has given to that.
+/// What breaks: a flood of forms hashes passwords beyond what the host has given to that; or a flood of passwords keeps
+/// its address from so much as seeing the page.
 #[test]
-fn a_form_with_a_password_holds_a_computation_as_a_method_with_one_does() {
+fn a_form_with_a_password_holds_a_computation_as_a_method_with_one_does_and_nothing_else() {
     use crate::xrpc::Holds;
-    for path in [
-        "/oauth/authorize/sign-in",
-        "/account/sign-in",
-        "/account/sign-up",
-        "/account/password",
-        "/account/reset",
-    ] {
-        assert_eq!(Holds::at(path), Some(Holds::Computation), "{path}");
+    use http::Method;
+    const SIGN_IN: &str = "/oauth/authorize/sign-in";
+    const CREATE: &str = "/xrpc/com.atproto.server.createSession";
+    let forms = [SIGN_IN, paths::SIGN_IN, paths::SIGN_UP, paths::PASSWORD, paths::RESET, paths::EMAIL];
+    let others = [paths::HANDLE, paths::STATUS, paths::APP_PASSWORDS, CREATE];
+    for path in forms.into_iter().chain(others) {
+        assert_eq!(Holds::at(&Method::POST, path), Some(Holds::Computation), "{path}");
+        for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT] {
+            assert_eq!(Holds::at(&method, path), None, "{method} {path}");
+        }
     }
-    for path in ["/account", "/oauth/token", "/", "/xrpc/_health"] {
-        assert_eq!(Holds::at(path), None, "{path}");
+    let never = [paths::ACCOUNT, paths::SIGN_OUT, paths::SESSIONS, "/oauth/token", "/", "/xrpc/_health"];
+    for path in never {
+        for method in [Method::GET, Method::POST] {
+            assert_eq!(Holds::at(&method, path), None, "{method} {path}");
+        }
     }
+    let (repo, other) = ("/xrpc/com.atproto.sync.getRepo", "/xrpc/com.example.other");
+    for method in [Method::GET, Method::HEAD] {
+        assert_eq!(Holds::at(&method, repo), Some(Holds::Repo), "{method}");
+        assert_eq!(Holds::at(&method, other), Some(Holds::Exchange), "{method}");
+    }
+    assert_eq!(Holds::at(&Method::OPTIONS, other), None, "what a browser asks first goes nowhere");
 }
