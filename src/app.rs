@@ -6,7 +6,7 @@
 //!
 //! | module | |
 //! |---|---|
-//! | `signup` | accounts and agents, from a reservation to a repo |
+//! | `signup` `profile` | accounts and agents, from a reservation to a repo; what an agent's begins with |
 //! | `handles` `signing_keys` `activation` `deletion` `moving` | what changes an account that is there |
 //! | [`flows`] | how such a change goes on when its caller hangs up, and after a crash |
 //! | `notices` | what the directory tells accounts' cells |
@@ -39,6 +39,7 @@ pub mod oauth;
 mod passwords;
 pub(crate) mod plc;
 mod post;
+mod profile;
 mod relays;
 mod repos;
 mod resolve;

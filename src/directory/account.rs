@@ -292,7 +292,7 @@ pub(super) fn read_handle(row: &dyn Row, column: usize) -> Result<Handle, SqlErr
     Handle::try_from(row.text(column)?).map_err(|_| SqlError::Column { column, expected: "a handle".into() })
 }
 
-fn read_kind(row: &dyn Row, column: usize) -> Result<Kind, SqlError> {
+pub(super) fn read_kind(row: &dyn Row, column: usize) -> Result<Kind, SqlError> {
     Kind::parse(row.text(column)?).ok_or(SqlError::Column { column, expected: "a kind".into() })
 }
 

@@ -243,7 +243,8 @@ mod tests {
         for did in [&alice, &unlisted] {
             let handle = "alice.test".parse().unwrap();
             let signing_key = Hidden::new([3; 32]);
-            let create = CreateRepo { did: did.clone(), handle, signing_key, active: true };
+            let create =
+                CreateRepo { did: did.clone(), handle, signing_key, active: true, records: Vec::new() };
             crate::host::account(&**inner, did, create).await.unwrap();
         }
         let put = async |did: &Did, text: &'static str| {
