@@ -14,6 +14,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::account::{self, Account, read_did, read_handle, read_kind};
+use super::handle_check;
 use super::handle_rules::{self, Placement};
 use super::outbox::{self, Notice};
 use super::rotation_key::{unwrap_key, wrap_key};
@@ -133,6 +134,7 @@ pub(super) fn reserve(sql: &dyn Sql, env: &mut Env<'_>, ask: &ReserveAccount) ->
         None => {}
     }
     insert(sql, env, ask, &handle, email.as_deref())?;
+    handle_check::begin(sql, env, &ask.did, placement)?;
     Ok(Reservation {
         did: ask.did.clone(),
         handle,
