@@ -74,7 +74,7 @@ pub use oauth::Oauth;
 pub use relays::{Asked, AskedRelays, RelayAnswer, Relays};
 pub use repos::RepoPage;
 pub use services::{APPVIEW, Target};
-pub use sign_in::SignIn;
+pub use sign_in::{SignIn, device};
 pub use signup::{NewAccount, check_recovery_key};
 
 /// The network, as every door reaches it.

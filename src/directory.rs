@@ -24,6 +24,7 @@ mod handle_check;
 mod handle_rules;
 mod import;
 mod invite;
+mod known_device;
 pub mod limits;
 mod mail;
 mod mail_code;
@@ -97,6 +98,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use self::doors::Doors;
+use self::known_device::Device;
 use crate::actor::Status;
 use crate::crypto::SigningKey;
 use crate::env::Env;
@@ -372,6 +374,8 @@ impl Directory {
             }
             Change::OpenSession(ask) => {
                 let session = credentials::open_session(sql, env, &ask)?;
+                let device = Device { client: ask.client.as_deref(), program: ask.device.as_deref() };
+                known_device::note(sql, env, &session.account, &ask.proof, device)?;
                 if let Some(client) = &ask.client {
                     self.doors.let_in(env, &ask.did, client);
                 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::authenticate::{Asked, authenticate, is_bound, look_again};
 use super::body::{checked_at_end, read_body};
@@ -119,7 +119,8 @@ impl Dispatcher {
             }
         };
         let client = head.extensions.get().copied();
-        let context = Context { app: Arc::clone(&self.app), caller, client, notes };
+        let user_agent = head.headers.get(header::USER_AGENT).cloned();
+        let context = Context { app: Arc::clone(&self.app), caller, client, user_agent, notes };
         (endpoint.handler)(context, Request::from_parts(head, body)).await
     }
 }

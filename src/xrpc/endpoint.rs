@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 use super::body::{json_body, require_encoding};
 use super::error::Refusal;
 use super::{App, Notes, XrpcError};
+use crate::app::device;
 use crate::auth::{Access, Apps, Caller};
 use crate::data_model::{self, Ipld};
 use crate::host::Net;
@@ -39,6 +40,8 @@ pub struct Context {
     pub caller: Caller,
     /// From where, if its host knows.
     pub client: Option<Net>,
+    /// What the client's program says it is.
+    pub user_agent: Option<HeaderValue>,
     /// What the answer is to tell of limits.
     pub notes: Notes,
 }
@@ -47,6 +50,11 @@ impl Context {
     /// From where, as text that goes through the seam.
     pub fn client_text(&self) -> Option<String> {
         self.client.map(|client| client.to_string())
+    }
+
+    /// What the client's program says it is, as its owner would.
+    pub fn device(&self) -> Option<String> {
+        self.user_agent.as_ref().and_then(device)
     }
 }
 
