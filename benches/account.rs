@@ -112,7 +112,7 @@ impl Cell {
         let account = Account::load(&sql, &mut Env { now_us, rng: &mut rng, network: &network }).unwrap();
         let mut cell = Self { account, sql, network, rng, now_us };
         let (did, handle) = (DID.parse().unwrap(), "bench.test".parse().unwrap());
-        cell.ask(CreateRepo { did, handle, signing_key, active: true });
+        cell.ask(CreateRepo { did, handle, signing_key, active: true, records: Vec::new() });
         cell
     }
 

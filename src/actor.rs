@@ -14,12 +14,21 @@ pub struct AccountSummary {
     pub did: Did,
     /// Its name, in lower case.
     pub handle: Handle,
+    /// Whether the name, on a domain of its owner, leads here no more.
+    pub handle_fails: bool,
     /// Whether it may act.
     pub status: Status,
     /// Whether a person or an agent owns it.
     pub kind: Kind,
     /// Counts the ends of what proves its owner; rises.
     pub generation: i64,
+}
+
+impl AccountSummary {
+    /// The name as others are told it: [`Handle::invalid`] while it leads here no more.
+    pub fn shown_handle(&self) -> Handle {
+        if self.handle_fails { Handle::invalid() } else { self.handle.clone() }
+    }
 }
 
 /// Who owns an account.

@@ -6,9 +6,10 @@
 //!
 //! | module | |
 //! |---|---|
-//! | `signup` | accounts and agents, from a reservation to a repo |
+//! | `signup` `profile` | accounts and agents, from a reservation to a repo; what an agent's begins with |
 //! | `handles` `signing_keys` `activation` `deletion` `moving` | what changes an account that is there |
 //! | [`flows`] | how such a change goes on when its caller hangs up, and after a crash |
+//! | `handle_checks` | whether handles on domains of their owners lead here still |
 //! | `notices` | what the directory tells accounts' cells |
 //! | `moderation` | what the operator takes down, and may not open |
 //! | `passwords` | codes by mail, and what sets a password anew |
@@ -26,6 +27,7 @@ mod activation;
 mod deletion;
 mod error;
 pub mod flows;
+mod handle_checks;
 mod handles;
 mod identities;
 pub mod lexicons;
@@ -39,6 +41,7 @@ pub mod oauth;
 mod passwords;
 pub(crate) mod plc;
 mod post;
+mod profile;
 mod relays;
 mod repos;
 mod resolve;
@@ -71,7 +74,7 @@ pub use oauth::Oauth;
 pub use relays::{Asked, AskedRelays, RelayAnswer, Relays};
 pub use repos::RepoPage;
 pub use services::{APPVIEW, Target};
-pub use sign_in::SignIn;
+pub use sign_in::{SignIn, device};
 pub use signup::{NewAccount, check_recovery_key};
 
 /// The network, as every door reaches it.

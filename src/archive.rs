@@ -7,7 +7,8 @@
 //!   blobs        one raw block each
 //! ```
 //!
-//! The repo is as public as it was; what the archive adds is [`Manifest::sealed`], which holds the [`Secrets`]. They are
+//! The repo is as public as it was; what the archive adds is [`Manifest::sealed`], which holds the [`Secrets`]: keys, and
+//! the owner's preferences where there are any. They are
 //! sealed with XChaCha20-Poly1305 under a key that Argon2id makes of the passphrase; associated data is the manifest
 //! without them, so no byte of it changes unseen.
 //!
@@ -28,12 +29,15 @@ use crate::lexicon::{Bytes, CidLink};
 use crate::limits::{
     ARCHIVE_KDF_KIB_MAX, ARCHIVE_KDF_PASSES_MAX, MANIFEST_BYTES_MAX, PASSPHRASE_BYTES_MIN, PASSWORD_BYTES_MAX,
 };
-use crate::seam::Hidden;
+use crate::seam::{Hidden, HiddenBytes};
 use crate::syntax::{Did, Handle, Tid};
 use crate::vault::{self, EpochCopy, KeyringCopy, RootKey, RowCopy, unwrap_secret, wrap_secret};
 
-/// The form of archive that is written here.
-pub const VERSION: u64 = 1;
+/// The form of archive that is written here of an agent without preferences: hosts from before there were any open it.
+const VERSION: u64 = 1;
+
+/// The form that has preferences.
+const VERSION_PREFERENCES: u64 = 2;
 
 const ARGON2ID: &str = "argon2id";
 /// More than for a password at rest, since guessing costs nobody's attention; less than a Worker's memory.
@@ -73,7 +77,7 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Manifest {
-    /// [`VERSION`].
+    /// The archive's form.
     pub v: u64,
     /// Whose.
     pub did: Did,
@@ -130,7 +134,7 @@ pub struct Kdf {
     pub lanes: u32,
 }
 
-/// The keys in an archive.
+/// The keys in an archive, and what else is its owner's alone.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Secrets {
@@ -145,6 +149,9 @@ pub struct Secrets {
     /// The private key (secp256k1) that may change the DID document, in an archive for moving.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub move_key: Option<Secret>,
+    /// What its owner set in apps: a JSON list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preferences: Option<HiddenBytes>,
 }
 
 /// A key of 32 bytes: a byte string in CBOR, wiped when dropped, without `Debug`.
@@ -180,14 +187,25 @@ impl Secret {
 
 impl Secrets {
     /// Puts the vault's keys beside the others.
-    pub fn new(signing_key: [u8; 32], keyring: KeyringCopy, move_key: Option<Secret>) -> Self {
+    pub fn new(
+        signing_key: [u8; 32],
+        keyring: KeyringCopy,
+        move_key: Option<Secret>,
+        preferences: Option<HiddenBytes>,
+    ) -> Self {
         Self {
             signing_key: Secret::new(signing_key),
             root_key: Secret::new(*keyring.root.as_bytes()),
             epochs: keyring.epochs,
             keys: keyring.rows,
             move_key,
+            preferences,
         }
+    }
+
+    /// The form of an archive that holds these.
+    pub fn version(&self) -> u64 {
+        if self.preferences.is_some() { VERSION_PREFERENCES } else { VERSION }
     }
 
     /// The vault's keys.
@@ -264,7 +282,7 @@ impl Manifest {
         }
         let value = decode(block).map_err(|error| malformed(&error))?;
         let manifest: Self = from_ipld(value).map_err(|error| malformed(&error))?;
-        if manifest.v != VERSION {
+        if ![VERSION, VERSION_PREFERENCES].contains(&manifest.v) {
             return Err(Error::Version(manifest.v));
         }
         if manifest.encode()? != block {
@@ -298,7 +316,8 @@ impl Manifest {
     ) -> Result<Vec<u8>, Error> {
         self.sealed.0.clear();
         // Room for all, so that no copy is left behind by growing.
-        let room = 1024 + 256 * (secrets.epochs.len() + secrets.keys.len());
+        let preferences = secrets.preferences.as_ref().map_or(0, |preferences| preferences.expose().len());
+        let room = 1024 + preferences + 256 * (secrets.epochs.len() + secrets.keys.len());
         let mut plain = Zeroizing::new(Vec::with_capacity(room));
         serde_ipld_dagcbor::to_writer(&mut *plain, secrets)
             .map_err(|error| Error::Malformed(error.to_string()))?;
@@ -331,6 +350,10 @@ mod tests {
     const PASSPHRASE: &str = "correct horse battery";
 
     fn sealed() -> (Manifest, Vec<u8>) {
+        sealed_with(None)
+    }
+
+    fn sealed_with(preferences: Option<HiddenBytes>) -> (Manifest, Vec<u8>) {
         let mut manifest = Manifest {
             v: VERSION,
             did: Did::try_from("did:plc:ewvi7nxzyoun6zhxrhs64oiz").unwrap(),
@@ -354,7 +377,8 @@ mod tests {
             epochs: vec![EpochCopy { id: 1, wrapped: None, created_us: 1, destroyed_us: Some(2) }],
             rows: Vec::new(),
         };
-        let secrets = Secrets::new([1; 32], keyring, Some(Secret::new([5; 32])));
+        let secrets = Secrets::new([1; 32], keyring, Some(Secret::new([5; 32])), preferences);
+        manifest.v = secrets.version();
         let key = manifest.kdf.derive(PASSPHRASE).unwrap();
         let block = manifest.seal(&key, &secrets, &mut rng(1)).unwrap();
         (manifest, block)
@@ -371,6 +395,24 @@ mod tests {
         let other = manifest.kdf.derive("correct horse batterz").unwrap();
         assert_eq!(manifest.open(&other).err(), Some(Error::Closed));
         assert!(!block.windows(8).any(|bytes| bytes == [1; 8] || bytes == [2; 8] || bytes == [5; 8]));
+    }
+
+    /// What breaks: archives from before there were preferences are lost, or are not what hosts from then open.
+    #[test]
+    fn preferences_are_sealed_in_a_form_of_their_own_and_what_is_without_them_is_as_it_was() {
+        let (manifest, block) = sealed_with(Some(b"[a list]".to_vec().into()));
+        let read = Manifest::decode(&block).unwrap();
+        assert_eq!((read.v, &read), (2, &manifest));
+        let opened = read.open(&manifest.kdf.derive(PASSPHRASE).unwrap()).unwrap();
+        assert_eq!(opened.preferences.unwrap().expose(), b"[a list]");
+        assert!(memchr::memmem::find(&block, b"[a list]").is_none());
+        let (old, block) = sealed();
+        assert_eq!((old.v, Manifest::decode(&block).unwrap().v), (1, 1));
+        let secrets = old.open(&old.kdf.derive(PASSPHRASE).unwrap()).unwrap();
+        let plain = serde_ipld_dagcbor::to_vec(&secrets).unwrap();
+        assert!(memchr::memmem::find(&plain, b"preferences").is_none());
+        let unknown = Manifest { v: 3, ..old }.encode().unwrap();
+        assert_eq!(Manifest::decode(&unknown).err(), Some(Error::Version(3)));
     }
 
     #[test]

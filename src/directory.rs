@@ -20,9 +20,11 @@ mod credentials;
 mod doors;
 mod email;
 mod flow;
+mod handle_check;
 mod handle_rules;
 mod import;
 mod invite;
+mod known_device;
 pub mod limits;
 mod mail;
 mod mail_code;
@@ -52,6 +54,9 @@ pub use browser::{BrowserSession, CloseBrowserSession, GetBrowserSession, OpenBr
 pub use credentials::{Credentials, GetCredentials, RevokeCredentials};
 pub use email::{ConfirmEmail, EmailChangedBy, UpdateEmail};
 pub use flow::{BeginFlow, CompleteFlow, DropFlow, Flow, GetFlow, ListFlows};
+pub use handle_check::{
+    DueHandles, HandleSeen, HandleTurn, ListDueHandles, SettleHandle, next_handle_check_us,
+};
 pub use handle_rules::Placement;
 pub use import::ImportAccount;
 pub use invite::{
@@ -93,6 +98,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use self::doors::Doors;
+use self::known_device::Device;
 use crate::actor::Status;
 use crate::crypto::SigningKey;
 use crate::env::Env;
@@ -105,7 +111,7 @@ use crate::syntax::Did;
 /// The cell's schema.
 pub const MIGRATIONS: &[Migration] = crate::migrations!("directory", 1 "0001_init", 2 "0002_flow", 3 "0003_flow_handle",
     4 "0004_generation", 5 "0005_rotation", 6 "0006_account_methods", 7 "0007_oauth",
-    8 "0008_browsers");
+    8 "0008_browsers", 9 "0009_handles_devices");
 
 crate::seam! {
     read {
@@ -141,6 +147,8 @@ crate::seam! {
         ImportAccount => Account,
 
         UpdateHandle => Account,
+        ListDueHandles => DueHandles,
+        SettleHandle => HandleTurn,
         SetStatus => Account,
         DeleteAccount => (),
 
@@ -349,6 +357,8 @@ impl Directory {
             Change::ImportAccount(ask) => Reply::ImportAccount(import::import(sql, env, &ask)?),
 
             Change::UpdateHandle(ask) => Reply::UpdateHandle(status::update_handle(sql, env, &ask)?),
+            Change::ListDueHandles(_) => Reply::ListDueHandles(handle_check::due(sql, env)?),
+            Change::SettleHandle(ask) => Reply::SettleHandle(handle_check::settle(sql, env, &ask)?),
             Change::SetStatus(ask) => Reply::SetStatus(status::set(sql, env, &ask)?),
             Change::DeleteAccount(ask) => Reply::DeleteAccount(flow::delete_account(sql, env, &ask)?),
 
@@ -367,6 +377,8 @@ impl Directory {
             }
             Change::OpenSession(ask) => {
                 let session = credentials::open_session(sql, env, &ask)?;
+                let device = Device { client: ask.client.as_deref(), program: ask.device.as_deref() };
+                known_device::note(sql, env, &session.account, &ask.proof, device)?;
                 if let Some(client) = &ask.client {
                     self.doors.let_in(env, &ask.did, client);
                 }

@@ -241,6 +241,9 @@ pub trait Host: Send + Sync + 'static {
     /// The TXT records of a DNS name; an empty list when there are none.
     fn txt_records(&self, name: String) -> BoxFuture<'_, Result<Vec<String>, HostError>>;
 
+    /// Whether the DNS has an address for a name; an error when it does not answer.
+    fn has_address(&self, name: String) -> BoxFuture<'_, Result<bool, HostError>>;
+
     /// Hands a mail to the mail server, or whoever takes mail here, in bounded time.
     fn send_mail(&self, mail: Mail) -> BoxFuture<'_, Result<(), MailFailure>>;
 

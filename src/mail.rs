@@ -72,6 +72,17 @@ pub enum Letter {
         /// The account's name.
         handle: Handle,
     },
+    /// To an account's owner: somebody signed in from where nobody did before.
+    SignedIn {
+        /// The account's name.
+        handle: Handle,
+        /// When: microseconds since the Unix epoch.
+        at_us: i64,
+        /// From which address.
+        client: String,
+        /// What the program said it is, in plain words.
+        program: Option<String>,
+    },
     /// In the operator's own words.
     FromOperator {
         /// The subject.
@@ -163,6 +174,26 @@ mod tests {
             assert!(!mail.subject.contains("AAAAA"), "subjects are shown on locked screens");
             assert!(subjects.insert(mail.subject));
         }
+    }
+
+    #[test]
+    fn a_sign_in_is_told_with_when_and_from_where_and_what_to_do() {
+        let (handle, client) = ("alice.test".parse().unwrap(), "192.0.2.1".to_owned());
+        let program = Some("<b>\r\nBcc: eve@example.com".to_owned());
+        let mail = mail(Letter::SignedIn { handle, at_us: 1_790_000_000_000_000, client, program });
+        for body in [mail.text.expose(), mail.html.expose()] {
+            let parts = [
+                "alice.test",
+                "2026-09-21 14:13 UTC",
+                "192.0.2.1",
+                "https://agents.example.com/account/sessions",
+            ];
+            for part in parts {
+                assert!(body.contains(part), "without {part}: {body}");
+            }
+        }
+        assert!(!mail.html.expose().contains("<b>"));
+        assert!(subject(&mail.subject), "nothing of it is in a header: {}", mail.subject);
     }
 
     #[test]

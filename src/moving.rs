@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive;
 use crate::env::Env;
+use crate::preferences;
 use crate::repo::{self, Head};
 use crate::store::{Sql, SqlError};
 use crate::vault::{self, Keyring};
@@ -90,6 +91,19 @@ impl From<vault::Error> for Error {
         match error {
             vault::Error::Sql(error) => Error::Sql(error),
             other => Error::Vault(other.to_string()),
+        }
+    }
+}
+
+impl From<preferences::Error> for Error {
+    fn from(error: preferences::Error) -> Self {
+        match error {
+            preferences::Error::Sql(error) => Error::Sql(error),
+            preferences::Error::Vault(why) => Error::Vault(why),
+            preferences::Error::NoType
+            | preferences::Error::Foreign
+            | preferences::Error::Forbidden(_)
+            | preferences::Error::TooLarge => Error::Invalid(error.to_string()),
         }
     }
 }

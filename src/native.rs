@@ -393,6 +393,10 @@ impl Host for Inner {
         Box::pin(async move { self.fetcher.dns().txt_records(&name).await })
     }
 
+    fn has_address(&self, name: String) -> BoxFuture<'_, Result<bool, HostError>> {
+        Box::pin(async move { self.fetcher.dns().has_address(&name).await })
+    }
+
     fn send_mail(&self, mail: crate::mail::Mail) -> BoxFuture<'_, Result<(), MailFailure>> {
         Box::pin(async move { self.postman.send(self, &mail).await })
     }

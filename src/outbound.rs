@@ -55,30 +55,68 @@ fn check_url(url: &Url, allow_loopback: bool) -> Result<(), HostError> {
     }
 }
 
-/// The number of TXT records in the DNS.
+/// The numbers of records in the DNS: addresses of both kinds, and texts.
+const TYPE_A: u16 = 1;
+const TYPE_AAAA: u16 = 28;
 const TYPE_TXT: u16 = 16;
 
-#[derive(Deserialize)]
-struct DnsAnswer {
+/// What the DNS says that there is, and that there is no such name. All else is trouble of those who were asked.
+const NO_ERROR: u16 = 0;
+const NO_NAME: u16 = 3;
+
+/// An answer in `application/dns-json`.
+#[derive(Debug, Deserialize)]
+pub struct DnsAnswer {
+    #[serde(rename = "Status")]
+    status: u16,
     #[serde(default, rename = "Answer")]
     answer: Vec<DnsRecord>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct DnsRecord {
     #[serde(rename = "type")]
     kind: u16,
     data: String,
 }
 
-/// The TXT records of an answer in `application/dns-json`, the parts of each put together.
-///
-/// # Errors
-/// When it is no such answer.
-pub fn txt_records_of_json(body: &[u8]) -> Result<Vec<String>, serde_json::Error> {
-    let answer: DnsAnswer = serde_json::from_slice(body)?;
-    let texts = answer.answer.iter().filter(|record| record.kind == TYPE_TXT);
-    Ok(texts.map(|record| unquote(&record.data)).take(DNS_TXT_RECORDS_MAX).collect())
+impl DnsAnswer {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// When it is none, or says that the DNS could not be asked.
+    pub fn of_json(body: &[u8]) -> Result<Self, DnsError> {
+        let answer: Self = serde_json::from_slice(body)?;
+        match answer.status {
+            NO_ERROR | NO_NAME => Ok(answer),
+            status => Err(DnsError::Failed(status)),
+        }
+    }
+
+    /// Its TXT records, the parts of each put together.
+    #[must_use]
+    pub fn texts(&self) -> Vec<String> {
+        let texts = self.answer.iter().filter(|record| record.kind == TYPE_TXT);
+        texts.map(|record| unquote(&record.data)).take(DNS_TXT_RECORDS_MAX).collect()
+    }
+
+    /// Whether there is an address in it.
+    #[must_use]
+    pub fn has_address(&self) -> bool {
+        self.answer.iter().any(|record| matches!(record.kind, TYPE_A | TYPE_AAAA))
+    }
+}
+
+/// The DNS was not heard.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DnsError {
+    /// What came is no answer of it.
+    #[error(transparent)]
+    Malformed(#[from] serde_json::Error),
+    /// Whoever answers for the name could not be asked, or refused: the status of RFC 1035.
+    #[error("status {0}")]
+    Failed(u16),
 }
 
 /// `"one" "two"` as `onetwo`: resolvers write records as zone files do.
@@ -113,8 +151,21 @@ mod tests {
             {"name":"_atproto.example.com","type":16,"TTL":300,"data":"\"did=did:plc:\" \"abc\""},
             {"name":"_atproto.example.com","type":16,"TTL":300,"data":"\"a \\\" quote\""},
             {"name":"_atproto.example.com","type":16,"TTL":300,"data":"bare"}]}"#;
-        assert_eq!(txt_records_of_json(body).unwrap(), ["did=did:plc:abc", "a \" quote", "bare"]);
-        assert_eq!(txt_records_of_json(br#"{"Status":3}"#).unwrap(), [""; 0]);
-        assert!(txt_records_of_json(b"<html>").is_err());
+        let texts = |body: &[u8]| DnsAnswer::of_json(body).map(|answer| answer.texts());
+        assert_eq!(texts(body).unwrap(), ["did=did:plc:abc", "a \" quote", "bare"]);
+        assert_eq!(texts(br#"{"Status":3}"#).unwrap(), [""; 0]);
+        assert!(texts(b"<html>").is_err());
+    }
+
+    /// What breaks: a name server that is down for an hour costs its accounts their handles.
+    #[test]
+    fn a_dns_that_could_not_be_asked_is_not_one_that_knows_no_such_name() {
+        let has_address = |body: &[u8]| DnsAnswer::of_json(body).map(|answer| answer.has_address()).ok();
+        assert_eq!(has_address(br#"{"Status":2}"#), None);
+        assert_eq!(has_address(br#"{"Status":5}"#), None);
+        assert_eq!(has_address(br#"{"Status":3}"#), Some(false));
+        let record = |kind: u16| format!(r#"{{"Status":0,"Answer":[{{"type":{kind},"data":"192.0.2.1"}}]}}"#);
+        let found = [1, 28, 5, 16].map(|kind| has_address(record(kind).as_bytes()));
+        assert_eq!(found, [Some(true), Some(true), Some(false), Some(false)]);
     }
 }

@@ -15,9 +15,11 @@ pub use command::{Change, Command, GetPreferences, PutPreferences, Query, Reply}
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::env::Env;
 use crate::limits::PREFERENCES_BYTES_MAX;
 use crate::seam::HiddenBytes;
-use crate::store::{SqlError, Value, query_first};
+use crate::store::{Sql, SqlError, Value, query_first};
+use crate::syntax::Did;
 use crate::vault::{self, unwrap_secret, wrap_secret};
 use crate::work::Work;
 
@@ -78,7 +80,7 @@ pub fn change(work: &mut Work<'_, '_>, change: Change) -> Result<Reply, Error> {
 
 /// What a caller sees: all of it, or what apps may.
 fn shown(work: &mut Work<'_, '_>, is_full: bool) -> Result<HiddenBytes, Error> {
-    let mut kept = read(work)?;
+    let mut kept = read(work.sql, work.env, &work.account.did)?;
     let details = kept.iter().find(|preference| kind(preference) == PERSONAL_DETAILS);
     let birth_date = details.and_then(|details| details.get("birthDate")).and_then(Json::as_str);
     if let Some(birth_date) = birth_date.filter(|birth_date| !birth_date.is_empty()) {
@@ -95,8 +97,40 @@ fn shown(work: &mut Work<'_, '_>, is_full: bool) -> Result<HiddenBytes, Error> {
 
 /// Puts a new list in the place of what the caller sees.
 fn replace(work: &mut Work<'_, '_>, put: &PutPreferences) -> Result<(), Error> {
-    let mut wanted: Vec<Json> =
-        serde_json::from_slice(put.preferences.expose()).map_err(|_| Error::NoType)?;
+    let mut wanted = checked(put.preferences.expose())?;
+    if !put.is_full && wanted.iter().any(|preference| kind(preference) == PERSONAL_DETAILS) {
+        return Err(Error::Forbidden(PERSONAL_DETAILS.to_owned()));
+    }
+    let (sql, did) = (work.sql, &work.account.did);
+    if !put.is_full {
+        let mut kept = read(sql, work.env, did)?;
+        kept.retain(|preference| kind(preference) == PERSONAL_DETAILS);
+        kept.append(&mut wanted);
+        wanted = kept;
+    }
+    keep(sql, work.env, did, &wanted)
+}
+
+/// All preferences of an account, for an archive: a list as [`restore`] takes it; `None` where none were ever set.
+///
+/// # Errors
+/// [`Error::Sql`], [`Error::Vault`].
+pub fn copy(sql: &dyn Sql, env: &Env<'_>, did: &Did) -> Result<Option<HiddenBytes>, Error> {
+    let kept = read(sql, env, did)?;
+    Ok((!kept.is_empty()).then(|| written(&kept).into()))
+}
+
+/// Gives an account the preferences that it had elsewhere.
+///
+/// # Errors
+/// [`Error`]: they are what could have been set here, or they are not taken.
+pub fn restore(sql: &dyn Sql, env: &mut Env<'_>, did: &Did, list: &HiddenBytes) -> Result<(), Error> {
+    keep(sql, env, did, &checked(list.expose())?)
+}
+
+/// Reads a list that is to be kept, without what is never kept.
+fn checked(list: &[u8]) -> Result<Vec<Json>, Error> {
+    let mut wanted: Vec<Json> = serde_json::from_slice(list).map_err(|_| Error::NoType)?;
     let kinds: Vec<&str> = wanted.iter().map(kind).collect();
     if kinds.contains(&"") {
         return Err(Error::NoType);
@@ -105,24 +139,19 @@ fn replace(work: &mut Work<'_, '_>, put: &PutPreferences) -> Result<(), Error> {
     if !kinds.iter().all(is_ours) {
         return Err(Error::Foreign);
     }
-    if !put.is_full && kinds.contains(&PERSONAL_DETAILS) {
-        return Err(Error::Forbidden(PERSONAL_DETAILS.to_owned()));
-    }
     wanted.retain(|preference| kind(preference) != DECLARED_AGE);
-    if !put.is_full {
-        let mut kept = read(work)?;
-        kept.retain(|preference| kind(preference) == PERSONAL_DETAILS);
-        kept.append(&mut wanted);
-        wanted = kept;
-    }
-    let bytes = written(&wanted);
+    Ok(wanted)
+}
+
+fn keep(sql: &dyn Sql, env: &mut Env<'_>, did: &Did, wanted: &[Json]) -> Result<(), Error> {
+    let bytes = written(wanted);
     if bytes.len() > PREFERENCES_BYTES_MAX {
         return Err(Error::TooLarge);
     }
-    let (key, aad) = (work.env.network.master_key.derive(LABEL), work.account.did.as_str().as_bytes());
-    let sealed = wrap_secret(&key, aad, &bytes, work.env.rng)?;
+    let (key, aad) = (env.network.master_key.derive(LABEL), did.as_str().as_bytes());
+    let sealed = wrap_secret(&key, aad, &bytes, env.rng)?;
     let count = i64::try_from(wanted.len()).unwrap_or(i64::MAX);
-    work.sql.execute(
+    sql.execute(
         "INSERT INTO preferences (id, sealed, count) VALUES (1, ?, ?)
          ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, count = excluded.count",
         &[Value::Blob(&sealed), count.into()],
@@ -133,12 +162,12 @@ fn replace(work: &mut Work<'_, '_>, put: &PutPreferences) -> Result<(), Error> {
 /// The key derived under this label seals preferences.
 const LABEL: &str = "account/preferences";
 
-fn read(work: &mut Work<'_, '_>) -> Result<Vec<Json>, Error> {
-    let sealed = query_first(work.sql, "SELECT sealed FROM preferences WHERE id = 1", &[], |row| {
+fn read(sql: &dyn Sql, env: &Env<'_>, did: &Did) -> Result<Vec<Json>, Error> {
+    let sealed = query_first(sql, "SELECT sealed FROM preferences WHERE id = 1", &[], |row| {
         Ok(row.blob(0)?.to_vec())
     })?;
     let Some(sealed) = sealed else { return Ok(Vec::new()) };
-    let (key, aad) = (work.env.network.master_key.derive(LABEL), work.account.did.as_str().as_bytes());
+    let (key, aad) = (env.network.master_key.derive(LABEL), did.as_str().as_bytes());
     let bytes = unwrap_secret(&key, aad, &sealed, "preferences")?;
     serde_json::from_slice(&bytes).map_err(|_| Error::Vault("preferences are damaged".to_owned()))
 }

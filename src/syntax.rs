@@ -25,7 +25,8 @@ mod uri;
 pub use at_uri::{AtUri, validate_at_uri};
 pub use cid_text::{CidText, validate_cid};
 pub use datetime::{
-    Datetime, format_datetime_ms, format_datetime_us, parse_datetime_us, read_datetime, validate_datetime,
+    Datetime, format_datetime_ms, format_datetime_us, format_minute, parse_datetime_us, read_datetime,
+    validate_datetime,
 };
 pub use did::{Did, validate_did};
 pub use handle::{AtIdentifier, Handle, validate_at_identifier, validate_handle};

@@ -34,14 +34,16 @@ use std::sync::Arc;
 use axum::Router;
 use axum::response::Response;
 use axum::routing::{get, post};
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use crate::app::{self, App};
 use crate::oauth::metadata::paths;
 
-/// Whether a form that is sent to this path may have a password in it, which costs a computation.
-pub fn may_take_password(path: &str) -> bool {
-    path == paths::SIGN_IN || path.starts_with("/account/")
+/// Whether this request may bring a password, which costs a computation: a form that is sent. Whoever opens the page of one,
+/// or ends sessions, is never kept from it by passwords that are looked at.
+pub fn may_take_password(method: &Method, path: &str) -> bool {
+    let is_form = path == paths::SIGN_IN || path.starts_with("/account/");
+    is_form && method == Method::POST && !account::paths::WITHOUT_PASSWORD.contains(&path)
 }
 
 /// What programs of any origin may ask.

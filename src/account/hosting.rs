@@ -101,7 +101,7 @@ impl Account {
         let master_key = &desk.env.network.master_key;
         let keyring = Keyring::create(sql, did.as_str(), master_key, now_us, desk.env.rng)?;
         let owner = Owner { did, status, key, clock_id: clock_id(desk.env) };
-        let (repo, plan) = Repo::create(sql, &owner, now_us)?;
+        let (repo, plan) = Repo::create(sql, &owner, now_us, command.records.clone())?;
         let meta = repo.head.meta();
         let state = self.state.insert(State { owner, repo, memory: Memory::new(keyring) });
         if command.active {

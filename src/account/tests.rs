@@ -50,6 +50,7 @@ impl World {
                 handle: "alice.test".parse().unwrap(),
                 signing_key: Hidden::new(*key.to_bytes()),
                 active: true,
+                records: Vec::new(),
             })
             .unwrap();
         world

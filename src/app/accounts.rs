@@ -221,6 +221,7 @@ mod tests {
         AccountSummary {
             did: Did::try_from(format!("did:plc:{name}")).unwrap(),
             handle: Handle::try_from(handle).unwrap(),
+            handle_fails: false,
             status: Status::Active,
             kind: Kind::Agent,
             generation: 0,

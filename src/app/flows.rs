@@ -74,6 +74,8 @@ pub(super) struct Here {
     turns: Mutex<HashMap<Did, Weak<Turn>>>,
     /// Held while notices are carried.
     pub(super) carrying: Turn,
+    /// Held while handles are looked at.
+    pub(super) checking: Turn,
     /// Held while mail is sent.
     pub(super) posting: Turn,
     /// Whether somebody waits to send what came meanwhile.

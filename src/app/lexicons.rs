@@ -126,6 +126,14 @@ impl Lexicons {
         }
     }
 
+    /// What is remembered of a lexicon, as old as it may be.
+    pub(super) fn remembered(&self, nsid: &Nsid, now_us: i64) -> Option<Arc<Lexicon>> {
+        match self.get(nsid, now_us) {
+            Lookup::Fresh(lexicon) | Lookup::Stale(lexicon) => Some(lexicon),
+            Lookup::Miss => None,
+        }
+    }
+
     fn keep(&self, nsid: &Nsid, lexicon: &Arc<Lexicon>, bytes: usize, now_us: i64) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(nsid.clone(), Arc::clone(lexicon), bytes.saturating_mul(READ_BYTES_FACTOR), now_us);

@@ -79,7 +79,9 @@ impl App {
         fresh: bool,
     ) -> Result<Option<Did>, Error> {
         let handle = handle.normalized();
-        if let Some(account) = self.find_account(&AtIdentifier::Handle(handle.clone())).await? {
+        // One that led here once is asked for as any other, as everybody else does.
+        let account = self.find_account(&AtIdentifier::Handle(handle.clone())).await?;
+        if let Some(account) = account.filter(|account| !account.handle_fails) {
             // As `/.well-known/atproto-did` says it.
             return Ok(account.status.is_active().then_some(account.did));
         }

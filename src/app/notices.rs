@@ -96,7 +96,7 @@ impl App {
             Notice::StatusChanged { status } => {
                 let account = self.directory(GetAccount { who: Who::Did(did.clone()) }).await?;
                 self.accounts.forget(did, account.as_ref().map(|account| &account.handle));
-                let handle = account.map(|account| account.handle);
+                let handle = account.map(|account| account.shown_handle());
                 self.account(did, SetStatus { status: *status, handle }).await
             }
             Notice::HandleChanged { handle } => {

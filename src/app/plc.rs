@@ -32,7 +32,7 @@ pub(crate) async fn genesis(
 }
 
 /// Makes the DID's document name this handle. Nothing happens when it does already.
-pub(super) async fn set_handle(app: &App, did: &Did, handle: &Handle) -> Result<(), Error> {
+pub(crate) async fn set_handle(app: &App, did: &Did, handle: &Handle) -> Result<(), Error> {
     let last = last_operation(app, did).await?;
     let mut next = last.successor()?;
     next.set_handle(handle);

@@ -21,6 +21,10 @@ pub(super) async fn resolve<R: Resolution>(
                 Ok(records) => Response::Txt(records),
                 Err(error) => Response::Failed(error.to_string()),
             },
+            Request::Address { name } => match host.has_address(name).await {
+                Ok(has_address) => Response::Address(has_address),
+                Err(error) => Response::Failed(error.to_string()),
+            },
         };
         match resolution.answer(response) {
             Step::Ask(next) => resolution = next,

@@ -1,4 +1,6 @@
-//! Checking a password, at whichever door it is given.
+//! Checking a password, at whichever door it is given; and what it is given with.
+
+use http::HeaderValue;
 
 use std::sync::Arc;
 
@@ -55,5 +57,58 @@ impl App {
                 Ok(None)
             }
         }
+    }
+}
+
+/// Characters of the name of a program that is no browser.
+const PROGRAM_CHARS_MAX: usize = 32;
+
+/// What a program says it is, as its owner would: of a browser no more than two of the words below, of others the name they
+/// begin with. What is in it goes into mails, so it is letters, digits and little else.
+pub fn device(user_agent: &HeaderValue) -> Option<String> {
+    const BROWSERS: [(&str, &str); 6] = [
+        ("Firefox/", "Firefox"),
+        ("Edg/", "Edge"),
+        ("OPR/", "Opera"),
+        ("Chrome/", "Chrome"),
+        ("Safari/", "Safari"),
+        ("curl/", "curl"),
+    ];
+    const SYSTEMS: [(&str, &str); 6] = [
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS X", "macOS"),
+        ("Linux", "Linux"),
+    ];
+    let text = user_agent.to_str().ok()?;
+    let named = |words: &[(&str, &'static str)]| {
+        words.iter().find(|(mark, _)| text.contains(mark)).map(|(_, word)| *word)
+    };
+    match (named(&BROWSERS), named(&SYSTEMS)) {
+        (Some(browser), Some(system)) => Some(format!("{browser} on {system}")),
+        (Some(word), None) | (None, Some(word)) => Some(word.to_owned()),
+        (None, None) => {
+            let is_plain = |char: &char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '.');
+            let name: String = text.chars().take_while(is_plain).take(PROGRAM_CHARS_MAX).collect();
+            (!name.is_empty()).then_some(name)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_a_few_plain_words() {
+        let said = |text: &str| device(&HeaderValue::from_bytes(text.as_bytes()).unwrap());
+        let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+        assert_eq!(said(firefox).as_deref(), Some("Firefox on Linux"));
+        assert_eq!(said("Bluesky/1.110 (unknown)").as_deref(), Some("Bluesky"));
+        assert_eq!(said("a.b-c_d<script>").as_deref(), Some("a.b-c_d"));
+        assert_eq!(said(&"x".repeat(5_000)), Some("x".repeat(PROGRAM_CHARS_MAX)));
+        assert_eq!([said(""), said("<b>"), said("\u{e9}")], [None, None, None]);
     }
 }

@@ -32,6 +32,6 @@ impl App {
             }
         }
         // Also where nothing was to be done: a crash may have come between.
-        self.account(did, EmitIdentity { handle: Some(account.handle) }).await
+        self.account(did, EmitIdentity { handle: Some(account.shown_handle()) }).await
     }
 }

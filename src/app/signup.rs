@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{App, Error, plc};
+use super::{App, Error, plc, profile};
 use crate::account::CreateRepo;
 use crate::actor::Kind;
 use crate::crypto::{SigningKey, VerifyingKey, password};
@@ -218,6 +218,7 @@ impl App {
             handle: reservation.handle.clone(),
             signing_key: reservation.signing_key.clone(),
             active: reservation.plc_operation.is_some(),
+            records: profile::first_records(reservation, self.host.now_us())?,
         };
         self.account(did, create).await?;
         let account = self.directory(CompleteAccount { did: did.clone() }).await?;

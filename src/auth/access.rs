@@ -306,6 +306,7 @@ mod tests {
             account: AccountSummary {
                 did: Did::try_from("did:plc:alice").unwrap(),
                 handle: Handle::try_from("alice.test").unwrap(),
+                handle_fails: false,
                 status: Status::Active,
                 kind: Kind::Agent,
                 generation: 0,

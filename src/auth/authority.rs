@@ -300,6 +300,7 @@ mod tests {
         let account = Account {
             did: Did::try_from("did:plc:alice").unwrap(),
             handle: Handle::try_from("alice.test").unwrap(),
+            handle_failed_us: None,
             email: None,
             email_confirmed: false,
             kind: Kind::Person,

@@ -15,6 +15,8 @@ pub struct Account {
     pub did: Did,
     /// Its name, in lower case.
     pub handle: Handle,
+    /// Since when the name, on a domain of its owner, leads here no more: microseconds since the Unix epoch.
+    pub handle_failed_us: Option<i64>,
     /// In lower case.
     pub email: Option<String>,
     /// Whether the owner showed that mail arrives.
@@ -36,11 +38,17 @@ pub struct Account {
 }
 
 impl Account {
+    /// The name as others are told it: [`Handle::invalid`] while it leads here no more.
+    pub fn shown_handle(&self) -> Handle {
+        if self.handle_failed_us.is_some() { Handle::invalid() } else { self.handle.clone() }
+    }
+
     /// What the host keeps of every account in memory.
     pub fn summary(&self) -> AccountSummary {
         AccountSummary {
             did: self.did.clone(),
             handle: self.handle.clone(),
+            handle_fails: self.handle_failed_us.is_some(),
             status: self.status,
             kind: self.kind,
             generation: self.generation,
@@ -138,7 +146,7 @@ pub struct StandingPage {
 macro_rules! columns {
     () => {
         "did, handle, email, email_confirmed_us, kind, status, display_name, model, config, created_us, \
-         generation"
+         generation, handle_failed_us"
     };
 }
 
@@ -281,6 +289,7 @@ fn read(row: &dyn Row) -> Result<Account, SqlError> {
         config: owned(8)?,
         created_us: row.integer(9)?,
         generation: row.integer(10)?,
+        handle_failed_us: row.optional_integer(11)?,
     })
 }
 
@@ -292,7 +301,7 @@ pub(super) fn read_handle(row: &dyn Row, column: usize) -> Result<Handle, SqlErr
     Handle::try_from(row.text(column)?).map_err(|_| SqlError::Column { column, expected: "a handle".into() })
 }
 
-fn read_kind(row: &dyn Row, column: usize) -> Result<Kind, SqlError> {
+pub(super) fn read_kind(row: &dyn Row, column: usize) -> Result<Kind, SqlError> {
     Kind::parse(row.text(column)?).ok_or(SqlError::Column { column, expected: "a kind".into() })
 }
 

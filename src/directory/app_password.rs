@@ -210,7 +210,12 @@ mod tests {
                 .unwrap()
                 .unwrap();
             assert_eq!(other.app_password, None);
-            let ask = OpenSession { did: alice.clone(), proof: Proof::AppPassword(digest), client: None };
+            let ask = OpenSession {
+                did: alice.clone(),
+                proof: Proof::AppPassword(digest),
+                client: None,
+                device: None,
+            };
             assert_eq!(cell.ask(ask).unwrap().scope, scope);
         }
         assert_eq!(cell.ask(ListAppPasswords { did: alice }).unwrap().len(), 3);
@@ -222,13 +227,17 @@ mod tests {
         let did = cell.person("alice.test", "alice@example.com");
         let made = create(&mut cell, &did, "phone", AppPasswordKind::Plain);
         let proof = Proof::AppPassword(sha256(made.password.expose().as_bytes()));
-        let mut open = |proof| cell.ask(OpenSession { did: did.clone(), proof, client: None }).unwrap().id;
+        let mut open =
+            |proof| cell.ask(OpenSession { did: did.clone(), proof, client: None, device: None }).unwrap().id;
         let (own, phone) = (open(Proof::Generation(i64::MAX)), open(proof.clone()));
         let phone = cell.ask(RotateSession { id: phone }).unwrap().id;
         cell.ask(RevokeAppPassword { did: did.clone(), name: "phone".to_owned() }).unwrap();
         assert_eq!(cell.ask(RotateSession { id: phone }), Err(Error::TokenRevoked));
         assert!(cell.ask(RotateSession { id: own }).is_ok());
-        assert_eq!(cell.ask(OpenSession { did, proof, client: None }), Err(Error::TokenRevoked));
+        assert_eq!(
+            cell.ask(OpenSession { did, proof, client: None, device: None }),
+            Err(Error::TokenRevoked)
+        );
     }
 
     #[test]

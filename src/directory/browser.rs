@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use super::account::{self, Account, read_did};
 use super::credentials;
+use super::known_device::{self, Device};
 use super::limits::{
     BROWSER_DEVICE_BYTES_MAX, BROWSER_FRESH_SECONDS, BROWSER_SESSION_SECONDS, BROWSER_SESSIONS_MAX,
 };
@@ -63,13 +64,13 @@ pub struct BrowserSession {
     pub is_fresh: bool,
 }
 
-pub(super) fn open(sql: &dyn Sql, env: &Env<'_>, ask: &OpenBrowserSession) -> Result<(), Error> {
+pub(super) fn open(sql: &dyn Sql, env: &mut Env<'_>, ask: &OpenBrowserSession) -> Result<(), Error> {
     if account::require(sql, &ask.did)?.status.is_moderated() {
         return Err(Error::AccountTakedown);
     }
-    if let (_, Some(_)) = credentials::prove(sql, &ask.did, &ask.proof)? {
+    let (account, None) = credentials::prove(sql, &ask.did, &ask.proof)? else {
         return Err(Error::TokenRevoked);
-    }
+    };
     if let Some(old) = &ask.replaces {
         sql.execute("DELETE FROM browser_session WHERE id = ?", &[id(old).as_str().into()])?;
     }
@@ -86,7 +87,13 @@ pub(super) fn open(sql: &dyn Sql, env: &Env<'_>, ask: &OpenBrowserSession) -> Re
             after(env.now_us, BROWSER_SESSION_SECONDS).into(),
         ],
     )?;
-    Ok(())
+    known_device::note(
+        sql,
+        env,
+        &account,
+        &ask.proof,
+        Device { client: ask.client.as_deref(), program: device },
+    )
 }
 
 pub(super) fn get(

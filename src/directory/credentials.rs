@@ -7,7 +7,7 @@ use super::app_password::{self, AppPassword, CreateAppPassword, CreatedAppPasswo
 use super::proof::Proof;
 use super::registry::{AgentToken, RotateAgentToken};
 use super::session::{OpenSession, Session};
-use super::{Error, browser, mail, mail_code, registry, session};
+use super::{Error, browser, known_device, mail, mail_code, registry, session};
 use crate::actor::Scope;
 use crate::crypto::sha256;
 use crate::env::Env;
@@ -177,6 +177,7 @@ pub(super) fn revoke_all(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
     registry::revoke_tokens(sql, did)?;
     mail_code::remove_all(sql, did)?;
     mail::remove_all(sql, did)?;
+    known_device::remove_all(sql, did)?;
     app_password::remove_all(sql, did)?;
     count_end(sql, did)
 }

@@ -130,24 +130,27 @@ pub(super) fn begin(sql: &dyn Sql, env: &Env<'_>, ask: &BeginFlow) -> Result<boo
     Ok(was_recorded)
 }
 
-pub(super) fn complete(sql: &dyn Sql, env: &Env<'_>, ask: &CompleteFlow) -> Result<(), Error> {
+pub(super) fn complete(sql: &dyn Sql, env: &mut Env<'_>, ask: &CompleteFlow) -> Result<(), Error> {
     let CompleteFlow { did, flow } = ask;
     if !strike(sql, did, flow)? {
         return Err(Error::Superseded);
     }
-    let set = |change| status::set(sql, env, &SetStatus { did: did.clone(), change }).map(|_| ());
     match flow {
         Flow::UpdateHandle { handle, verified, allow_reserved } => {
             let (did, handle) = (did.clone(), handle.clone());
             let update = UpdateHandle { did, handle, verified: *verified, allow_reserved: *allow_reserved };
             status::update_handle(sql, env, &update).map(|_| ())
         }
-        Flow::Activate | Flow::FinishImport { .. } => set(StatusChange::Activate),
+        Flow::Activate | Flow::FinishImport { .. } => set(sql, env, did, StatusChange::Activate),
         Flow::Deactivate { delete_after_us } => {
-            set(StatusChange::Deactivate { delete_after_us: *delete_after_us })
+            set(sql, env, did, StatusChange::Deactivate { delete_after_us: *delete_after_us })
         }
         Flow::DeleteAgent => status::delete(sql, env, &DeleteAccount { did: did.clone(), code: None }),
     }
+}
+
+fn set(sql: &dyn Sql, env: &Env<'_>, did: &Did, change: StatusChange) -> Result<(), Error> {
+    status::set(sql, env, &SetStatus { did: did.clone(), change }).map(|_| ())
 }
 
 pub(super) fn drop(sql: &dyn Sql, ask: &DropFlow) -> Result<(), Error> {

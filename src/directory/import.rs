@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::{self, Account};
 use super::signup::{self, check_lengths};
-use super::{Error, credentials, flow, handle_rules};
+use super::{Error, credentials, flow, handle_check, handle_rules};
 use crate::actor::{Kind, Status};
 use crate::env::Env;
 use crate::store::{Sql, Value};
@@ -28,10 +28,10 @@ pub struct ImportAccount {
     pub config: Option<String>,
 }
 
-pub(super) fn import(sql: &dyn Sql, env: &Env<'_>, ask: &ImportAccount) -> Result<Account, Error> {
+pub(super) fn import(sql: &dyn Sql, env: &mut Env<'_>, ask: &ImportAccount) -> Result<Account, Error> {
     check_lengths(ask.display_name.as_ref(), ask.model.as_ref(), ask.config.as_ref())?;
     let handle = ask.handle.normalized();
-    handle_rules::place(&handle, env.network, true)?;
+    let placement = handle_rules::place(&handle, env.network, true)?;
     signup::release_stale(sql, env, &handle)?;
     handle_rules::require_free(sql, env, &handle, Some(&ask.did))?;
     match account::any_status(sql, &ask.did)? {
@@ -56,6 +56,7 @@ pub(super) fn import(sql: &dyn Sql, env: &Env<'_>, ask: &ImportAccount) -> Resul
             Value::optional_text(ask.config.as_deref()),
         ],
     )?;
+    handle_check::begin(sql, env, &ask.did, placement)?;
     account::require(sql, &ask.did)
 }
 

@@ -119,3 +119,24 @@ pub const SESSIONS_SHOWN_MAX: i64 = 200;
 
 /// OAuth sessions of one account: more are forgotten devices, and the one unused longest ends.
 pub const OAUTH_SESSIONS_MAX: i64 = 100;
+
+/// Devices from which an account was signed in to, each 150 bytes: more are forgotten, and would be news again.
+pub const KNOWN_DEVICES_MAX: i64 = 50;
+
+/// Mails a day that tell an owner of sign-ins from new devices: after these the account is somebody else's, or nobody reads.
+pub const SIGN_IN_MAILS_A_DAY_MAX: i64 = 10;
+
+/// Seconds between two looks at a handle on a domain of its owner: as app views have it.
+pub const HANDLE_CHECK_SECONDS: i64 = 24 * 60 * 60;
+
+/// Seconds between two looks at one that failed, or about which nobody answered: who sets it right does not wait for long.
+pub const HANDLE_RECHECK_SECONDS: i64 = 60 * 60;
+
+/// The part of such a time by which looks are spread: what began in one moment is soon spread over hours.
+pub const HANDLE_CHECK_JITTER_PART: i64 = 8;
+
+/// Handles looked at at a time: each asks the DNS and up to two servers, and nobody waits for it.
+pub const HANDLES_AT_ONCE: usize = 4;
+
+/// Accounts looked through for handles that are due, in one command: after an update all are, most of them for nothing.
+pub const HANDLES_LOOKED_THROUGH: i64 = 200;

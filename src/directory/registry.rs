@@ -179,8 +179,9 @@ mod tests {
         let digest = |token: Hidden<String>| sha256(token.expose().as_bytes());
         let old = digest(cell.ask(IssueAgentToken { did: alice.clone() }).unwrap());
         let proof = Proof::AgentToken(old);
-        let session =
-            cell.ask(OpenSession { did: alice.clone(), proof: proof.clone(), client: None }).unwrap();
+        let session = cell
+            .ask(OpenSession { did: alice.clone(), proof: proof.clone(), client: None, device: None })
+            .unwrap();
         let lost = digest(cell.ask(RotateAgentToken { did: alice.clone(), proof: proof.clone() }).unwrap());
         let new = digest(cell.ask(RotateAgentToken { did: alice.clone(), proof }).unwrap());
         assert_eq!(cell.ask(FindAgentToken { digest: lost }), Ok(None), "nobody had it");

@@ -29,6 +29,8 @@ pub struct OpenSession {
     pub proof: Proof,
     /// From where, after [`GetCredentials`](super::GetCredentials) from there.
     pub client: Option<String>,
+    /// What the program says it is.
+    pub device: Option<String>,
 }
 
 /// Uses a refresh token.
@@ -262,7 +264,8 @@ mod tests {
     use crate::crypto::sha256;
 
     fn open(cell: &mut Cell, did: &Did) -> Session {
-        let ask = OpenSession { did: did.clone(), proof: Proof::Generation(i64::MAX), client: None };
+        let ask =
+            OpenSession { did: did.clone(), proof: Proof::Generation(i64::MAX), client: None, device: None };
         cell.ask(ask).unwrap()
     }
 
@@ -364,7 +367,7 @@ mod tests {
         let change = StatusChange::TakeDown { reference: None };
         cell.ask(SetStatus { did: did.clone(), change }).unwrap();
         assert_eq!(cell.ask(RotateSession { id: session.id }), Err(Error::TokenRevoked));
-        let ask = OpenSession { did, proof: Proof::Generation(i64::MAX), client: None };
+        let ask = OpenSession { did, proof: Proof::Generation(i64::MAX), client: None, device: None };
         assert_eq!(cell.ask(ask), Err(Error::AccountTakedown));
     }
 
@@ -391,7 +394,7 @@ mod tests {
             Proof::AppPassword(old),
             Proof::Password(old),
         ] {
-            let ask = OpenSession { did: did.clone(), proof: proof.clone(), client: None };
+            let ask = OpenSession { did: did.clone(), proof: proof.clone(), client: None, device: None };
             assert_eq!(cell.ask(ask), Err(Error::TokenRevoked), "{proof:?}");
             let ask = RotateAgentToken { did: did.clone(), proof: proof.clone() };
             assert_eq!(cell.ask(ask).err(), Some(Error::TokenRevoked), "{proof:?}");
@@ -399,6 +402,6 @@ mod tests {
             let ask = CreateAppPassword { did: did.clone(), proof: proof.clone(), name, kind };
             assert_eq!(cell.ask(ask).err(), Some(Error::TokenRevoked), "{proof:?}");
         }
-        cell.ask(OpenSession { did, proof: Proof::AgentToken(new), client: None }).unwrap();
+        cell.ask(OpenSession { did, proof: Proof::AgentToken(new), client: None, device: None }).unwrap();
     }
 }

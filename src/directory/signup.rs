@@ -13,7 +13,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::account::{self, Account, read_did, read_handle};
+use super::account::{self, Account, read_did, read_handle, read_kind};
+use super::handle_check;
 use super::handle_rules::{self, Placement};
 use super::outbox::{self, Notice};
 use super::rotation_key::{unwrap_key, wrap_key};
@@ -75,6 +76,10 @@ pub struct Reservation {
     pub plc_operation: Option<Operation>,
     /// The repo's private signing key.
     pub signing_key: Hidden<[u8; 32]>,
+    /// Who owns it.
+    pub kind: Kind,
+    /// For people to read.
+    pub display_name: Option<String>,
 }
 
 /// Makes a reservation an account. Doing so again changes nothing.
@@ -129,11 +134,14 @@ pub(super) fn reserve(sql: &dyn Sql, env: &mut Env<'_>, ask: &ReserveAccount) ->
         None => {}
     }
     insert(sql, env, ask, &handle, email.as_deref())?;
+    handle_check::begin(sql, env, &ask.did, placement)?;
     Ok(Reservation {
         did: ask.did.clone(),
         handle,
         plc_operation: ask.plc_operation.clone(),
         signing_key: ask.signing_key.clone(),
+        kind: ask.kind,
+        display_name: ask.display_name.clone(),
     })
 }
 
@@ -213,8 +221,8 @@ pub(super) fn release(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
 }
 
 pub(super) fn get(sql: &dyn Sql, env: &Env<'_>, did: &Did) -> Result<Option<Reservation>, Error> {
-    let statement = "SELECT did, handle, plc_operation, signing_key FROM account JOIN reservation USING (did) \
-                     WHERE status = 'pending' AND did = ?";
+    let statement = "SELECT did, handle, plc_operation, signing_key, kind, display_name \
+                     FROM account JOIN reservation USING (did) WHERE status = 'pending' AND did = ?";
     query_first(sql, statement, &[did.as_str().into()], Wrapped::read)?.map(|row| row.unwrap(env)).transpose()
 }
 
@@ -230,6 +238,8 @@ struct Wrapped {
     handle: Handle,
     plc_operation: Option<Operation>,
     signing_key: Vec<u8>,
+    kind: Kind,
+    display_name: Option<String>,
 }
 
 impl Wrapped {
@@ -237,14 +247,16 @@ impl Wrapped {
         let operation = row.optional_text(2)?.map(|json| Operation::from_json(json.as_bytes())).transpose();
         let plc_operation =
             operation.map_err(|_| SqlError::Column { column: 2, expected: "a did:plc operation".into() })?;
-        let (did, handle) = (read_did(row, 0)?, read_handle(row, 1)?);
-        Ok(Self { did, handle, plc_operation, signing_key: row.blob(3)?.to_vec() })
+        let (did, handle, kind) = (read_did(row, 0)?, read_handle(row, 1)?, read_kind(row, 4)?);
+        let display_name = row.optional_text(5)?.map(str::to_owned);
+        Ok(Self { did, handle, plc_operation, signing_key: row.blob(3)?.to_vec(), kind, display_name })
     }
 
     fn unwrap(self, env: &Env<'_>) -> Result<Reservation, Error> {
-        let Self { did, handle, plc_operation, signing_key } = self;
+        let Self { did, handle, plc_operation, signing_key, kind, display_name } = self;
         let key = unwrap_key(env, &aad(&did), &signing_key, "a signing key")?;
-        Ok(Reservation { did, handle, plc_operation, signing_key: Hidden::new(*key.to_bytes()) })
+        let signing_key = Hidden::new(*key.to_bytes());
+        Ok(Reservation { did, handle, plc_operation, signing_key, kind, display_name })
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::account::{self, Account};
+use super::handle_check;
 use super::handle_rules::{self, Placement};
 use super::mail_code;
 use super::outbox::{self, Notice};
@@ -87,7 +88,7 @@ pub(super) fn check_handle(sql: &dyn Sql, env: &Env<'_>, ask: &CheckHandle) -> R
     Ok(placement)
 }
 
-pub(super) fn update_handle(sql: &dyn Sql, env: &Env<'_>, ask: &UpdateHandle) -> Result<Account, Error> {
+pub(super) fn update_handle(sql: &dyn Sql, env: &mut Env<'_>, ask: &UpdateHandle) -> Result<Account, Error> {
     let account = account::require(sql, &ask.did)?;
     let handle = ask.handle.normalized();
     let placement = handle_rules::place(&handle, env.network, ask.allow_reserved)?;
@@ -100,9 +101,10 @@ pub(super) fn update_handle(sql: &dyn Sql, env: &Env<'_>, ask: &UpdateHandle) ->
         "UPDATE account SET handle = ? WHERE did = ?",
         &[handle.as_str().into(), ask.did.as_str().into()],
     )?;
+    handle_check::begin(sql, env, &ask.did, placement)?;
     // Also when it is the same: asking again is how an owner repairs a network that missed the last event.
     outbox::push(sql, &ask.did, &Notice::HandleChanged { handle: handle.clone() })?;
-    Ok(Account { handle, ..account })
+    Ok(Account { handle, handle_failed_us: None, ..account })
 }
 
 pub(super) fn set(sql: &dyn Sql, env: &Env<'_>, ask: &SetStatus) -> Result<Account, Error> {
@@ -161,7 +163,7 @@ pub(super) fn delete(sql: &dyn Sql, env: &Env<'_>, ask: &DeleteAccount) -> Resul
     sql.execute(
         "UPDATE account SET status = 'deleted', handle = NULL, email = NULL, email_confirmed_us = NULL,
              password_hash = NULL, deactivated_us = NULL, delete_after_us = NULL, display_name = NULL, model = NULL,
-             config = NULL
+             config = NULL, handle_check_us = NULL, handle_failed_us = NULL
          WHERE did = ?",
         &did,
     )?;

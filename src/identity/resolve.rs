@@ -21,6 +21,11 @@ pub enum Request {
         /// The name.
         name: String,
     },
+    /// Whether the DNS has an address for a name.
+    Address {
+        /// The name.
+        name: String,
+    },
 }
 
 /// What came of a [`Request`].
@@ -35,6 +40,8 @@ pub enum Response {
     },
     /// TXT records, each joined from its strings; none when the name does not exist.
     Txt(Vec<String>),
+    /// Whether there is an address; not so when the name does not exist.
+    Address(bool),
     /// No answer: timeout, refused, too large, not allowed. The reason is for the log and the client.
     Failed(String),
 }
@@ -97,7 +104,9 @@ impl Resolution for DidResolution {
             Response::Body { status: 200, body } => DidDocument::parse(&self.did, &body),
             Response::Body { status: 404 | 410, .. } => Err(IdentityError::NotFound),
             Response::Body { status, .. } => Err(IdentityError::Unreachable(format!("status {status}"))),
-            Response::Txt(_) => Err(IdentityError::Unreachable("no document".to_owned())),
+            Response::Txt(_) | Response::Address(_) => {
+                Err(IdentityError::Unreachable("no document".to_owned()))
+            }
             Response::Failed(reason) => Err(IdentityError::Unreachable(reason)),
         })
     }

@@ -215,6 +215,7 @@ fn run<R: Resolution>(mut resolution: R, network: &[(&str, Response)]) -> Result
         let asked = match resolution.request() {
             Request::Get { url, .. } => url,
             Request::Txt { name } => name,
+            Request::Address { name } => format!("address of {name}"),
         };
         let answer = network.iter().find(|(name, _)| *name == asked).map(|(_, response)| response.clone());
         match resolution.answer(answer.unwrap_or(Response::Failed(format!("{asked} is not there")))) {
@@ -256,6 +257,39 @@ fn identities_are_proven_in_both_directions() {
     let gone = [(plc.as_str(), Response::Body { status: 404, body: Vec::new() })];
     assert_eq!(resolve(did.as_str(), &gone), Err(IdentityError::NotFound));
     assert!(IdentityResolution::new(&"did:key:z1".parse().unwrap(), "").is_err());
+}
+
+/// What breaks: a name server or a web server that is down for an hour costs its accounts their handles.
+#[test]
+fn a_handle_is_nobodys_only_where_all_who_could_name_somebody_were_heard() {
+    let (txt, file, address) =
+        ("_atproto.alice.test", "https://alice.test/.well-known/atproto-did", "address of alice.test");
+    let says = |status: u16, text: &str| Response::Body { status, body: text.as_bytes().to_vec() };
+    let find = |network: &[(&str, Response)]| run(HandleResolution::new(&handle("alice.test")), network);
+    let none = (txt, Response::Txt(vec!["v=spf1".to_owned()]));
+    for heard in [
+        vec![none.clone(), (file, says(404, ""))],
+        vec![none.clone(), (file, says(200, "<html>"))],
+        vec![none.clone(), (file, says(301, ""))],
+        vec![none.clone(), (address, Response::Address(false))],
+        vec![none.clone(), (file, says(530, "")), (address, Response::Address(false))],
+    ] {
+        assert_eq!(find(&heard), Err(IdentityError::NotFound), "{heard:?}");
+    }
+    for silent in [
+        vec![],
+        vec![(file, says(404, ""))],
+        vec![(file, says(200, "<html>"))],
+        vec![(address, Response::Address(false))],
+        vec![none.clone()],
+        vec![none.clone(), (file, says(503, ""))],
+        vec![none.clone(), (file, says(503, "")), (address, Response::Address(true))],
+        vec![none.clone(), (file, says(429, ""))],
+        vec![none.clone(), (address, Response::Address(true))],
+    ] {
+        assert!(matches!(find(&silent), Err(IdentityError::Unreachable(_))), "{silent:?}");
+    }
+    assert_eq!(find(&[(file, says(200, "did:plc:abc"))]).unwrap(), *"did:plc:abc");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use askama::Template as _;
 
 use super::{Letter, MailPurpose};
+use crate::syntax::format_minute;
 
 /// What a letter says, before it has a form.
 pub(super) struct Page<'a> {
@@ -70,6 +71,23 @@ impl<'a> Page<'a> {
                      one is signed out."
                 );
                 page("Your password was changed", vec![what.into(), WORRY.into()])
+            }
+            Letter::SignedIn { handle, at_us, client, program } => {
+                let what = format!(
+                    "Somebody, we hope you, signed in to the account {handle} on {server} from a device that was not \
+                     used for it before."
+                );
+                let program = program.as_deref().unwrap_or("a program that does not say what it is");
+                let facts =
+                    format!("It was {}, from the address {client}, with {program}.", format_minute(*at_us));
+                let else_what = format!(
+                    "If this was not you, change your password, and end what is signed in: {public_url}/account/sessions"
+                );
+                let ours = "If this was you, there is nothing to do.";
+                page(
+                    "A new sign-in to your account",
+                    vec![what.into(), facts.into(), ours.into(), else_what.into()],
+                )
             }
             Letter::FromOperator { subject, content } if is_html(content) => {
                 let text = text_of(content);

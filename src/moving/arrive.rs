@@ -14,6 +14,7 @@ use crate::archive::Manifest;
 use crate::data_model::{blob_refs, decode_record};
 use crate::env::Env;
 use crate::limits::{IMPORT_RECORDS_MAX, RECORD_BYTES_MAX};
+use crate::preferences;
 use crate::repo::{self, Nodes, read_cid};
 use crate::store::{Sql, SqlError, Value, query_first};
 use crate::syntax::{Did, validate_nsid, validate_record_key};
@@ -45,6 +46,9 @@ pub(super) fn begin(
     let wrapped = wrap_signing_key(env, did, &signing_key(secrets.signing_key.expose())?)?;
     let master = &env.network.master_key;
     Keyring::restore(sql, did.as_str(), master, &secrets.keyring(), env.now_us, env.rng)?;
+    if let Some(list) = &secrets.preferences {
+        preferences::restore(sql, env, did, list)?;
+    }
     if let Some(key) = &secrets.move_key {
         keep_move_key(sql, env, did, &signing_key(key.expose())?)?;
     }

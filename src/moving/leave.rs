@@ -7,11 +7,12 @@ use cid::Cid;
 
 use super::{Error, Exported, Home, SealManifest, SealedManifest, SignMove, VaultStatus};
 use crate::actor::Status;
-use crate::archive::{ArchivedBlob, Manifest, Secret, Secrets, VERSION};
+use crate::archive::{ArchivedBlob, Manifest, Secret, Secrets};
 use crate::crypto::SigningKey;
 use crate::env::Env;
 use crate::lexicon::{Bytes, CidLink};
 use crate::limits::{ARCHIVE_KEYS_MAX, EXPORTS_NOTED_MAX};
+use crate::preferences;
 use crate::store::{Sql, SqlError, Value, query_all, query_first};
 use crate::syntax::Did;
 use crate::vault::{unwrap_secret, wrap_secret};
@@ -41,9 +42,10 @@ pub(super) fn seal_manifest(
         None
     };
     let secret = move_key.as_ref().map(|key| Secret::new(*key.to_bytes()));
-    let secrets = Secrets::new(*owner.key.to_bytes(), keyring, secret);
+    let preferences = preferences::copy(sql, env, &owner.did)?;
+    let secrets = Secrets::new(*owner.key.to_bytes(), keyring, secret, preferences);
     let mut manifest = Manifest {
-        v: VERSION,
+        v: secrets.version(),
         did: owner.did.clone(),
         handle: command.handle.clone(),
         kind: command.kind,

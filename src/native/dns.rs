@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
+use hickory_resolver::lookup::Lookup;
 use hickory_resolver::proto::rr::{RData, RecordType};
 
 use crate::host::HostError;
@@ -48,24 +49,44 @@ impl Dns {
     /// # Errors
     /// [`HostError::Upstream`] when no resolver answers in time.
     pub async fn txt_records(&self, name: &str) -> Result<Vec<String>, HostError> {
+        let Some(lookup) = self.lookup(name, RecordType::TXT).await? else { return Ok(Vec::new()) };
+        Ok(lookup
+            .answers()
+            .iter()
+            .filter_map(|record| match &record.data {
+                RData::TXT(txt) => Some(joined(&txt.txt_data)),
+                _ => None,
+            })
+            .take(DNS_TXT_RECORDS_MAX)
+            .collect())
+    }
+
+    /// Whether `name` has an address of either kind.
+    ///
+    /// # Errors
+    /// [`HostError::Upstream`] when no resolver answers in time.
+    pub async fn has_address(&self, name: &str) -> Result<bool, HostError> {
+        for kind in [RecordType::A, RecordType::AAAA] {
+            let found = self.lookup(name, kind).await?;
+            if found.is_some_and(|found| found.answers().iter().any(|record| record.record_type() == kind)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The records of a kind; `None` when there are none, or no such name.
+    async fn lookup(&self, name: &str, kind: RecordType) -> Result<Option<Lookup>, HostError> {
         let failed = |reason: &str| HostError::Upstream(format!("DNS of {name}: {reason}"));
         let resolver = self.resolver.as_ref().ok_or_else(|| failed("no resolver is configured"))?;
         // The dot at the end: the machine's search domains are no part of the protocol.
         let absolute = format!("{}.", name.trim_end_matches('.'));
-        let lookup = resolver.lookup(absolute, RecordType::TXT);
+        let lookup = resolver.lookup(absolute, kind);
         match tokio::time::timeout(Duration::from_secs(DNS_TIMEOUT_SECONDS), lookup).await {
             Err(_) => Err(failed("no answer in time")),
-            Ok(Err(error)) if error.is_no_records_found() || error.is_nx_domain() => Ok(Vec::new()),
+            Ok(Err(error)) if error.is_no_records_found() || error.is_nx_domain() => Ok(None),
             Ok(Err(error)) => Err(failed(&error.to_string())),
-            Ok(Ok(lookup)) => Ok(lookup
-                .answers()
-                .iter()
-                .filter_map(|record| match &record.data {
-                    RData::TXT(txt) => Some(joined(&txt.txt_data)),
-                    _ => None,
-                })
-                .take(DNS_TXT_RECORDS_MAX)
-                .collect()),
+            Ok(Ok(lookup)) => Ok(Some(lookup)),
         }
     }
 }

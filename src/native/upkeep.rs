@@ -1,5 +1,5 @@
 //! What the host does by itself: draining after a crash, going on with changes, carrying notices, letting unused blobs go,
-//! asking relays to crawl.
+//! looking at handles again, asking relays to crawl.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,6 +20,8 @@ use crate::syntax::Did;
 const GO_ON_INTERVAL: Duration = Duration::from_secs(30);
 /// Between two rounds of the mail that waits at least.
 const POST_PAUSE_MIN: Duration = Duration::from_secs(1);
+/// How often is looked whether a handle is due: each is once a day, or once an hour.
+const HANDLES_INTERVAL: Duration = Duration::from_secs(60);
 const BLOBS_INTERVAL: Duration = Duration::from_secs(3600);
 /// Between two rounds through outboxes that could not be drained: at first, and at most.
 const VISIT_AGAIN: Duration = Duration::from_secs(1);
@@ -47,6 +49,7 @@ pub(super) fn start(
     let mut tasks = vec![
         tokio::spawn(go_on(Arc::clone(app))),
         tokio::spawn(post(Arc::clone(app))),
+        tokio::spawn(check_handles(Arc::clone(app))),
         tokio::spawn(expire_blobs(Arc::clone(app), Arc::clone(inner))),
         tokio::spawn(tell_restored(Arc::clone(app), Arc::clone(inner))),
         tokio::spawn(ask_relays(Arc::clone(inner), relays)),
@@ -87,6 +90,16 @@ async fn post(app: Arc<App>) {
         let until = next_us.map(|next_us| (next_us - clock::now_us()).max(0).unsigned_abs());
         let pause = until.map_or(GO_ON_INTERVAL, Duration::from_micros);
         tokio::time::sleep(pause.clamp(POST_PAUSE_MIN, GO_ON_INTERVAL)).await;
+    }
+}
+
+/// Looks at handles on domains of their owners, whenever some are due.
+async fn check_handles(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(HANDLES_INTERVAL).await;
+        if let Err(error) = app.check_handles().await {
+            tracing::warn!(%error, "handles are looked at later");
+        }
     }
 }
 
@@ -243,7 +256,8 @@ mod tests {
         for did in [&alice, &unlisted] {
             let handle = "alice.test".parse().unwrap();
             let signing_key = Hidden::new([3; 32]);
-            let create = CreateRepo { did: did.clone(), handle, signing_key, active: true };
+            let create =
+                CreateRepo { did: did.clone(), handle, signing_key, active: true, records: Vec::new() };
             crate::host::account(&**inner, did, create).await.unwrap();
         }
         let put = async |did: &Did, text: &'static str| {

@@ -48,13 +48,20 @@ impl Repo {
         Ok(Some(Self::at(Tree::open(&head.data)?, head, apply::new_nodes(sql)?, Sent::read(sql)?)))
     }
 
-    /// Makes the first commit, of an empty tree. The commit's event is the caller's to emit, if the account is active.
+    /// Makes the first commit, of the records that the repo begins with. The commit's event is the caller's to emit, if the
+    /// account is active.
     ///
     /// # Errors
     /// [`Error`].
-    pub fn create(sql: &dyn Sql, owner: &Owner, now_us: i64) -> Result<(Self, CommitPlan), Error> {
-        let author = author(owner, now_us);
-        let plan = plan_commit(&author, None, &Tree::empty(), &Nodes(sql), Vec::new())?;
+    pub fn create(
+        sql: &dyn Sql,
+        owner: &Owner,
+        now_us: i64,
+        records: Vec<Write>,
+    ) -> Result<(Self, CommitPlan), Error> {
+        let (author, tree, nodes) = (author(owner, now_us), Tree::empty(), Nodes(sql));
+        let changes = decide(&tree, &nodes, records)?.into_iter().filter_map(|(change, _)| change);
+        let plan = plan_commit(&author, None, &tree, &nodes, changes.collect())?;
         let sent = Sent::default().and(now_us, plan.frame.bytes().len());
         let new_nodes = apply::apply(sql, &plan, 0, sent)?;
         Ok((Self::at(plan.tree.clone(), plan.head.clone(), new_nodes, sent), plan))

@@ -123,6 +123,13 @@ pub fn parse_datetime_us(text: &str) -> Result<i64, SyntaxError> {
     Ok(us)
 }
 
+/// `2026-01-31 12:34 UTC`, for people.
+#[must_use]
+pub fn format_minute(us: i64) -> String {
+    let (date, _) = format_to_seconds(us);
+    format!("{} UTC", date.get(..16).unwrap_or(&date).replace('T', " "))
+}
+
 /// `2026-01-31T12:34:56.789Z`. Moments outside the years 0000 to 9999 are held to them.
 #[must_use]
 pub fn format_datetime_ms(us: i64) -> String {
@@ -268,6 +275,7 @@ mod tests {
         }
         assert!(parse_datetime_us("2023-02-29T12:00:00Z").is_err());
         assert_eq!(format_datetime_ms(482_196_050_123_456), "1985-04-12T23:20:50.123Z");
+        assert_eq!(format_minute(482_196_050_123_456), "1985-04-12 23:20 UTC");
         assert_eq!(format_datetime_us(-1), "1969-12-31T23:59:59.999999Z");
     }
 

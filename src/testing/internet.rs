@@ -1,6 +1,6 @@
 //! All that is not ours, as far as a test wants it: the did:plc directory, names in the DNS, other servers' documents.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -36,6 +36,8 @@ pub struct Internet {
     pub others_gate: Arc<tokio::sync::Mutex<()>>,
     /// The DNS does not answer.
     pub dns_is_down: AtomicBool,
+    /// Servers that have an address and take no connection.
+    pub servers_down: Mutex<BTreeSet<String>>,
     /// Names and their TXT records.
     pub txt: Mutex<BTreeMap<String, Vec<String>>>,
     /// Who was asked, by address.
@@ -75,6 +77,7 @@ impl Internet {
             plc_gate: Arc::default(),
             others_gate: Arc::default(),
             dns_is_down: AtomicBool::default(),
+            servers_down: Mutex::default(),
             txt: Mutex::default(),
             asked: Mutex::default(),
             mailbox: Mutex::default(),
@@ -156,5 +159,14 @@ impl Internet {
             return Err(HostError::Upstream("the DNS does not answer".to_owned()));
         }
         Ok(self.txt.lock().unwrap().get(name).cloned().unwrap_or_default())
+    }
+
+    pub(super) fn has_address(&self, name: &str) -> Result<bool, HostError> {
+        if self.dns_is_down.load(Ordering::Relaxed) {
+            return Err(HostError::Upstream("the DNS does not answer".to_owned()));
+        }
+        let at = format!("https://{name}/");
+        let is_served = self.documents.lock().unwrap().keys().any(|address| address.starts_with(&at));
+        Ok(is_served || self.servers_down.lock().unwrap().contains(name))
     }
 }

@@ -16,6 +16,7 @@ use tower::ServiceExt as _;
 
 use crate::app::App;
 use crate::crypto::sha256;
+use crate::host::Net;
 use crate::oauth::metadata::paths;
 use crate::xrpc::router;
 
@@ -40,6 +41,8 @@ pub struct Program {
     pub cookies: BTreeMap<String, String>,
     /// A confidential client's key, and its name.
     pub client_key: Option<(SigningKey, String)>,
+    /// From where it comes, if that is known.
+    pub net: Option<Net>,
 }
 
 /// What came back.
@@ -90,12 +93,17 @@ impl Program {
             verifier: VERIFIER.to_owned(),
             cookies: BTreeMap::new(),
             client_key: None,
+            net: None,
         }
     }
 
     /// Sends a request just so.
     pub async fn send(&self, request: http::request::Builder, body: Body) -> Answered {
-        let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
+        let mut request = request.body(body).unwrap();
+        if let Some(net) = self.net {
+            request.extensions_mut().insert(net);
+        }
+        let response = self.router.clone().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
         let text = String::from_utf8_lossy(&body).into_owned();

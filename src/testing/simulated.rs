@@ -433,6 +433,10 @@ impl Host for Process {
         async move { self.world.internet.txt_records(&name) }.boxed()
     }
 
+    fn has_address(&self, name: String) -> BoxFuture<'_, Result<bool, HostError>> {
+        async move { self.world.internet.has_address(&name) }.boxed()
+    }
+
     fn send_mail(&self, mail: Mail) -> BoxFuture<'_, Result<(), MailFailure>> {
         async move {
             let failure = self.world.internet.mail_fails.lock().unwrap().clone();

@@ -10,10 +10,12 @@ use super::*;
 use crate::account::{self, Account, CreateRepo};
 use crate::actor::{self, Status};
 use crate::app::{self, App, NewAccount};
-use crate::data_model::{encode_record, from_json};
+use crate::data_model::{decode_record, encode_record, from_json, to_json};
 use crate::directory::{GetAccount, ListFlows, Who};
+use crate::lexicon::catalog;
 use crate::repo::{ApplyWrites, Swap, Write, WriteAction, WritesApplied};
 use crate::seam::Hidden;
+use crate::store::query_first;
 use crate::syntax::{AtIdentifier, Did};
 
 fn alice() -> NewAccount {
@@ -45,6 +47,51 @@ fn assert_is_whole(world: &Simulated, did: &Did) {
     assert_eq!(world.document(did.as_str())["alsoKnownAs"], json!(["at://alice.test"]));
     assert_eq!(world.heard(did.as_str()).first().unwrap(), "create alice.test active=true");
     assert_eq!(events(world), ["identity", "account", "commit", "sync"]);
+    let profile = profile(world, did).unwrap();
+    assert_eq!(
+        (&profile["displayName"], &profile["labels"]["values"]),
+        (&json!("alice"), &json!([{"val": "bot"}]))
+    );
+}
+
+/// The profile in an account's repo, held against its lexicon.
+fn profile(world: &Simulated, did: &Did) -> Option<serde_json::Value> {
+    let cells = world.cells.lock().unwrap();
+    let record = "SELECT block FROM record WHERE path = 'app.bsky.actor.profile/self'";
+    let block = query_first(&cells[did].disk, record, &[], |row| Ok(row.blob(0)?.to_vec())).unwrap();
+    block.map(|block| {
+        let profile = decode_record(&block).unwrap();
+        catalog().validate_record("app.bsky.actor.profile", &profile).unwrap();
+        serde_json::from_slice(&to_json(&profile).unwrap()).unwrap()
+    })
+}
+
+/// What breaks: apps take an agent for a person; or an owner who has the label removed finds it there again.
+#[tokio::test]
+async fn a_new_agent_says_once_that_it_is_one_and_a_person_is_not_said_to_be_one() {
+    let world = Simulated::new(network(), Internet::default(), Randomness::default());
+    let app = world.start();
+    let long = "e\u{301}".repeat(70);
+    let agent = NewAccount { display_name: Some(long.clone()), ..alice() };
+    let did = app.sign_up(agent).await.unwrap().did;
+    assert_eq!(profile(&world, &did).unwrap()["displayName"], json!(long[..64 * 3]));
+    let write = Write {
+        action: WriteAction::Delete,
+        collection: "app.bsky.actor.profile".parse().unwrap(),
+        rkey: Some("self".parse().unwrap()),
+        record: None,
+        blobs: Vec::new(),
+        swap_record: Swap::Any,
+    };
+    app.account(&did, ApplyWrites { writes: vec![write], swap_commit: None }).await.unwrap();
+    let app = world.start();
+    app.resume_flows().await.unwrap();
+    app.deactivate(&did, None).await.unwrap();
+    app.activate(&did).await.unwrap();
+    assert_eq!(profile(&world, &did), None);
+    let handle = "bob.test".parse().unwrap();
+    let person = app.sign_up(NewAccount { kind: actor::Kind::Person, handle, ..alice() }).await.unwrap().did;
+    assert_eq!(profile(&world, &person), None);
 }
 
 /// Breaks if a crash between any two steps leaves half an account, or a name that nobody has and nobody gets.
@@ -253,7 +300,9 @@ async fn the_same_seed_is_the_same_world() {
 fn alone() -> Alone<Account> {
     let mut alone = Alone::<Account>::default();
     let (did, handle) = ("did:plc:ewvi7nxzyoun6zhxrhs64oiz".parse().unwrap(), "alice.test".parse().unwrap());
-    alone.ask(CreateRepo { did, handle, signing_key: Hidden::new([3; 32]), active: true }).unwrap();
+    alone
+        .ask(CreateRepo { did, handle, signing_key: Hidden::new([3; 32]), active: true, records: Vec::new() })
+        .unwrap();
     alone
 }
 

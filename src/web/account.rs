@@ -34,7 +34,7 @@ use super::problem::Stop;
 use super::sheet::{Link, Section, Told};
 use super::visit::Signed;
 use crate::app::App;
-use crate::syntax::format_datetime_ms;
+use crate::syntax::format_minute as when;
 
 /// Where the pages are.
 pub(super) mod paths {
@@ -49,6 +49,9 @@ pub(super) mod paths {
     pub(in crate::web) const PASSWORD: &str = "/account/password";
     pub(in crate::web) const HANDLE: &str = "/account/handle";
     pub(in crate::web) const STATUS: &str = "/account/status";
+
+    /// Whose forms never have a password in them.
+    pub(in crate::web) const WITHOUT_PASSWORD: [&str; 2] = [SIGN_OUT, SESSIONS];
 }
 
 /// What is said to whoever signs in with an app password.
@@ -134,11 +137,4 @@ fn export(signed: &Signed) -> Section {
         section.text.push(text.to_owned());
     }
     section
-}
-
-/// A time, to the minute.
-fn when(us: i64) -> String {
-    let text = format_datetime_ms(us);
-    let minute = text.get(..16).unwrap_or(&text);
-    format!("{} UTC", minute.replace('T', " "))
 }

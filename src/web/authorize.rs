@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
 use super::form::COOKIE_CHARS;
 use super::page::{Asking, ConsentPage, Fields, SignInPage};
 use super::{EXPIRED, failed, form, host, page, sentence, words};
-use crate::app::App;
 use crate::app::oauth::Consent;
+use crate::app::{App, device};
 use crate::crypto::sha256;
 use crate::directory::{BeginConsent, Consenting, Proof, Who};
 use crate::host::Net;
@@ -132,6 +132,7 @@ pub(super) async fn sign_in(State(app): State<Arc<App>>, request: Request) -> Re
         did: signed_in.account.did,
         proof: signed_in.proof,
         client,
+        device: headers.get(header::USER_AGENT).and_then(device),
         browser,
     };
     match app.directory(begin).await {

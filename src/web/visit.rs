@@ -20,7 +20,7 @@ use super::form::{self, COOKIE_CHARS};
 use super::problem::{Problem, Stop};
 use super::sheet::{Form, Input, Section, Sheet, Told};
 use crate::actor::Kind;
-use crate::app::App;
+use crate::app::{App, device};
 use crate::crypto::sha256;
 use crate::directory::limits::BROWSER_SESSION_SECONDS;
 use crate::directory::{BrowserSession, GetBrowserSession, OpenBrowserSession, Proof, Who};
@@ -89,7 +89,7 @@ impl Visit {
             did: did.clone(),
             proof,
             client: self.client(),
-            device: device(&self.headers),
+            device: self.headers.get(header::USER_AGENT).and_then(device),
             cookie: sha256(cookie.as_bytes()),
             replaces: self.cookie(SESSION_COOKIE).map(|old| sha256(old.as_bytes())),
         };
@@ -293,34 +293,5 @@ impl Signed {
             self.visit.give_session(&mut response, &self.cookie);
         }
         response
-    }
-}
-
-/// What a browser says it is, as its owner would: no more than two of the words below.
-fn device(headers: &HeaderMap) -> Option<String> {
-    const BROWSERS: [(&str, &str); 6] = [
-        ("Firefox/", "Firefox"),
-        ("Edg/", "Edge"),
-        ("OPR/", "Opera"),
-        ("Chrome/", "Chrome"),
-        ("Safari/", "Safari"),
-        ("curl/", "curl"),
-    ];
-    const SYSTEMS: [(&str, &str); 6] = [
-        ("Android", "Android"),
-        ("iPhone", "iPhone"),
-        ("iPad", "iPad"),
-        ("Windows", "Windows"),
-        ("Mac OS X", "macOS"),
-        ("Linux", "Linux"),
-    ];
-    let text = headers.get(header::USER_AGENT)?.to_str().ok()?;
-    let named = |words: &[(&str, &'static str)]| {
-        words.iter().find(|(mark, _)| text.contains(mark)).map(|(_, word)| *word)
-    };
-    match (named(&BROWSERS), named(&SYSTEMS)) {
-        (Some(browser), Some(system)) => Some(format!("{browser} on {system}")),
-        (Some(word), None) | (None, Some(word)) => Some(word.to_owned()),
-        (None, None) => None,
     }
 }

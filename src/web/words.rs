@@ -96,11 +96,14 @@ fn of(permission: &Permission, sets: &Sets) -> Words {
 fn bundle(nsid: &str, set: Option<&Set>) -> Words {
     let group = nsid.rsplit_once('.').map_or(nsid, |(group, _)| group);
     let publisher = group.split('.').rev().collect::<Vec<_>>().join(".");
+    let is_known = set.is_some();
     let Set { title, detail, scope } = set.cloned().unwrap_or_default();
     let mut opens = words(&Scope::parse(&scope), &Sets::default());
     let is_broad = opens.iter().any(|words| words.is_broad);
     if opens.is_empty() {
-        opens.push(Words { title: "Nothing that is known here".to_owned(), ..Words::default() });
+        let nothing =
+            if is_known { "Nothing that is known here" } else { "What it opens is not known here just now" };
+        opens.push(Words { title: nothing.to_owned(), ..Words::default() });
     }
     let title = if title.is_empty() { "A set of permissions".to_owned() } else { format!("“{title}”") };
     let whose = if group.starts_with("agent.") {
@@ -184,6 +187,9 @@ mod tests {
         assert_eq!(harmless.opens[0].title, "Delete public records of these kinds");
         assert_eq!(harmless.opens[0].details, ["com.example.post"]);
         let none = all.iter().find(|words| words.details == ["com.example.none"]).unwrap();
-        assert_eq!(none.opens[0].title, "Nothing that is known here");
+        assert_eq!(none.opens[0].title, "What it opens is not known here just now");
+        let none = Permission::parse("include:com.example.none").unwrap();
+        sets.insert(&none, Set::default());
+        assert_eq!(of(&none, &sets).opens[0].title, "Nothing that is known here");
     }
 }

@@ -16,7 +16,7 @@ use super::settings::Settings;
 use super::sql::ObjectSql;
 use super::{now_us, system_random};
 use crate::app::{App, Carried, Error, Flows};
-use crate::directory::{self, Command, Directory, Flow, Reply, has_work, next_mail_us};
+use crate::directory::{self, Command, Directory, Flow, Reply, has_work, next_handle_check_us, next_mail_us};
 use crate::store::SqlError;
 use crate::syntax::Did;
 
@@ -25,6 +25,9 @@ const CARRY_ALARM_US: i64 = 30_000_000;
 
 /// Mail that is due goes then, with what else is asked for in the same moment; so often at most is it tried.
 const MAIL_ALARM_US: i64 = 1_000_000;
+
+/// How often is looked at handles that are due: each is once a day, or once an hour.
+const HANDLES_ALARM_US: i64 = 60_000_000;
 
 /// The Durable Object.
 #[durable_object(alarm)]
@@ -75,6 +78,13 @@ impl DurableObject for DirectoryObject {
         if let Err(error) = app.post().await {
             tracing::warn!(%error, "mail waits for the next try");
         }
+        // In a task of its own: it may wait for many servers, and mail waits for none of them.
+        let app = Arc::clone(app);
+        self.state.wait_until(async move {
+            if let Err(error) = app.check_handles().await {
+                tracing::warn!(%error, "handles are looked at later");
+            }
+        });
         self.ring_if_needed();
         Response::empty()
     }
@@ -107,6 +117,13 @@ impl DirectoryObject {
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "whether mail waits is not known"),
+        }
+        match next_handle_check_us(&self.sql) {
+            Ok(Some(next_us)) => {
+                self.alarm.ring_in(&self.state, next_us.saturating_sub(now_us()).max(HANDLES_ALARM_US));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "whether handles are due is not known"),
         }
     }
 

@@ -102,13 +102,15 @@ async fn serve(request: worker::Request, env: &Env) -> worker::Result<worker::Re
 async fn is_over_limit(request: &worker::Request, env: &Env) -> bool {
     let path = request.path();
     let method = path.strip_prefix("/xrpc/");
-    let is_form = may_take_password(&path) && request.method() == worker::Method::Post;
+    let is_post = request.method() == worker::Method::Post;
+    let is_form = is_post && may_take_password(&http::Method::POST, &path);
     if method.is_none() && !is_form {
         return false;
     }
     let address = request.headers().get(message::ADDRESS_HEADER).ok().flatten();
     let Some(address) = address.as_deref().and_then(message::net) else { return false };
-    let takes_password = is_form || method.is_some_and(|method| PASSWORD_METHODS.contains(&method));
+    let is_call = is_post && method.is_some_and(|method| PASSWORD_METHODS.contains(&method));
+    let takes_password = is_form || is_call;
     let limits = [REQUEST_LIMIT].into_iter().chain(takes_password.then_some(PASSWORD_LIMIT));
     for binding in limits {
         let Ok(limiter) = env.rate_limiter(binding) else { continue };

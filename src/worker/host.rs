@@ -196,6 +196,10 @@ impl Host for WorkerHost {
         SendFuture::new(async move { self.outbound.txt_records(&name).await }).boxed()
     }
 
+    fn has_address(&self, name: String) -> BoxFuture<'_, Result<bool, HostError>> {
+        SendFuture::new(async move { self.outbound.has_address(&name).await }).boxed()
+    }
+
     fn send_mail(&self, mail: Mail) -> BoxFuture<'_, Result<(), MailFailure>> {
         SendFuture::new(async move {
             match &self.mail {

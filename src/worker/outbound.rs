@@ -15,7 +15,7 @@ use worker::{AbortController, Delay, Fetch, Headers, Method, RequestInit, Reques
 
 use crate::host::{BodyLimit, BodyRoom, HostError, ToOperatorsOrigin};
 use crate::limits::{EXCHANGE_ANSWER_SECONDS, EXCHANGE_BODY_BYTES_MAX, FETCH_TIMEOUT_SECONDS};
-use crate::outbound::{FetchPolicy, txt_records_of_json};
+use crate::outbound::{DnsAnswer, FetchPolicy};
 
 /// A resolver that answers in JSON; Cloudflare's own.
 const RESOLVER: &str = "https://cloudflare-dns.com/dns-query";
@@ -96,14 +96,23 @@ impl Outbound {
 
     /// The TXT records of a name, the parts of each put together; none is an empty list.
     pub(super) async fn txt_records(&self, name: &str) -> Result<Vec<String>, HostError> {
+        Ok(self.dns(name, "TXT").await?.texts())
+    }
+
+    /// Whether a name has an address of either kind.
+    pub(super) async fn has_address(&self, name: &str) -> Result<bool, HostError> {
+        Ok(self.dns(name, "A").await?.has_address() || self.dns(name, "AAAA").await?.has_address())
+    }
+
+    async fn dns(&self, name: &str, kind: &str) -> Result<DnsAnswer, HostError> {
         let mut url = url::Url::parse(RESOLVER).map_err(super::upstream)?;
-        url.query_pairs_mut().append_pair("name", name).append_pair("type", "TXT");
+        url.query_pairs_mut().append_pair("name", name).append_pair("type", kind);
         let request = http::Request::get(url.as_str())
             .header(http::header::ACCEPT, "application/dns-json")
             .body(Bytes::new())
             .map_err(super::upstream)?;
         let response = self.fetch(request).await?;
-        txt_records_of_json(response.body())
+        DnsAnswer::of_json(response.body())
             .map_err(|error| HostError::Upstream(format!("DNS of {name}: {error}")))
     }
 }

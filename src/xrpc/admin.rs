@@ -167,12 +167,13 @@ async fn view(network: &App, account: Account) -> Result<AgentView, XrpcError> {
     };
     let time = |us| Datetime::try_from(format_datetime_ms(us)).map_err(XrpcError::internal);
     let name = account.handle.as_str().split('.').next().map(str::to_owned);
+    let handle = account.shown_handle();
     Ok(AgentView {
         created_at: time(account.created_us)?,
         last_active_at: counts.last_write_us.map(time).transpose()?,
         did: account.did,
         name,
-        handle: account.handle,
+        handle,
         display_name: account.display_name,
         model: account.model,
         status: AgentViewStatus::from(account.status.as_str().to_owned()),

@@ -11,10 +11,11 @@ use std::sync::Arc;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::authenticate::{Asked, authenticate, is_bound, look_again};
 use super::body::{checked_at_end, read_body};
+use super::endpoint::as_get;
 use super::{App, Context, Endpoint, Notes, XrpcError, limits, proxy};
 use crate::app::tighter;
 use crate::auth::{Access, Apps, Caller};
@@ -86,7 +87,7 @@ impl Dispatcher {
 
     async fn answer(&self, nsid: &str, request: Request, notes: Notes) -> Result<Response, XrpcError> {
         let Some(endpoint) = self.endpoints.get(nsid) else { return self.pass_on(nsid, request).await };
-        let method = if *request.method() == Method::HEAD { &Method::GET } else { request.method() };
+        let method = as_get(request.method());
         if method != endpoint.method {
             return Err(XrpcError::invalid(format!("{nsid} is called with {}", endpoint.method))
                 .with_status(StatusCode::METHOD_NOT_ALLOWED));
@@ -118,7 +119,8 @@ impl Dispatcher {
             }
         };
         let client = head.extensions.get().copied();
-        let context = Context { app: Arc::clone(&self.app), caller, client, notes };
+        let user_agent = head.headers.get(header::USER_AGENT).cloned();
+        let context = Context { app: Arc::clone(&self.app), caller, client, user_agent, notes };
         (endpoint.handler)(context, Request::from_parts(head, body)).await
     }
 }

@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 use super::body::{json_body, require_encoding};
 use super::error::Refusal;
 use super::{App, Notes, XrpcError};
+use crate::app::device;
 use crate::auth::{Access, Apps, Caller};
 use crate::data_model::{self, Ipld};
 use crate::host::Net;
@@ -39,6 +40,8 @@ pub struct Context {
     pub caller: Caller,
     /// From where, if its host knows.
     pub client: Option<Net>,
+    /// What the client's program says it is.
+    pub user_agent: Option<HeaderValue>,
     /// What the answer is to tell of limits.
     pub notes: Notes,
 }
@@ -47,6 +50,11 @@ impl Context {
     /// From where, as text that goes through the seam.
     pub fn client_text(&self) -> Option<String> {
         self.client.map(|client| client.to_string())
+    }
+
+    /// What the client's program says it is, as its owner would.
+    pub fn device(&self) -> Option<String> {
+        self.user_agent.as_ref().and_then(device)
     }
 }
 
@@ -105,18 +113,31 @@ pub enum Holds {
 }
 
 impl Holds {
-    /// What a request to this path would hold: a call of a method, or a page's password.
-    pub fn at(path: &str) -> Option<Self> {
-        static ALL: LazyLock<HashMap<&str, Option<Holds>>> = LazyLock::new(|| {
+    /// What this request would hold: a call of a method, or a page's password. What is refused or answered without a look
+    /// at it, as another verb than the method's and what a browser asks before it calls, holds nothing.
+    pub fn at(method: &Method, path: &str) -> Option<Self> {
+        static ALL: LazyLock<HashMap<&str, (Method, Option<Holds>)>> = LazyLock::new(|| {
             let endpoints = super::endpoints().into_iter();
-            let own = endpoints.map(|endpoint| (endpoint.nsid, endpoint.holds));
-            own.chain([("_health", None)]).collect()
+            let own = endpoints.map(|endpoint| (endpoint.nsid, (endpoint.method, endpoint.holds)));
+            own.chain([("_health", (Method::GET, None))]).collect()
         });
-        if web::may_take_password(path) {
+        if web::may_take_password(method, path) {
             return Some(Self::Computation);
         }
-        ALL.get(path.strip_prefix("/xrpc/")?).copied().unwrap_or(Some(Self::Exchange))
+        let nsid = path.strip_prefix("/xrpc/")?;
+        if method == Method::OPTIONS {
+            return None;
+        }
+        match ALL.get(nsid) {
+            Some((own, holds)) => holds.filter(|_| own == as_get(method)),
+            None => Some(Self::Exchange),
+        }
     }
+}
+
+/// The verb that a method is looked up by: HEAD asks for a GET's head.
+pub(super) fn as_get(method: &Method) -> &Method {
+    if method == Method::HEAD { &Method::GET } else { method }
 }
 
 /// One XRPC method.

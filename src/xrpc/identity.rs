@@ -50,7 +50,9 @@ async fn resolve_handle(context: Context, params: HandleInput) -> Result<Json<Di
         .map_err(|error| XrpcError::invalid(format!("Error: handle must be a valid handle: {error}")))?
         .normalized();
     let not_found = || XrpcError::named("HandleNotFound", "Unable to resolve handle");
-    if let Some(account) = context.find_account(&AtIdentifier::Handle(handle.clone())).await? {
+    // One that led here once is asked for as any other, as everybody else does.
+    let account = context.find_account(&AtIdentifier::Handle(handle.clone())).await?;
+    if let Some(account) = account.filter(|account| !account.handle_fails) {
         // As `/.well-known/atproto-did` says it.
         return if account.status.is_active() {
             Ok(Json(DidView { did: account.did }))

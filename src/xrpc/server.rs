@@ -103,7 +103,7 @@ impl SessionView {
         Self {
             access_jwt: None,
             refresh_jwt: None,
-            handle: account.handle,
+            handle: account.shown_handle(),
             did: account.did,
             did_doc: document.map(|document| DidDocument::clone(&document)),
             email: account.email,

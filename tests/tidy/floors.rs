@@ -35,7 +35,7 @@ const FLOORS: &[&[Room]] = &[
     &[("work", &[]), ("blobs", &[])],
     // The domains of an account: pure, each over its own tables, each with its commands.
     &[("repo", &[])],
-    &[("memory", &[]), ("moving", &[]), ("preferences", &[])],
+    &[("memory", &[]), ("moving", &["preferences"]), ("preferences", &[])],
     // The cells. What one has to do with another goes through the host.
     &[("account", &[]), ("directory", &[]), ("sequencer", &[]), ("plc", &[])],
     // The port to the host, and where calls to strangers may go.

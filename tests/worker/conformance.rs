@@ -161,6 +161,7 @@ fn create_repo() -> CreateRepo {
         handle: "alice.test".parse().unwrap(),
         signing_key: Hidden::new([5; 32]),
         active: true,
+        records: vec![create("first", "of the first commit")],
     }
 }
 

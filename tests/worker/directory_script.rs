@@ -92,6 +92,7 @@ pub(crate) async fn run(both: &mut Both) {
     sessions(both, &alice).await;
     applications(both, &alice).await;
     browsers(both, &alice).await;
+    handles(both).await;
     let key = both.directory(GetRotationKey {}).await.unwrap();
     both.run("reopen", zap::testing::Step::Reopen).await;
     assert_eq!(both.directory(GetRotationKey {}).await.unwrap(), key);
@@ -161,7 +162,8 @@ async fn mails(both: &mut Both) -> Hidden<String> {
 }
 
 async fn sessions(both: &mut Both, alice: &Did) {
-    let open = OpenSession { did: alice.clone(), proof: Proof::Generation(i64::MAX), client: None };
+    let open =
+        OpenSession { did: alice.clone(), proof: Proof::Generation(i64::MAX), client: None, device: None };
     let session = both.directory(open).await.unwrap();
     let rotated = both.directory(RotateSession { id: session.id.clone() }).await.unwrap();
     both.now_us += 3 * 3_600 * 1_000_000;
@@ -207,7 +209,8 @@ async fn browsers(both: &mut Both, alice: &Did) {
     assert!(both.directory(GetBrowserSession { cookie: [1; 32] }).await.unwrap().is_none(), "replaced");
     let kept = both.directory(GetBrowserSession { cookie: [2; 32] }).await.unwrap().unwrap();
     both.directory(CloseBrowserSession { cookie: [3; 32] }).await.unwrap();
-    let opened = OpenSession { did: alice.clone(), proof: Proof::Browser([2; 32]), client: None };
+    let opened =
+        OpenSession { did: alice.clone(), proof: Proof::Browser([2; 32]), client: None, device: None };
     both.directory(opened.clone()).await.unwrap();
     let listed = both.directory(ListSignedIn { did: alice.clone() }).await.unwrap();
     assert!(!listed.apps.is_empty() && listed.browsers.len() == 2, "{listed:?}");
@@ -220,6 +223,33 @@ async fn browsers(both: &mut Both, alice: &Did) {
     both.directory(change.clone()).await.unwrap();
     assert!(both.directory(change).await.is_err(), "all sessions ended");
     assert!(both.directory(opened).await.is_err());
+    let proof = Proof::Password(sha256(b"$argon2id$third"));
+    for client in ["192.0.2.1", "192.0.2.2", "192.0.2.2"] {
+        let (client, device) = (Some(client.to_owned()), Some("curl".to_owned()));
+        let open = OpenSession { did: alice.clone(), proof: proof.clone(), client, device };
+        both.directory(open).await.unwrap();
+        both.now_us += 1;
+    }
+    let told = both.directory(ListDueMail {}).await.unwrap().mails;
+    assert_eq!(told.len(), 2, "of the password, and of the second device");
+    for mail in told {
+        both.directory(SettleMail { id: mail.id, outcome: MailOutcome::Delivered }).await.unwrap();
+    }
+}
+
+/// A handle on its owner's domain, lost and found.
+async fn handles(both: &mut Both) {
+    let (did, handle) = (did(3), Handle::try_from("carol.example.com").unwrap());
+    let update =
+        UpdateHandle { did: did.clone(), handle: handle.clone(), verified: true, allow_reserved: false };
+    both.directory(update).await.unwrap();
+    both.directory(ListDueHandles {}).await.unwrap();
+    both.now_us += 30 * 3_600 * 1_000_000;
+    let due = both.directory(ListDueHandles {}).await.unwrap();
+    assert_eq!(due.handles, [(did.clone(), handle.clone())]);
+    for seen in [HandleSeen::Unknown, HandleSeen::Fails, HandleSeen::Fails, HandleSeen::Leads] {
+        both.directory(SettleHandle { did: did.clone(), handle: handle.clone(), seen }).await.unwrap();
+    }
 }
 
 /// What OAuth clients are granted, and how it ends.
@@ -252,6 +282,7 @@ async fn applications(both: &mut Both, alice: &Did) {
             did: alice.clone(),
             proof,
             client: None,
+            device: None,
             browser,
         };
         both.directory(begin).await.unwrap();

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::actor::Status;
-use crate::repo::CommitMeta;
+use crate::repo::{CommitMeta, Write};
 use crate::seam::Hidden;
 use crate::syntax::{Did, Handle, Nsid};
 
@@ -32,6 +32,8 @@ pub struct CreateRepo {
     pub signing_key: Hidden<[u8; 32]>,
     /// False for an account that migrates in: it emits nothing until it is activated.
     pub active: bool,
+    /// What is in it from the first commit on: creations, each with its key.
+    pub records: Vec<Write>,
 }
 
 /// Asks for the public signing key, as did:key.

@@ -10,6 +10,7 @@ use crate::moving::{
     BeginImport, DropMoveKey, FinishImport, GetMoveKey, ImportRecords, ImportedRecord, SealManifest,
     SealedManifest, SignMove,
 };
+use crate::preferences::{GetPreferences, PutPreferences};
 use crate::syntax::Tid;
 use crate::testing::Disk;
 
@@ -93,6 +94,35 @@ fn create(rkey: &str, record: ByteBuf) -> Write {
 
 fn deactivate(world: &mut World) {
     world.ask(SetStatus { status: Status::Deactivated, handle: None }).unwrap();
+}
+
+/// What breaks: an agent that moves, or is opened from a copy, has lost what its owner muted and chose.
+#[test]
+fn preferences_leave_and_arrive_with_the_agent_sealed_on_the_way_and_there() {
+    let (mut old, _) = world();
+    let list = r#"[{"$type":"app.bsky.actor.defs#mutedWordsPref","items":["heron"]},
+        {"$type":"app.bsky.actor.defs#personalDetailsPref","birthDate":"2000-01-01"}]"#;
+    old.ask(PutPreferences { preferences: list.as_bytes().to_vec().into(), is_full: true }).unwrap();
+    let given = |world: &mut World| {
+        let given = world.ask(GetPreferences { is_full: true }).unwrap();
+        serde_json::from_slice::<serde_json::Value>(given.expose()).unwrap()
+    };
+    let manifest = old.seal(false).unwrap().manifest;
+    assert!(memchr::memmem::find(&manifest, b"heron").is_none());
+    let mut new = old.elsewhere();
+    new.begin(&manifest, PASSPHRASE).unwrap();
+    new.ask(ImportRecords { records: old.records() }).unwrap();
+    new.ask(FinishImport { commit: old.commit_block() }).unwrap();
+    new.restart();
+    assert_eq!(given(&mut new), given(&mut old));
+    assert!(given(&mut new).to_string().contains("heron"));
+    let sealed = crate::store::query_first(&new.alone.disk, "SELECT sealed FROM preferences", &[], |row| {
+        Ok(row.blob(0)?.to_vec())
+    });
+    assert!(memchr::memmem::find(&sealed.unwrap().unwrap(), b"heron").is_none());
+    // An archive without any leaves none.
+    let manifest = world().0.seal(false).unwrap().manifest;
+    assert_eq!(Manifest::decode(&manifest).unwrap().v, 1);
 }
 
 #[test]

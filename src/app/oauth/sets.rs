@@ -42,6 +42,24 @@ impl App {
         Ok(sets)
     }
 
+    /// What the sets of a scope open, as far as it is remembered: nobody is asked, for a page that only shows it.
+    pub fn known_sets(&self, scope: &str) -> Sets {
+        let mut sets = Sets::default();
+        for include in Scope::parse(scope).includes() {
+            let Permission::Include { nsid, aud } = include else { continue };
+            let Ok(nsid) = Nsid::try_from(nsid.as_str()) else { continue };
+            let document = if nsid.as_str().starts_with(OWN) {
+                lexicon::own_document(&nsid)
+            } else {
+                self.lexicons.remembered(&nsid, self.host.now_us()).map(|lexicon| lexicon.schema.clone())
+            };
+            if let Some(Ok(set)) = document.map(|document| Set::read(&nsid, aud.as_deref(), &document)) {
+                sets.insert(include, set);
+            }
+        }
+        sets
+    }
+
     /// What a session's sets open now; where that can't be found, what they opened before.
     pub(super) async fn renew_sets(&self, last: &Sets, net: Option<Net>) -> Sets {
         let known: Vec<(Permission, Set)> =

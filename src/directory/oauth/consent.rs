@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::super::Error;
 use super::super::account::{self, read_did};
 use super::super::credentials;
+use super::super::known_device::{self, Device};
 use super::super::limits::OAUTH_REQUESTS_MAX;
 use super::super::proof::Proof;
 use crate::crypto::sha256;
@@ -32,6 +33,8 @@ pub struct BeginConsent {
     pub proof: Proof,
     /// From where, after [`GetCredentials`](super::super::GetCredentials) from there.
     pub client: Option<String>,
+    /// What the browser says it is.
+    pub device: Option<String>,
     /// SHA-256 of what the browser is given.
     pub browser: [u8; 32],
 }
@@ -72,12 +75,12 @@ pub struct DropConsent {
     pub browser: [u8; 32],
 }
 
-pub(in super::super) fn begin(sql: &dyn Sql, env: &Env<'_>, ask: &BeginConsent) -> Result<(), Error> {
+pub(in super::super) fn begin(sql: &dyn Sql, env: &mut Env<'_>, ask: &BeginConsent) -> Result<(), Error> {
     remove_expired(sql, env)?;
     if account::require(sql, &ask.did)?.status.is_moderated() {
         return Err(Error::AccountTakedown);
     }
-    credentials::prove(sql, &ask.did, &ask.proof)?;
+    let (account, _) = credentials::prove(sql, &ask.did, &ask.proof)?;
     if is_used(sql, env, ask)? {
         return Err(Error::RequestUsed);
     }
@@ -102,7 +105,8 @@ pub(in super::super) fn begin(sql: &dyn Sql, env: &Env<'_>, ask: &BeginConsent) 
             Value::optional_text(ask.client_name.as_deref()),
         ],
     )?;
-    Ok(())
+    let device = Device { client: ask.client.as_deref(), program: ask.device.as_deref() };
+    known_device::note(sql, env, &account, &ask.proof, device)
 }
 
 /// Whether the request was answered already, or its challenge belongs to another one.

@@ -40,6 +40,7 @@ fn begin_as(cell: &mut Cell, did: &Did, id: &str, request: AuthorizationRequest)
         did: did.clone(),
         proof,
         client: None,
+        device: None,
         browser: [1; 32],
     })
 }
@@ -308,6 +309,7 @@ fn what_was_signed_in_with_still_holds_at_consent() {
         did: did.clone(),
         proof,
         client: None,
+        device: None,
         browser: [1; 32],
     };
     cell.ask(ask).unwrap();

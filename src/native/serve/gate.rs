@@ -29,7 +29,7 @@ pub(super) async fn pass(State(shares): State<Arc<Shares>>, mut request: Request
     let accepted = request.headers().get(header::ACCEPT_ENCODING).cloned();
     request = unread::lend(request);
     let client = shares.client(peer, request.headers());
-    let kind = Holds::at(request.uri().path()).map(|holds| match holds {
+    let kind = Holds::at(request.method(), request.uri().path()).map(|holds| match holds {
         Holds::Subscription => Kind::Subscription,
         Holds::Repo => Kind::Export,
         Holds::Blob => Kind::Blob,

@@ -29,6 +29,7 @@ impl World {
             handle: "alice.test".parse().unwrap(),
             signing_key: Hidden::new([7; 32]),
             active: true,
+            records: Vec::new(),
         };
         let shard = ShardHandle::start(0, Arc::clone(&shared)).unwrap();
         let crate::account::Command::Change(create) = create.into_command().into() else { unreachable!() };

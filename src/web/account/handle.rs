@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::{Shown, paths};
+use super::{Shown, paths, when};
 use crate::app::{App, Error};
 use crate::directory::{CheckHandle, Placement};
 use crate::seam::Hidden;
@@ -92,8 +92,19 @@ fn sheet(signed: &Signed, told: &Told, wanted: Option<&Handle>) -> Response {
     let is_ours = |handle: &Handle| {
         network.handle_domains.iter().any(|domain| handle.as_str().ends_with(domain.as_str()))
     };
+    let account = &signed.session.account;
+    let lost = account.handle_failed_us.map(|since_us| {
+        format!(
+            "Since {} this domain does not lead to your account any more, so others see {} in its place. Set it up \
+             again as below, and within an hour or two the handle is back; changing to it once more brings it back \
+             at once.",
+            when(since_us),
+            Handle::invalid()
+        )
+    });
     let mut sections = vec![Section {
-        facts: vec![("Handle now", signed.session.account.handle.to_string())],
+        text: lost.into_iter().collect(),
+        facts: vec![("Handle now", account.handle.to_string())],
         ..Section::default()
     }];
     let form = signed
@@ -105,7 +116,8 @@ fn sheet(signed: &Signed, told: &Told, wanted: Option<&Handle>) -> Response {
     sections.push(Section { heading: Some("Change it"), form: Some(form), ..Section::default() });
     // A name under the service's own domains needs nothing.
     if wanted.is_none_or(|handle| !is_ours(handle)) {
-        let name = wanted.map_or("your.domain", Handle::as_str);
+        let lost = account.handle_failed_us.map(|_| &account.handle);
+        let name = wanted.or(lost).map_or("your.domain", Handle::as_str);
         let ours = network.handle_domains.join(", ");
         sections.push(Section {
             heading: Some("A domain of your own"),

@@ -11,11 +11,11 @@ use crate::app::App;
 use crate::directory::{
     ConnectedClient, EndSignedIn, ListSignedIn, SignedIn, SignedInApp, SignedInBrowser, Which,
 };
-use crate::oauth::{self, scope::Sets};
+use crate::oauth;
 use crate::web::problem::Stop;
 use crate::web::sheet::{Item, Section, Told};
 use crate::web::visit::Signed;
-use crate::web::words;
+use crate::web::words::{self, Words};
 
 pub(super) async fn show(State(app): State<Arc<App>>, request: Request) -> Shown {
     let signed = Signed::of(app, request).await?;
@@ -115,13 +115,27 @@ fn of_client(signed: &Signed, told: &Told, client: ConnectedClient) -> Item {
         None => origin,
     };
     let dates = format!("Allowed {}. Last renewed {}.", when(created_us), when(refreshed_us));
-    let permissions = words::words(&oauth::Scope::parse(&scope), &Sets::default()).into_iter().map(|words| {
-        let details = words.details.join(", ");
-        if details.is_empty() { words.title } else { format!("{}: {details}", words.title) }
-    });
-    let details = std::iter::once(dates).chain(permissions).collect();
+    let permissions = words::words(&oauth::Scope::parse(&scope), &signed.app().known_sets(&scope));
+    let details = std::iter::once(dates).chain(permissions.into_iter().map(line)).collect();
     let form = signed.form("disconnect", paths::SESSIONS, told).hidden("id", id);
     Item { form: Some(form.danger("disconnect", "Disconnect", Some(title.clone()))), title, details }
+}
+
+/// A permission in a line: of a bundle what it says of itself, and what it opens.
+fn line(words: Words) -> String {
+    let Words { title, details, says, opens, .. } = words;
+    let mut text = title;
+    if !details.is_empty() {
+        text = format!("{text}: {}", details.join(", "));
+    }
+    if !says.is_empty() {
+        text = format!("{text}. {says}");
+    }
+    if opens.is_empty() {
+        return text;
+    }
+    let opens: Vec<String> = opens.into_iter().map(line).collect();
+    format!("{text} ({})", opens.join("; "))
 }
 
 fn began(what: &str, client: Option<String>) -> String {

@@ -297,6 +297,15 @@ async fn a_domain_is_checked_live_and_then_taken() {
         wrong(&refused, "handle-handle", why);
     }
     done(&send(&mut browser, paths::HANDLE, "change", &own).await, "<dd>alice.example.com</dd>");
+    assert!(!browser.open(paths::HANDLE).await.text.contains("handle.invalid"));
+    // It is lost, and its owner is told so and how to set it right.
+    world.host.internet.txt.lock().unwrap().clear();
+    world.pass(28 * 3_600);
+    world.app.check_handles().await.unwrap();
+    let lost = browser.open(paths::HANDLE).await.text;
+    for text in ["<dd>alice.example.com</dd>", "others see handle.invalid", "_atproto.alice.example.com"] {
+        assert!(lost.contains(text), "{text}: {lost}");
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::account::{done, enter, is_sent_to_sign_in, send, wrong};
 use super::{PASSWORD, SCOPE, World};
+use crate::host::Net;
 use crate::rate_limit::{Rate, Rates};
 use crate::web::account::paths;
 
@@ -172,20 +173,80 @@ async fn an_agent_signs_in_with_its_token_and_sees_what_it_has() {
     done(&send(&mut browser, paths::APP_PASSWORDS, "make", &filled).await, "not shown again");
 }
 
-/// What breaks: a flood of forms hashes passwords beyond what the host has given to that.
+/// What breaks: a flood of forms hashes passwords beyond what the host has given to that; or a flood of passwords keeps
+/// its address from so much as seeing the page.
 #[test]
-fn a_form_with_a_password_holds_a_computation_as_a_method_with_one_does() {
+fn a_form_with_a_password_holds_a_computation_as_a_method_with_one_does_and_nothing_else() {
     use crate::xrpc::Holds;
-    for path in [
-        "/oauth/authorize/sign-in",
-        "/account/sign-in",
-        "/account/sign-up",
-        "/account/password",
-        "/account/reset",
-    ] {
-        assert_eq!(Holds::at(path), Some(Holds::Computation), "{path}");
+    use http::Method;
+    const SIGN_IN: &str = "/oauth/authorize/sign-in";
+    const CREATE: &str = "/xrpc/com.atproto.server.createSession";
+    let forms = [SIGN_IN, paths::SIGN_IN, paths::SIGN_UP, paths::PASSWORD, paths::RESET, paths::EMAIL];
+    let others = [paths::HANDLE, paths::STATUS, paths::APP_PASSWORDS, CREATE];
+    for path in forms.into_iter().chain(others) {
+        assert_eq!(Holds::at(&Method::POST, path), Some(Holds::Computation), "{path}");
+        for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT] {
+            assert_eq!(Holds::at(&method, path), None, "{method} {path}");
+        }
     }
-    for path in ["/account", "/oauth/token", "/", "/xrpc/_health"] {
-        assert_eq!(Holds::at(path), None, "{path}");
+    let never = [paths::ACCOUNT, paths::SIGN_OUT, paths::SESSIONS, "/oauth/token", "/", "/xrpc/_health"];
+    for path in never {
+        for method in [Method::GET, Method::POST] {
+            assert_eq!(Holds::at(&method, path), None, "{method} {path}");
+        }
     }
+    let (repo, other) = ("/xrpc/com.atproto.sync.getRepo", "/xrpc/com.example.other");
+    for method in [Method::GET, Method::HEAD] {
+        assert_eq!(Holds::at(&method, repo), Some(Holds::Repo), "{method}");
+        assert_eq!(Holds::at(&method, other), Some(Holds::Exchange), "{method}");
+    }
+    assert_eq!(Holds::at(&Method::OPTIONS, other), None, "what a browser asks first goes nowhere");
+}
+
+/// What breaks: who has a stranger's password uses it unseen, at one of the doors.
+#[tokio::test]
+async fn a_sign_in_from_a_new_device_is_told_by_mail_at_each_door() {
+    let world = World::new().await;
+    let net = |last: u8| Some(Net::of([192, 0, 2, last].into()));
+    let told = async || {
+        world.app.post().await.unwrap();
+        let mails = std::mem::take(&mut *world.host.internet.mailbox.lock().unwrap());
+        let texts = mails.into_iter().map(|mail| (mail.to, mail.subject, mail.text.expose().clone()));
+        texts.collect::<Vec<_>>()
+    };
+    let login = json!({"identifier": "alice.test", "password": PASSWORD}).to_string();
+    let session = async |last: u8| {
+        let mut program = world.program(SCOPE);
+        program.net = net(last);
+        let request = http::Request::post("/xrpc/com.atproto.server.createSession")
+            .header("content-type", "application/json")
+            .header("user-agent", "Evil/1.0 (Bcc: eve@example.com)");
+        program.send(request, login.clone().into()).await.ok();
+    };
+    session(1).await;
+    session(1).await;
+    assert_eq!(told().await, [], "the first of all, and one that is known");
+    session(2).await;
+    let mut browser = world.program(SCOPE);
+    browser.net = net(3);
+    enter(&mut browser, "alice.test", PASSWORD).await;
+    let mut client = world.program(SCOPE);
+    client.net = net(4);
+    client.tokens(SCOPE, "alice.test", PASSWORD).await;
+    let mails = told().await;
+    let expected =
+        [("192.0.2.2", "Evil."), ("192.0.2.3", "Firefox on Linux."), ("192.0.2.4", "Firefox on Linux.")];
+    assert_eq!(mails.len(), expected.len(), "{mails:?}");
+    for ((to, subject, text), (address, program)) in mails.iter().zip(expected) {
+        assert_eq!((to.as_str(), subject.as_str()), ("alice@example.com", "A new sign-in to your account"));
+        for part in [address, program, "alice.test", "UTC", "http://localhost:2583/account/sessions"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains("eve@"), "{text}");
+    }
+    session(2).await;
+    let mut again = client.beside();
+    (again.net, again.verifier) = (net(4), "v".repeat(43));
+    again.tokens("atproto", "alice.test", PASSWORD).await;
+    assert_eq!(told().await, []);
 }

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::{CREATE, PASSWORD, World, post_record};
+use super::account::enter;
+use super::{CREATE, PASSWORD, SCOPE, World, post_record};
 use crate::testing::{Program, Randomness, Simulated, network};
+use crate::web::account::paths;
 
 const NSID: &str = "com.example.auth";
 const INCLUDE: &str = "atproto include:com.example.auth";
@@ -138,6 +140,32 @@ async fn a_set_that_somebody_publishes_opens_what_the_page_says() {
         program.call(Method::POST, CREATE, &tokens, post_record(&tokens["sub"], "app.bsky.feed.post")).await;
     assert_eq!(refused.error(), (403, "ScopeMissingError".to_owned()));
     assert_eq!(asked(&world, &elsewhere.address()), 2, "once an hour");
+}
+
+/// What breaks: whoever looks at what they allowed is told a name that says nothing.
+#[tokio::test]
+async fn what_was_allowed_by_a_set_is_shown_in_words_where_it_is_known() {
+    let world = World::new().await;
+    let elsewhere = Elsewhere::new(&world).await;
+    elsewhere.publish(&set(&["com.example.thing"])).await;
+    elsewhere.serve(&world).await;
+    world.program(INCLUDE).tokens(INCLUDE, "alice.test", PASSWORD).await;
+    let shown = async |app: &Arc<crate::app::App>| {
+        let mut browser = Program::new(app, SCOPE);
+        enter(&mut browser, "alice.test", PASSWORD).await;
+        browser.open(paths::SESSIONS).await.text
+    };
+    let asked_before = asked(&world, &elsewhere.address());
+    let known = shown(&world.app).await;
+    for text in
+        ["“Things &#38; more”", "Writes things.", "public records of these kinds: com.example.thing", NSID]
+    {
+        assert!(known.contains(text), "{text}: {known}");
+    }
+    let unknown = shown(&world.host.start()).await;
+    assert!(unknown.contains("not known here just now") && unknown.contains(NSID), "{unknown}");
+    assert!(!unknown.contains("Things"), "{unknown}");
+    assert_eq!(asked(&world, &elsewhere.address()), asked_before, "a page asks nobody");
 }
 
 /// What breaks: what an account of here publishes is asked for outside, where nobody may hear us.

@@ -38,8 +38,8 @@ impl From<AccountInfo> for AccountView {
         Self {
             status: info.account.status.as_str(),
             kind: info.account.kind.as_str(),
+            handle: info.account.shown_handle(),
             did: info.account.did,
-            handle: info.account.handle,
             email: info.account.email,
             indexed_at: format_datetime_ms(info.account.created_us),
             email_confirmed_at: info.email_confirmed_us.map(format_datetime_ms),

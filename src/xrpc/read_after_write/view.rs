@@ -43,7 +43,7 @@ impl Viewer<'_> {
 
     /// The caller as the author of something.
     pub(super) async fn author(&self) -> Value {
-        let mut author = json!({ "did": self.did(), "handle": self.caller.account.handle });
+        let mut author = json!({ "did": self.did(), "handle": self.caller.account.shown_handle() });
         let profile = match self.profile() {
             Some(profile) => Some(profile.clone()),
             None => self.profile_of_before().await,

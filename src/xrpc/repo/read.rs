@@ -97,8 +97,8 @@ pub(super) async fn describe(context: Context, params: DescribeParams) -> Result
         )?;
     let collections = context.account(&account.did, DescribeRepo {}).await?;
     Ok(Json(RepoView {
-        handle_is_correct: document.handle().as_ref() == Some(&account.handle),
-        handle: account.handle,
+        handle_is_correct: !account.handle_fails && document.handle().as_ref() == Some(&account.handle),
+        handle: account.shown_handle(),
         did: account.did,
         did_doc: DidDocument::clone(&document),
         collections,

@@ -70,7 +70,12 @@ pub(super) async fn create(context: Context, input: CreateInput) -> Result<Json<
         config: None,
     };
     let account = context.app.sign_up(new).await?;
-    let open = OpenSession { did: account.did, proof: Proof::Generation(account.generation), client: None };
+    let open = OpenSession {
+        did: account.did,
+        proof: Proof::Generation(account.generation),
+        client: None,
+        device: None,
+    };
     let session = context.directory(open).await?;
     let view = SessionView::of_session(&context, session).await?;
     Ok(Json(CreateOutput {

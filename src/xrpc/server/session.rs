@@ -22,7 +22,8 @@ pub(super) async fn create(context: Context, input: CreateSession) -> Result<Jso
     let who = Who::parse(input.identifier.trim());
     let client = context.client_text();
     let sign_in = context.check_password(who, client.clone(), input.password).await?.ok_or_else(wrong)?;
-    let open = OpenSession { did: sign_in.account.did, proof: sign_in.proof, client };
+    let device = context.device();
+    let open = OpenSession { did: sign_in.account.did, proof: sign_in.proof, client, device };
     let session = context.directory(open).await?;
     Ok(Json(SessionView::of_session(&context, session).await?))
 }

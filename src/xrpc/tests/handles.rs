@@ -1,13 +1,14 @@
 //! Handles, as others find them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use axum::body::Body;
 use serde_json::json;
 use tower::ServiceExt as _;
 
-use super::world::{World, bearer};
+use super::world::{ADMIN, World, bearer};
 use crate::host::Net;
 use crate::limits::{LOOKUPS_MAX, LOOKUPS_OF_ONE_MAX};
 
@@ -72,4 +73,77 @@ async fn one_address_looks_up_few_handles_at_once() {
         assert_eq!(lookup.await.error(), (400, "HandleNotFound"));
     }
     assert_eq!(ask(from(1), 0).await.error(), (400, "HandleNotFound"), "given back");
+}
+
+/// What breaks: who lost a domain is known by its name for ever; or an hour of silence takes a name from everybody.
+#[tokio::test]
+async fn a_handle_of_an_own_domain_is_shown_for_as_long_as_both_lead_to_each_other() {
+    let world = World::new();
+    let alice = world.person("alice").await;
+    let (did, own) = (alice["did"].as_str().unwrap(), bearer(&alice["accessJwt"]));
+    let internet = &world.host.internet;
+    let lead = |to: Option<&str>| {
+        let records = to.map(|to| vec![format!("did={to}")]).unwrap_or_default();
+        internet.txt.lock().unwrap().insert("_atproto.alice.example.com".to_owned(), records);
+    };
+    let look = async || {
+        world.host.now_us.fetch_add(28 * 3_600 * 1_000_000, Ordering::Relaxed);
+        let next_us = world.app.check_handles().await.unwrap().unwrap();
+        assert!(next_us > world.host.now_us.load(Ordering::Relaxed));
+        let described = world.get(&format!("com.atproto.repo.describeRepo?repo={did}"), "").await.ok();
+        let seen = world.get(&format!("com.atproto.admin.getAccountInfo?did={did}"), ADMIN).await.ok();
+        assert_eq!(described["handle"], seen["handle"]);
+        assert_eq!(described["handleIsCorrect"], seen["handle"] != "handle.invalid");
+        let resolved = world.get("com.atproto.identity.resolveHandle?handle=alice.example.com", "").await;
+        let heard = world.host.heard(did).pop().unwrap();
+        (seen["handle"].as_str().unwrap().to_owned(), resolved.body["did"] == did, heard)
+    };
+    let is = |handle: &str, is_resolved: bool, heard: &str| {
+        (handle.to_owned(), is_resolved, format!("identity {heard}"))
+    };
+    let (name, invalid) = ("alice.example.com", "handle.invalid");
+    let good = is(name, true, name);
+    lead(Some(did));
+    world.post("com.atproto.identity.updateHandle", &own, json!({"handle": name})).await.ok();
+    let heard = world.host.heard(did).len();
+    assert_eq!(look().await, good);
+
+    // Silence, of whomever.
+    internet.dns_is_down.store(true, Ordering::Relaxed);
+    assert_eq!(look().await.0, name);
+    internet.dns_is_down.store(false, Ordering::Relaxed);
+    internet.plc_is_down.store(true, Ordering::Relaxed);
+    world.host.now_us.fetch_add(28 * 3_600 * 1_000_000, Ordering::Relaxed);
+    world.app.check_handles().await.unwrap();
+    internet.plc_is_down.store(false, Ordering::Relaxed);
+    lead(None);
+    internet.servers_down.lock().unwrap().insert(name.to_owned());
+    assert_eq!(look().await.0, name);
+    assert_eq!(world.host.heard(did).len(), heard, "nobody was told anything");
+
+    // Nobody's, somebody else's, and back each time.
+    internet.servers_down.lock().unwrap().clear();
+    assert_eq!(look().await, is(invalid, false, invalid));
+    assert_eq!(look().await, is(invalid, false, invalid));
+    lead(Some(did));
+    assert_eq!(look().await, good);
+    lead(Some("did:plc:ewvi7nxzyoun6zhxrhs64oiz"));
+    assert_eq!(look().await, is(invalid, false, invalid));
+    lead(Some(did));
+    assert_eq!(look().await, good);
+    assert_eq!(world.host.heard(did).len(), heard + 4, "said when it changed, and then only");
+
+    // The other way: the account's document names another.
+    let (as_did, other) = (did.parse().unwrap(), "other.example.com".parse().unwrap());
+    crate::app::plc::set_handle(&world.app, &as_did, &other).await.unwrap();
+    assert_eq!(look().await.0, invalid);
+
+    // Given once more, it is shown at once.
+    let login = json!({"identifier": "alice@example.com", "password": "correct horse"});
+    let session = world.post("com.atproto.server.createSession", "", login).await.ok();
+    assert_eq!(session["handle"], invalid);
+    let own = bearer(&session["accessJwt"]);
+    world.post("com.atproto.identity.updateHandle", &own, json!({"handle": name})).await.ok();
+    let described = world.get(&format!("com.atproto.repo.describeRepo?repo={did}"), "").await.ok();
+    assert_eq!((&described["handle"], &described["handleIsCorrect"]), (&json!(name), &json!(true)));
 }
