@@ -34,6 +34,7 @@ mod proofs;
 mod proxy;
 mod python;
 mod random;
+mod reference;
 mod strangers;
 mod stuck_log;
 mod transfer;
