@@ -11,6 +11,7 @@
 mod administration;
 mod adversary;
 mod browser;
+mod bsky_sdk;
 mod canary;
 mod connections;
 mod crash;
