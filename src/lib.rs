@@ -40,7 +40,7 @@
 //!
 //! Beside `src/`: `repo-mst/` (tree, commits, CAR), `codegen/` (`lexicons/` into `src/lexicon/generated/` and
 //! `docs/lexicons.md`), `templates/` and `assets/` (the pages), `migrations/` (by cell), `tests/process/` (a real server on either host: kill -9, canaries,
-//! adversaries, real clients), `tests/worker/` (the two hosts side by side), `tests/interop/` and `tests/python/` (the clients' suites), `tests/browser/` (the pages in Chromium), `harness/` (what those
+//! adversaries, real clients), `tests/worker/` (the two hosts side by side), `tests/interop/` and `tests/python/` (the clients' suites), `tests/bsky-sdk/` (a client of Rust's), `tests/reference/` (the reference server beside ours), `tests/browser/` (the pages in Chromium), `harness/` (what those
 //! tests and the bench share), `worker/` (what `workerd` loads, and its configuration), `xtask/` (`cargo xtask bench`,
 //! `cargo xtask worker`), `docs/methods.rs` (writes `docs/methods.md`), `benches/`, `fuzz/`, `.ci/run`. `CONTRIBUTING.md` says which files a change touches.
 //!

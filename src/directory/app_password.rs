@@ -135,9 +135,10 @@ pub(super) fn list(sql: &dyn Sql, did: &Did) -> Result<Vec<AppPassword>, Error> 
     )?)
 }
 
-pub(super) fn remove(sql: &dyn Sql, did: &Did, name: &str) -> Result<(), Error> {
+/// Removes one; says whether there was one.
+pub(super) fn remove(sql: &dyn Sql, did: &Did, name: &str) -> Result<bool, Error> {
     let named = [did.as_str().into(), name.into()];
-    Ok(sql.execute("DELETE FROM app_password WHERE did = ? AND name = ?", &named)?)
+    Ok(sql.execute_counted("DELETE FROM app_password WHERE did = ? AND name = ?", &named)? > 0)
 }
 
 pub(super) fn remove_all(sql: &dyn Sql, did: &Did) -> Result<(), Error> {

@@ -114,9 +114,11 @@ fn password_hash(sql: &dyn Sql, did: &Did) -> Result<Option<Hidden<String>>, Err
     Ok(hash.flatten())
 }
 
-/// Removes an app password and ends the sessions it opened.
+/// Removes an app password, if there is one of the name, and ends the sessions it opened.
 pub(super) fn revoke_app_password(sql: &dyn Sql, did: &Did, name: &str) -> Result<(), Error> {
-    app_password::remove(sql, did, name)?;
+    if !app_password::remove(sql, did, name)? {
+        return Ok(()); // Nothing ends, so no token has to be had anew.
+    }
     session::close_of_app_password(sql, did, name)?;
     count_end(sql, did)
 }

@@ -257,6 +257,10 @@ impl Endpoint {
             let handler = Arc::clone(&handler);
             async move {
                 let body = json_body(request).await?;
+                // A list would be taken for the fields in their order.
+                if body.trim_ascii_start().first() != Some(&b'{') {
+                    return Err(XrpcError::invalid("Invalid input: it has to be an object"));
+                }
                 let input = serde_json::from_slice(&body).map_err(|error| {
                     let why = refusal::<I>(&mut serde_json::Deserializer::from_slice(&body), &error);
                     XrpcError::invalid(format!("Invalid input: {why}"))

@@ -89,6 +89,7 @@ async fn refused_input_is_named() {
         (json!({"repo": "alice.test", "collection": "nothing", "record": {}}), "collection: "),
         (json!({"repo": "alice.test", "collection": "a.b.c", "validate": "yes", "record": {}}), "validate: "),
         (json!({"repo": "alice.test", "record": {}}), "`collection`"),
+        (json!(["alice.test", "a.b.c", null, null, {}, null]), "an object"),
     ];
     for (body, name) in bodies {
         let refused =

@@ -1,4 +1,4 @@
-//! The pages in a real browser: `tests/browser/*.test.mjs`, in Chromium.
+//! The pages, and an application on a page, in a real browser: `tests/browser/*.test.mjs`, in Chromium.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,8 +14,19 @@ fn chromium() -> Option<PathBuf> {
 /// What breaks: people who have no app, or no scripts.
 #[tokio::test]
 async fn a_browser_goes_through_the_pages() {
+    in_a_browser("pages.test.mjs").await;
+}
+
+/// What breaks: every application that is a page, and has no server.
+#[tokio::test]
+async fn an_application_in_a_browser_signs_people_in() {
+    in_a_browser("oauth.test.mjs").await;
+}
+
+/// Runs these tests against a server of their own.
+async fn in_a_browser(tests: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
-    let chromium = chromium().filter(|_| folder.join("node_modules/playwright-core").exists());
+    let chromium = chromium().filter(|_| folder.join("node_modules/esbuild").exists());
     let Some(chromium) = chromium else {
         let how = "install chromium, and run `npm ci` in tests/browser";
         assert!(std::env::var_os("INTEROP_REQUIRED").is_none(), "{how}");
@@ -27,9 +38,10 @@ async fn a_browser_goes_through_the_pages() {
     let node = if bundled.exists() { bundled } else { PathBuf::from("node") };
     let mut command = Command::new(node);
     command
-        .args(["--test", "--test-timeout=240000", "pages.test.mjs"])
+        .args(["--test", "--test-timeout=240000", tests])
         .current_dir(folder)
         .env("ZAP_URL", format!("http://{}", zap.authority()))
+        .env("ZAP_PLC_URL", format!("http://{}", zap.plc_address))
         .env("CHROMIUM", chromium);
     let done = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
     let report = String::from_utf8_lossy(&done.stdout);

@@ -31,6 +31,8 @@ async fn real_clients_are_content() {
             "--test",
             "--test-timeout=120000",
             "api.test.mjs",
+            "preferences.test.mjs",
+            "admin.test.mjs",
             "proxy.test.mjs",
             "repo.test.mjs",
             "sync.test.mjs",

@@ -11,6 +11,7 @@
 mod administration;
 mod adversary;
 mod browser;
+mod bsky_sdk;
 mod canary;
 mod connections;
 mod crash;
@@ -34,6 +35,7 @@ mod proofs;
 mod proxy;
 mod python;
 mod random;
+mod reference;
 mod strangers;
 mod stuck_log;
 mod transfer;

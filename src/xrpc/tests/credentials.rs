@@ -51,6 +51,20 @@ async fn a_revoked_app_password_reads_no_memory_any_more() {
     assert_eq!(world.get(RECALL, &own).await.ok()["results"].as_array().unwrap().len(), 1);
 }
 
+/// What breaks: each call for a name that is none has all apps of the account refresh their tokens.
+#[tokio::test]
+async fn revoking_what_is_not_there_ends_no_token() {
+    let world = World::new();
+    let alice = world.person("alice").await;
+    let own = bearer(&alice["accessJwt"]);
+    let revoke = "com.atproto.server.revokeAppPassword";
+    world.post("com.atproto.server.createAppPassword", &own, json!({"name": "phone"})).await.ok();
+    world.post(revoke, &own, json!({"name": "none"})).await.ok();
+    world.get("com.atproto.server.getSession", &own).await.ok();
+    world.post(revoke, &own, json!({"name": "phone"})).await.ok();
+    assert_eq!(world.get("com.atproto.server.getSession", &own).await.error(), (400, "ExpiredToken"));
+}
+
 /// What breaks: a credential that was taken back destroys the keys of memories, and acts at other servers.
 #[tokio::test]
 async fn what_was_revoked_writes_nothing_and_makes_no_service_token() {
