@@ -3,7 +3,7 @@
 //! The protocol has two curves. Our own keys are secp256k1 ([`SigningKey`]); other people's may be
 //! either ([`VerifyingKey`]). Signatures of repos and did:plc operations are 64 bytes, `r || s`, with
 //! a low `s`, over SHA-256; anything else is refused. Tokens are compact JWS ([`jwt`]), where the low-`s`
-//! rule does not exist. Account passwords rest as Argon2id strings ([`password`]).
+//! rule does not exist. Account passwords rest as Argon2id strings ([`password`]); codes beside them are made of the time ([`totp`]).
 //!
 //! Invariants:
 //! - nothing here draws randomness or reads the clock: both come in as arguments;
@@ -15,6 +15,7 @@
 pub mod jwt;
 pub mod password;
 mod signing;
+pub mod totp;
 mod verifying;
 
 pub use signing::{SIGNATURE_LEN, SigningKey};

@@ -7,6 +7,8 @@
 //! | `authorize` | sign in, consent: HTML, for a person in a browser |
 //! | `account` | the account's own pages: signing in and up, what an owner sees, makes and ends |
 //! | `visit` | a browser at those: its cookies, and who is signed in there |
+//! | `second_step` | what is asked for after a password, at both sign-ins |
+//! | `qr` | a text as a picture that a camera reads |
 //! | `sheet` `problem` | what they are made of; what is wrong with a form, and at which field |
 //! | `form` | what comes in a form, and that it comes from our own page |
 //! | `page` | templates, and the headers that all pages have |
@@ -25,6 +27,8 @@ mod endpoints;
 mod form;
 mod page;
 mod problem;
+mod qr;
+mod second_step;
 mod sheet;
 mod visit;
 mod words;

@@ -16,8 +16,10 @@ pub enum Proof {
     AppPassword([u8; 32]),
     /// A browser that is signed in with a cookie of this digest.
     Browser([u8; 32]),
-    /// The account's own password, when this was its hash's digest.
+    /// The account's own password, when this was its hash's digest. It signs in nobody who has a second factor.
     Password([u8; 32]),
+    /// The same, and what was needed beside it ([`PassFactor`](super::PassFactor)).
+    TwoFactors([u8; 32]),
 }
 
 /// Asks whether a proof still holds; [`TokenRevoked`](super::Error::TokenRevoked) when it does not.

@@ -3,11 +3,12 @@
 //! | module | path | |
 //! |---|---|---|
 //! | `sign_in` | `/account/sign-in`, `/account/sign-out` | in and out |
+//! | `second_step` | `/account/sign-in/second-step` | what is needed beside the password |
 //! | `sign_up` | `/account/sign-up` | a new account |
 //! | `reset` | `/account/reset` | another password, by a mailed code |
 //! | here | `/account` | what there is |
 //! | `sessions` | `/account/sessions` | devices and connected apps |
-//! | `app_passwords` `email` `password` `handle` `status` | `/account/…` | each its own |
+//! | `app_passwords` `email` `password` `two_factor` `handle` `status` | `/account/…` | each its own |
 //!
 //! Each page is a function of the account and of what became of the form that was sent to it ([`Told`]), so that the answer
 //! to a form is the page as it is after that. A page changes nothing but by a form, and leads nowhere that a request names.
@@ -18,10 +19,12 @@ mod email;
 mod handle;
 mod password;
 mod reset;
+mod second_step;
 mod sessions;
 mod sign_in;
 mod sign_up;
 mod status;
+mod two_factor;
 
 use std::sync::Arc;
 
@@ -40,6 +43,7 @@ use crate::syntax::format_datetime_ms;
 pub(super) mod paths {
     pub(in crate::web) const ACCOUNT: &str = "/account";
     pub(in crate::web) const SIGN_IN: &str = "/account/sign-in";
+    pub(in crate::web) const SECOND_STEP: &str = "/account/sign-in/second-step";
     pub(in crate::web) const SIGN_OUT: &str = "/account/sign-out";
     pub(in crate::web) const SIGN_UP: &str = "/account/sign-up";
     pub(in crate::web) const RESET: &str = "/account/reset";
@@ -47,6 +51,7 @@ pub(super) mod paths {
     pub(in crate::web) const APP_PASSWORDS: &str = "/account/app-passwords";
     pub(in crate::web) const EMAIL: &str = "/account/email";
     pub(in crate::web) const PASSWORD: &str = "/account/password";
+    pub(in crate::web) const TWO_FACTOR: &str = "/account/two-factor";
     pub(in crate::web) const HANDLE: &str = "/account/handle";
     pub(in crate::web) const STATUS: &str = "/account/status";
 }
@@ -63,6 +68,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route(paths::ACCOUNT, get(show))
         .route(paths::SIGN_IN, get(sign_in::show).post(sign_in::submit))
+        .route(paths::SECOND_STEP, get(second_step::show).post(second_step::submit))
         .route(paths::SIGN_OUT, post(sign_in::sign_out))
         .route(paths::SIGN_UP, get(sign_up::show).post(sign_up::submit))
         .route(paths::RESET, get(reset::show).post(reset::submit))
@@ -70,6 +76,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route(paths::APP_PASSWORDS, get(app_passwords::show).post(app_passwords::submit))
         .route(paths::EMAIL, get(email::show).post(email::submit))
         .route(paths::PASSWORD, get(password::show).post(password::submit))
+        .route(paths::TWO_FACTOR, get(two_factor::show).post(two_factor::submit))
         .route(paths::HANDLE, get(handle::show).post(handle::submit))
         .route(paths::STATUS, get(status::show).post(status::submit))
 }
@@ -82,6 +89,7 @@ pub(super) fn links(signed: &Signed) -> Vec<Link> {
         (paths::APP_PASSWORDS, "App passwords", true),
         (paths::EMAIL, "E-mail", !signed.is_agent()),
         (paths::PASSWORD, "Password", !signed.is_agent()),
+        (paths::TWO_FACTOR, "Two-factor sign-in", !signed.is_agent()),
         (paths::HANDLE, "Handle", true),
         (paths::STATUS, if signed.is_agent() { "Pause" } else { "Pause or delete" }, true),
     ];

@@ -7,6 +7,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
+use super::sheet::Form;
 use super::words::Words;
 
 /// Where the stylesheet is.
@@ -41,6 +42,14 @@ pub(super) struct SignInPage {
     pub(super) fields: Fields,
     pub(super) identifier: String,
     pub(super) error: Option<&'static str>,
+}
+
+#[derive(Template)]
+#[template(path = "second_step.html")]
+pub(super) struct SecondStepPage {
+    pub(super) asking: Asking,
+    pub(super) title: &'static str,
+    pub(super) form: Form,
 }
 
 #[derive(Template)]

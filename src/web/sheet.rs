@@ -45,6 +45,8 @@ pub(super) struct Section {
     pub(super) text: Vec<String>,
     /// Names and what they stand for.
     pub(super) facts: Vec<(&'static str, String)>,
+    /// A drawing of ours (SVG), which is not escaped.
+    pub(super) picture: Option<String>,
     pub(super) items: Vec<Item>,
     pub(super) form: Option<Form>,
     pub(super) links: Vec<Link>,
@@ -102,13 +104,17 @@ impl Told {
         self
     }
 
+    /// Whether a form was taken.
+    pub(super) fn status(&self) -> StatusCode {
+        self.problem.as_ref().map_or(StatusCode::OK, |problem| problem.status)
+    }
+
     /// Shows the page: its status says whether a form was taken.
     pub(super) fn show(&self, mut sheet: Sheet) -> Response {
         if !sheet.has_form(self.form) {
             sheet.alert = self.problem.as_ref().map(|problem| problem.text.clone());
         }
-        let status = self.problem.as_ref().map_or(StatusCode::OK, |problem| problem.status);
-        let mut response = page::page(status, &sheet, None);
+        let mut response = page::page(self.status(), &sheet, None);
         if let Some(seconds) = self.problem.as_ref().and_then(|problem| problem.retry_seconds) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -137,6 +143,8 @@ struct Button {
     class: &'static str,
     /// What it does it to, where others beside it do it to something else.
     about: Option<String>,
+    /// Whether it needs no field.
+    is_way_out: bool,
 }
 
 impl Form {
@@ -198,7 +206,14 @@ impl Form {
         class: &'static str,
         about: Option<String>,
     ) -> Self {
-        self.buttons.push(Button { action, text, class, about });
+        self.buttons.push(Button { action, text, class, about, is_way_out: false });
+        self
+    }
+
+    /// A button that sends the form whatever its fields have.
+    pub(super) fn cancel(mut self) -> Self {
+        let (action, text) = ("cancel", "Cancel");
+        self.buttons.push(Button { action, text, class: "", about: None, is_way_out: true });
         self
     }
 }
@@ -258,7 +273,7 @@ impl Input {
         Self { kind: "email", autocomplete: "email", ..Self::text(name, label) }
     }
 
-    /// A code that was mailed.
+    /// A code that was mailed, or is made by an app.
     pub(super) fn code(label: &'static str) -> Self {
         Self { autocomplete: "one-time-code", ..Self::text("code", label) }
     }

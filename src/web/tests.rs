@@ -1,5 +1,6 @@
 mod account;
 mod doors;
+mod factors;
 mod sets;
 
 use std::sync::Arc;

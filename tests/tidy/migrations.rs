@@ -68,6 +68,10 @@ const RELEASED: &[(&str, &str)] = &[
         "migrations/directory/0008_browsers.sql",
         "6647736f187f0fc91ff9c6e1b05ecc942352c95c1f6bbb27b1c8c0fc9a01f875",
     ),
+    (
+        "migrations/directory/0009_factors.sql",
+        "f27f2903613067631ecec03258c1ff72cf10f5694a62b13f72410ac169fecfeb",
+    ),
     ("migrations/plc/0001_init.sql", "34e67790f0ff42f070c2f03273fa55bbcf6da9c574827d1db4fe65a5ce748e77"),
     (
         "migrations/sequencer/0001_init.sql",

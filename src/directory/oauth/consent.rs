@@ -77,7 +77,7 @@ pub(in super::super) fn begin(sql: &dyn Sql, env: &Env<'_>, ask: &BeginConsent) 
     if account::require(sql, &ask.did)?.status.is_moderated() {
         return Err(Error::AccountTakedown);
     }
-    credentials::prove(sql, &ask.did, &ask.proof)?;
+    credentials::prove_sign_in(sql, &ask.did, &ask.proof)?;
     if is_used(sql, env, ask)? {
         return Err(Error::RequestUsed);
     }

@@ -13,7 +13,7 @@ use crate::seam::Hidden;
 use crate::web::page;
 use crate::web::problem::Problem;
 use crate::web::sheet::{Input, Link, Section, Told};
-use crate::web::visit::{Guest, Signed};
+use crate::web::visit::{Entry, Guest, Signed};
 
 const FORM: &str = "sign-in";
 
@@ -41,10 +41,12 @@ pub(super) async fn submit(State(app): State<Arc<App>>, request: Request) -> Sho
     if matches!(checked.proof, Proof::AppPassword(_)) {
         return Ok(again(Problem::at("password", APP_PASSWORD)));
     }
-    Ok(match guest.visit.sign_in(&checked.account.did, checked.proof).await? {
-        Ok(cookie) => guest.enter(&cookie),
-        Err(problem) => again(problem),
-    })
+    let did = checked.account.did;
+    match guest.visit.sign_in(&did, checked.proof.clone()).await? {
+        Entry::In(cookie) => Ok(guest.enter(&cookie)),
+        Entry::Half => guest.begin_half(&did, checked.proof).await,
+        Entry::Refused(problem) => Ok(again(problem)),
+    }
 }
 
 #[derive(Deserialize)]

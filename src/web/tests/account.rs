@@ -9,12 +9,13 @@ use crate::mail::Mail;
 use crate::testing::{Answered, Program, between};
 use crate::web::account::paths;
 
-const ALL: [&str; 7] = [
+const ALL: [&str; 8] = [
     paths::ACCOUNT,
     paths::SESSIONS,
     paths::APP_PASSWORDS,
     paths::EMAIL,
     paths::PASSWORD,
+    paths::TWO_FACTOR,
     paths::HANDLE,
     paths::STATUS,
 ];
