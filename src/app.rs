@@ -36,6 +36,7 @@ mod moderation;
 mod moving;
 mod notices;
 pub mod oauth;
+mod passkeys;
 mod passwords;
 pub(crate) mod plc;
 mod post;

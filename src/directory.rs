@@ -54,8 +54,9 @@ pub use browser::{BrowserSession, CloseBrowserSession, GetBrowserSession, OpenBr
 pub use credentials::{Credentials, GetCredentials, RevokeCredentials};
 pub use email::{ConfirmEmail, EmailChangedBy, UpdateEmail};
 pub use factor::{
-    BeginHalfSignIn, BeginTotp, ConfirmTotp, Factors, GetFactors, GetHalfSignIn, Given, Half, HalfSignIn,
-    PassFactor, Passed, RenewRecoveryCodes, StopTotp,
+    AddPasskey, Assertion, BeginHalfSignIn, BeginTotp, Challenge, ConfirmTotp, Factors, GetFactors,
+    GetHalfSignIn, Given, Half, HalfSignIn, PassFactor, Passed, Passkey, RemovePasskey, RenewRecoveryCodes,
+    StopTotp, UsePasskey,
 };
 pub use flow::{BeginFlow, CompleteFlow, DropFlow, Flow, GetFlow, ListFlows};
 pub use handle_rules::Placement;
@@ -194,7 +195,10 @@ crate::seam! {
         EndSignedIn => (),
 
         BeginHalfSignIn => (),
-        PassFactor => Passed,
+        PassFactor => Option<Passed>,
+        UsePasskey => Option<Passed>,
+        AddPasskey => Option<Hidden<Vec<String>>>,
+        RemovePasskey => (),
         BeginTotp => Hidden<[u8; 20]>,
         ConfirmTotp => Option<Hidden<Vec<String>>>,
         StopTotp => (),
@@ -310,6 +314,9 @@ pub enum Error {
     /// A code beside the password that is wrong, or was used.
     #[error("Token is invalid")]
     InvalidFactor,
+    /// A passkey that does not fit.
+    #[error("the passkey was refused: {0}")]
+    InvalidPasskey(Cow<'static, str>),
     /// Codes by time are on already, or what was begun took too long.
     #[error("this can't be set up any more: begin again")]
     TotpSetup,
@@ -438,7 +445,7 @@ impl Directory {
 
             Change::BeginConsent(ask) => {
                 oauth::begin(sql, env, &ask)?;
-                if let Some(client) = &ask.client {
+                if let (Some(client), true) = (&ask.client, ask.proof.has_knocked()) {
                     self.doors.let_in(env, &ask.did, client);
                 }
                 Reply::BeginConsent(())
@@ -451,10 +458,7 @@ impl Directory {
 
             Change::OpenBrowserSession(ask) => {
                 browser::open(sql, env, &ask)?;
-                // A sign-up knocked at no door.
-                let knocked =
-                    matches!(ask.proof, Proof::Password(_) | Proof::TwoFactors(_) | Proof::AgentToken(_));
-                if let (Some(client), true) = (&ask.client, knocked) {
+                if let (Some(client), true) = (&ask.client, ask.proof.has_knocked()) {
                     self.doors.let_in(env, &ask.did, client);
                 }
                 Reply::OpenBrowserSession(())
@@ -464,6 +468,9 @@ impl Directory {
 
             Change::BeginHalfSignIn(ask) => Reply::BeginHalfSignIn(factor::begin(sql, env, &ask)?),
             Change::PassFactor(ask) => Reply::PassFactor(factor::pass(sql, env, &mut self.doors, &ask)?),
+            Change::UsePasskey(ask) => Reply::UsePasskey(factor::sign_in(sql, env, &ask)?),
+            Change::AddPasskey(ask) => Reply::AddPasskey(factor::add(sql, env, &ask)?),
+            Change::RemovePasskey(ask) => Reply::RemovePasskey(factor::drop_passkey(sql, &ask)?),
             Change::BeginTotp(ask) => Reply::BeginTotp(factor::begin_totp(sql, env, &ask)?),
             Change::ConfirmTotp(ask) => Reply::ConfirmTotp(factor::confirm(sql, env, &ask)?),
             Change::StopTotp(ask) => Reply::StopTotp(factor::stop(sql, env, &mut self.doors, &ask)?),

@@ -36,6 +36,7 @@ pub(super) fn prove(
             app_password.is_some()
         }
         Proof::Browser(digest) => browser::is_open(sql, did, digest)?,
+        Proof::Passkey(digest) => factor::is_had(sql, did, digest)?,
         Proof::Password(digest) | Proof::TwoFactors(digest) => {
             password_hash(sql, did)?.is_some_and(|hash| sha256(hash.expose().as_bytes()) == *digest)
         }
@@ -59,6 +60,7 @@ pub(super) fn prove_sign_in(
         | Proof::Generation(_)
         | Proof::AgentToken(_)
         | Proof::AppPassword(_)
+        | Proof::Passkey(_)
         | Proof::Browser(_) => {}
     }
     Ok(proven)

@@ -1,9 +1,10 @@
-//! What a sign-in needs beside an account's password, where its owner wants that: codes by time, and codes on paper for when
-//! their device is lost.
+//! What a sign-in needs beside an account's password, or in its place, where its owner wants that: codes by time, passkeys, and
+//! codes on paper for when their device is lost.
 //!
 //! | file | |
 //! |---|---|
 //! | `totp` | codes by time: turning them on and off |
+//! | `passkey` | passkeys: adding and removing them, signing in |
 //! | `recovery` | codes on paper |
 //! | `half` | a browser between the password and the rest |
 //!
@@ -12,16 +13,19 @@
 //! wherever they come.
 
 mod half;
+mod passkey;
 mod recovery;
 mod totp;
 
 use serde::{Deserialize, Serialize};
 
 pub use half::{BeginHalfSignIn, GetHalfSignIn, HalfSignIn};
+pub use passkey::{AddPasskey, Assertion, Challenge, Passkey, RemovePasskey, UsePasskey};
 pub use recovery::RenewRecoveryCodes;
 pub use totp::{BeginTotp, ConfirmTotp, StopTotp};
 
 pub(super) use half::{begin, get as half};
+pub(super) use passkey::{add, drop as drop_passkey, is_had, sign_in};
 pub(super) use recovery::renew;
 pub(super) use totp::{begin as begin_totp, confirm, stop};
 
@@ -48,9 +52,13 @@ pub struct Factors {
     pub totp: bool,
     /// Codes on paper that are left.
     pub recovery_codes: i64,
+    /// Its passkeys.
+    pub passkeys: Vec<Passkey>,
+    /// What authenticators know the account by.
+    pub passkey_user: [u8; 32],
 }
 
-/// Shows what is needed beside a password. A code that fits is used up.
+/// Shows what is needed beside a password. A code that fits is used up. `None` when a passkey's counter has gone back.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct PassFactor {
     /// The password, as it was shown.
@@ -81,6 +89,8 @@ pub enum Half {
 pub enum Given {
     /// A code by time, or one on paper, as people type it.
     Code(Hidden<String>),
+    /// A passkey.
+    Passkey(Assertion),
 }
 
 /// Who has shown all that is needed.
@@ -92,13 +102,18 @@ pub struct Passed {
     pub proof: Proof,
 }
 
-pub(super) fn get(sql: &dyn Sql, did: &Did) -> Result<Factors, Error> {
-    Ok(Factors { totp: totp::is_on(sql, did)?, recovery_codes: recovery::count(sql, did)? })
+pub(super) fn get(sql: &dyn Sql, env: &Env<'_>, did: &Did) -> Result<Factors, Error> {
+    Ok(Factors {
+        totp: totp::is_on(sql, did)?,
+        recovery_codes: recovery::count(sql, did)?,
+        passkeys: passkey::list(sql, did)?,
+        passkey_user: passkey::user_handle(env, did),
+    })
 }
 
 /// Whether a password alone signs nobody in.
 fn has_any(sql: &dyn Sql, did: &Did) -> Result<bool, Error> {
-    totp::is_on(sql, did)
+    Ok(totp::is_on(sql, did)? || !passkey::list(sql, did)?.is_empty())
 }
 
 /// What an app is told: its user has to be asked for a code.
@@ -119,13 +134,13 @@ pub(super) fn require_none(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
 /// Takes what is shown beside a password.
 ///
 /// # Errors
-/// [`Error::InvalidFactor`], [`Error::TooOften`]; [`Error::TokenRevoked`] where the password is over, or nobody has shown one.
+/// [`Error::InvalidFactor`], [`Error::InvalidPasskey`], [`Error::TooOften`]; [`Error::TokenRevoked`] where the password is over, or nobody has shown one.
 pub(super) fn pass(
     sql: &dyn Sql,
     env: &Env<'_>,
     doors: &mut Doors,
     ask: &PassFactor,
-) -> Result<Passed, Error> {
+) -> Result<Option<Passed>, Error> {
     let (did, proof) = match &ask.half {
         Half::Now { did, proof } => (did.clone(), proof.clone()),
         Half::Before { browser } => half::find(sql, env, browser)?.ok_or(Error::TokenRevoked)?,
@@ -133,8 +148,14 @@ pub(super) fn pass(
     credentials::prove(sql, &did, &proof)?;
     let proof = match proof {
         Proof::Password(digest) if has_any(sql, &did)? => {
-            let Given::Code(code) = &ask.given;
-            take_code(sql, env, doors, &did, code.expose())?;
+            match &ask.given {
+                Given::Code(code) => take_code(sql, env, doors, &did, code.expose())?,
+                Given::Passkey(shown) => {
+                    if passkey::take(sql, env, shown, Some(&did))?.is_none() {
+                        return Ok(None);
+                    }
+                }
+            }
             Proof::TwoFactors(digest)
         }
         proof => proof,
@@ -142,7 +163,7 @@ pub(super) fn pass(
     if let Half::Before { browser } = &ask.half {
         half::forget(sql, browser)?;
     }
-    Ok(Passed { did, proof })
+    Ok(Some(Passed { did, proof }))
 }
 
 /// Uses a code up, of either kind.
@@ -171,6 +192,7 @@ fn tidy(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
 /// Removes all factors of an account.
 pub(super) fn remove_all(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
     totp::remove(sql, did)?;
+    passkey::remove_all(sql, did)?;
     recovery::remove_all(sql, did)?;
     half::remove_all(sql, did)
 }

@@ -120,6 +120,12 @@ pub const TOTP_SETUP_SECONDS: i64 = 10 * 60;
 /// Codes on paper of one account: as many as others make; they fit on a note.
 pub const RECOVERY_CODES: usize = 10;
 
+/// Passkeys of one account: a person has a few devices, and looks through the list.
+pub const PASSKEYS_MAX: usize = 20;
+
+/// Bytes of a passkey's name.
+pub const PASSKEY_NAME_BYTES_MAX: usize = 128;
+
 /// Seconds a sign-in counts for what can't be undone: whoever finds a browser open later has to know the password.
 pub const BROWSER_FRESH_SECONDS: i64 = 10 * 60;
 

@@ -36,7 +36,7 @@ pub(super) fn read(sql: &dyn Sql, env: &Env<'_>, query: Query) -> Result<Reply, 
         Query::ListDueMail(_) => Reply::ListDueMail(mail::due(sql, env)?),
         Query::GetBrowserSession(ask) => Reply::GetBrowserSession(browser::get(sql, env, &ask)?),
         Query::ListSignedIn(ask) => Reply::ListSignedIn(signed_in::list(sql, env, &ask.did)?),
-        Query::GetFactors(ask) => Reply::GetFactors(factor::get(sql, &ask.did)?),
+        Query::GetFactors(ask) => Reply::GetFactors(factor::get(sql, env, &ask.did)?),
         Query::GetHalfSignIn(ask) => Reply::GetHalfSignIn(factor::half(sql, env, &ask)?),
         Query::GetConsent(ask) => Reply::GetConsent(oauth::get(sql, env, &ask)?),
     })

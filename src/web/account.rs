@@ -8,7 +8,7 @@
 //! | `reset` | `/account/reset` | another password, by a mailed code |
 //! | here | `/account` | what there is |
 //! | `sessions` | `/account/sessions` | devices and connected apps |
-//! | `app_passwords` `email` `password` `two_factor` `handle` `status` | `/account/…` | each its own |
+//! | `app_passwords` `email` `password` `two_factor` `passkeys` `handle` `status` | `/account/…` | each its own |
 //!
 //! Each page is a function of the account and of what became of the form that was sent to it ([`Told`]), so that the answer
 //! to a form is the page as it is after that. A page changes nothing but by a form, and leads nowhere that a request names.
@@ -17,6 +17,7 @@
 mod app_passwords;
 mod email;
 mod handle;
+mod passkeys;
 mod password;
 mod reset;
 mod second_step;
@@ -52,6 +53,7 @@ pub(super) mod paths {
     pub(in crate::web) const EMAIL: &str = "/account/email";
     pub(in crate::web) const PASSWORD: &str = "/account/password";
     pub(in crate::web) const TWO_FACTOR: &str = "/account/two-factor";
+    pub(in crate::web) const PASSKEYS: &str = "/account/passkeys";
     pub(in crate::web) const HANDLE: &str = "/account/handle";
     pub(in crate::web) const STATUS: &str = "/account/status";
 }
@@ -77,6 +79,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route(paths::EMAIL, get(email::show).post(email::submit))
         .route(paths::PASSWORD, get(password::show).post(password::submit))
         .route(paths::TWO_FACTOR, get(two_factor::show).post(two_factor::submit))
+        .route(paths::PASSKEYS, get(passkeys::show).post(passkeys::submit))
         .route(paths::HANDLE, get(handle::show).post(handle::submit))
         .route(paths::STATUS, get(status::show).post(status::submit))
 }
@@ -90,6 +93,7 @@ pub(super) fn links(signed: &Signed) -> Vec<Link> {
         (paths::EMAIL, "E-mail", !signed.is_agent()),
         (paths::PASSWORD, "Password", !signed.is_agent()),
         (paths::TWO_FACTOR, "Two-factor sign-in", !signed.is_agent()),
+        (paths::PASSKEYS, "Passkeys", !signed.is_agent()),
         (paths::HANDLE, "Handle", true),
         (paths::STATUS, if signed.is_agent() { "Pause" } else { "Pause or delete" }, true),
     ];

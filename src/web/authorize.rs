@@ -16,8 +16,8 @@ use serde::Deserialize;
 
 use super::form::COOKIE_CHARS;
 use super::page::{Asking, ConsentPage, Fields, SignInPage};
-use super::sheet::Told;
-use super::{EXPIRED, failed, form, host, page, second_step, sentence, words};
+use super::sheet::{Form, Told};
+use super::{EXPIRED, failed, form, host, page, passkey, second_step, sentence, words};
 use crate::app::App;
 use crate::app::oauth::Consent;
 use crate::crypto::sha256;
@@ -102,12 +102,15 @@ struct SignInForm {
     password: Hidden<String>,
     #[serde(default)]
     code: Hidden<String>,
+    #[serde(default)]
+    credential: String,
 }
 
-/// Takes a password, or what is needed beside it.
+/// Takes a password, or what is needed beside it, or a passkey in their place.
 pub(super) async fn sign_in(State(app): State<Arc<App>>, request: Request) -> Response {
     let (headers, net) = (request.headers().clone(), request.extensions().get().copied());
-    let Ok(SignInForm { which, token, action, identifier, password, code }) = form::read(request).await
+    let Ok(SignInForm { which, token, action, identifier, password, code, credential }) =
+        form::read(request).await
     else {
         return page::error(StatusCode::BAD_REQUEST, "This form is not complete", EXPIRED);
     };
@@ -124,7 +127,10 @@ pub(super) async fn sign_in(State(app): State<Arc<App>>, request: Request) -> Re
     if action == second_step::CODE {
         return asked.second_step(&app, cookie, Given::Code(code), net).await;
     }
-    let again = |why| asked.sign_in_page(&app, cookie, identifier.clone(), Some(why));
+    if action == passkey::ACTION {
+        return asked.with_passkey(&app, cookie, &credential, net).await;
+    }
+    let again = |why: &str| asked.sign_in_page(&app, cookie, identifier.clone(), Some(why.to_owned()));
     let client = net.map(|net: Net| net.to_string());
     let signed_in = match app.check_password(Who::parse(identifier.trim()), client.clone(), password).await {
         Ok(Some(signed_in)) => signed_in,
@@ -270,22 +276,23 @@ impl Asked {
         })
     }
 
-    fn sign_in_page(
-        &self,
-        app: &App,
-        cookie: &str,
-        identifier: String,
-        error: Option<&'static str>,
-    ) -> Response {
+    fn sign_in_page(&self, app: &App, cookie: &str, identifier: String, error: Option<String>) -> Response {
+        let fields = self.fields(app, cookie);
+        let form = Form::new(passkey::ACTION, paths::SIGN_IN, fields.token, &Told::default())
+            .hidden("client_id", fields.client_id)
+            .hidden("request_uri", fields.request_uri);
+        let passkey = passkey::get(app, cookie, form, &[]).other(passkey::ACTION, "Sign in with a passkey");
         let template = SignInPage {
             asking: self.asking(),
             server: host(&app.network.public_url).to_owned(),
             fields: self.fields(app, cookie),
             identifier,
             error,
+            passkey,
         };
-        let status = if error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-        let shown = page::page(status, &template, Some(&self.redirect_uri.form_action()));
+        let status = if template.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+        let mut shown = page::page(status, &template, Some(&self.redirect_uri.form_action()));
+        page::allow_script(&mut shown);
         with_cookie(app, self, cookie, shown)
     }
 

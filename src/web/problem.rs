@@ -80,6 +80,7 @@ impl Problem {
             Error::MailCodeExpired => Self::at("code", "This code is too old. Ask for another one."),
             Error::MailCodeRequired => Self::at("code", "The code from the mail is needed."),
             Error::InvalidFactor => Self::at("code", "This code is wrong, too old, or was used already."),
+            Error::InvalidPasskey(_) => Self::at("credential", text),
             Error::DuplicateAppPassword | Error::OverLimit(_) => Self::at("name", text),
             Error::TooOften(allowance) => Self::too_often(&allowance),
             Error::AccountTakedown => Self::at("", "This account has been taken down by the moderators."),

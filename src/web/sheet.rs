@@ -28,6 +28,12 @@ pub(super) struct Sheet {
 }
 
 impl Sheet {
+    /// Whether a form of it asks for a passkey, which takes a script.
+    fn has_script(&self) -> bool {
+        let asks = |section: &Section| section.form.as_ref().is_some_and(|form| form.passkey.is_some());
+        self.sections.iter().any(asks)
+    }
+
     fn has_form(&self, id: &str) -> bool {
         let of_items = |section: &Section| section.items.iter().any(|item| is_form(&item.form, id));
         self.sections.iter().any(|section| is_form(&section.form, id) || of_items(section))
@@ -115,6 +121,9 @@ impl Told {
             sheet.alert = self.problem.as_ref().map(|problem| problem.text.clone());
         }
         let mut response = page::page(self.status(), &sheet, None);
+        if sheet.has_script() {
+            page::allow_script(&mut response);
+        }
         if let Some(seconds) = self.problem.as_ref().and_then(|problem| problem.retry_seconds) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -130,6 +139,8 @@ pub(super) struct Form {
     path: &'static str,
     token: String,
     hidden: Vec<(&'static str, String)>,
+    /// What is asked of a passkey, and with what: by a script.
+    passkey: Option<(&'static str, String)>,
     inputs: Vec<Input>,
     buttons: Vec<Button>,
     /// What is wrong, unless a field has it.
@@ -154,7 +165,12 @@ impl Form {
         let error = told.problem.as_ref().filter(|_| is_its).map(|problem| problem.text.clone());
         let filled = if is_its { told.filled.clone() } else { Vec::new() };
         let (hidden, inputs, buttons) = (Vec::new(), Vec::new(), Vec::new());
-        Self { id, path, token, hidden, inputs, buttons, error, filled }
+        Self { id, path, token, hidden, passkey: None, inputs, buttons, error, filled }
+    }
+
+    /// Has a script ask for a passkey before the form is sent.
+    pub(super) fn passkey(self, ceremony: &'static str, options: String) -> Self {
+        Self { passkey: Some((ceremony, options)), ..self }
     }
 
     /// What goes along.

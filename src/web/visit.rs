@@ -186,6 +186,11 @@ impl Guest {
         Ok(response)
     }
 
+    /// What a passkey's challenge fits.
+    pub(super) fn cookie(&self) -> &str {
+        &self.cookie
+    }
+
     /// SHA-256 of what the browser shows.
     pub(super) fn browser(&self) -> [u8; 32] {
         sha256(self.cookie.as_bytes())
@@ -233,6 +238,11 @@ impl Signed {
         let Posted { token, form } = form::read::<Posted<F>>(request).await.map_err(|_| Stop::too_old())?;
         let signed = Self::found(visit).await?;
         if signed.visit.fits(&signed.cookie, &token) { Ok((signed, form)) } else { Err(Stop::too_old()) }
+    }
+
+    /// What a passkey's challenge fits.
+    pub(super) fn cookie(&self) -> &str {
+        &self.cookie
     }
 
     pub(super) fn app(&self) -> &Arc<App> {

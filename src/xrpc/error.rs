@@ -212,6 +212,7 @@ impl From<directory::Error> for XrpcError {
             | Error::DuplicateAppPassword
             | Error::RequestUsed
             | Error::TotpSetup
+            | Error::InvalidPasskey(_)
             | Error::InvalidCursor
             | Error::DeletionUnderWay
             | Error::Superseded

@@ -4,12 +4,13 @@
 //! elsewhere is nowhere. A row is made for who knows the password alone, and lives for minutes.
 
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 
 use super::super::account::read_did;
 use super::super::limits::{HALF_SIGN_IN_SECONDS, HALF_SIGN_INS_MAX};
 use super::super::proof::Proof;
 use super::super::{Error, credentials};
-use super::totp;
+use super::{passkey, totp};
 use crate::env::Env;
 use crate::store::{Sql, SqlError, Value, query_first};
 use crate::syntax::Did;
@@ -39,6 +40,8 @@ pub struct HalfSignIn {
     pub did: Did,
     /// Whether a code by time would do.
     pub totp: bool,
+    /// The passkeys that would do, as their authenticators named them.
+    pub passkeys: Vec<ByteBuf>,
 }
 
 pub(in super::super) fn begin(sql: &dyn Sql, env: &Env<'_>, ask: &BeginHalfSignIn) -> Result<(), Error> {
@@ -64,7 +67,8 @@ pub(in super::super) fn get(
     ask: &GetHalfSignIn,
 ) -> Result<Option<HalfSignIn>, Error> {
     let Some((did, _)) = find(sql, env, &ask.browser)? else { return Ok(None) };
-    Ok(Some(HalfSignIn { totp: totp::is_on(sql, &did)?, did }))
+    let passkeys = passkey::list(sql, &did)?.into_iter().map(|passkey| passkey.id).collect();
+    Ok(Some(HalfSignIn { totp: totp::is_on(sql, &did)?, passkeys, did }))
 }
 
 /// Who has shown a password in a browser, and what that proves.

@@ -10,6 +10,7 @@ use super::{Shown, paths};
 use crate::app::App;
 use crate::directory::{Given, Half, HalfSignIn, PassFactor};
 use crate::seam::Hidden;
+use crate::web::passkey;
 use crate::web::problem::{Problem, Stop};
 use crate::web::second_step::{self, CODE};
 use crate::web::sheet::{Link, Section, Told};
@@ -23,17 +24,32 @@ pub(super) async fn show(State(app): State<Arc<App>>, request: Request) -> Shown
 
 #[derive(Deserialize)]
 pub(super) struct Second {
+    action: String,
+    #[serde(default)]
     code: Hidden<String>,
+    #[serde(default)]
+    credential: String,
 }
 
 pub(super) async fn submit(State(app): State<Arc<App>>, request: Request) -> Shown {
-    let (guest, Second { code }) = Guest::submitted(app, request).await?;
+    let (guest, Second { action, code, credential }) = Guest::submitted(app, request).await?;
     let half = guest.half().await?;
-    let again = |problem| Ok(sheet(&guest, &half, &Told::wrong(CODE, problem)));
-    let pass = PassFactor { half: Half::Before { browser: guest.browser() }, given: Given::Code(code) };
+    let is_code = action != passkey::ACTION;
+    let (form, field) = if is_code { (CODE, "code") } else { (passkey::ACTION, "credential") };
+    let again = |problem| Ok(sheet(&guest, &half, &Told::wrong(form, Problem { field, ..problem })));
+    let given = if is_code {
+        Given::Code(code)
+    } else {
+        match passkey::read_signed(&guest.visit.app, guest.cookie(), &credential) {
+            Some(assertion) => Given::Passkey(assertion),
+            None => return again(passkey::too_old()),
+        }
+    };
+    let pass = PassFactor { half: Half::Before { browser: guest.browser() }, given };
     let passed = match guest.visit.app.directory(pass).await {
-        Ok(passed) => passed,
-        Err(error) => return again(Problem { field: "code", ..Problem::of(error)? }),
+        Ok(Some(passed)) => passed,
+        Ok(None) => return again(passkey::copied()),
+        Err(error) => return again(Problem::of(error)?),
     };
     match guest.visit.sign_in(&passed.did, passed.proof).await? {
         Entry::In(cookie) => Ok(guest.enter(&cookie)),
@@ -45,6 +61,12 @@ pub(super) async fn submit(State(app): State<Arc<App>>, request: Request) -> Sho
 fn sheet(guest: &Guest, half: &HalfSignIn, told: &Told) -> Response {
     let form = second_step::filled(guest.form(CODE, paths::SECOND_STEP, told), told, half);
     let links = vec![Link::to(paths::SIGN_IN, "Begin again")];
-    let section = Section { form: Some(form), links, ..Section::default() };
-    guest.page(second_step::TITLE.to_owned(), told, vec![section])
+    let app = &guest.visit.app;
+    let passkey = guest.form(passkey::ACTION, paths::SECOND_STEP, told);
+    let passkey = second_step::passkey(app, guest.cookie(), passkey, half);
+    let sections = vec![
+        Section { form: passkey, ..Section::default() },
+        Section { form: Some(form), links, ..Section::default() },
+    ];
+    guest.page(second_step::TITLE.to_owned(), told, sections)
 }

@@ -121,8 +121,10 @@ async fn sheet(signed: &Signed, told: &Told, codes: Option<Hidden<Vec<String>>>)
     }
     let factors = signed.app().directory(GetFactors { did: signed.did().clone() }).await?;
     let mut sections: Vec<Section> = codes.iter().map(|codes| on_paper(codes.expose())).collect();
-    if factors.totp {
+    if factors.totp || !factors.passkeys.is_empty() {
         sections.push(recovery(signed, told, &factors));
+    }
+    if factors.totp {
         sections.push(stop(signed, told));
     } else {
         let text = "After the password, a code is asked for that an app on your phone makes. App passwords and connected \
@@ -137,7 +139,7 @@ async fn sheet(signed: &Signed, told: &Told, codes: Option<Hidden<Vec<String>>>)
 }
 
 /// Codes that were just made.
-fn on_paper(codes: &[String]) -> Section {
+pub(super) fn on_paper(codes: &[String]) -> Section {
     let text = "Each of these signs you in once in place of a code, should you lose your device. Keep them where it is not. \
         They are not shown again.";
     let item = |code: &String| Item { title: code.clone(), details: Vec::new(), form: None };

@@ -4,7 +4,9 @@ use serde::Deserialize;
 
 use super::{Nothing, SessionView};
 use crate::auth::Caller;
-use crate::directory::{CloseSession, GetAccount, Given, Half, OpenSession, PassFactor, RotateSession, Who};
+use crate::directory::{
+    self, CloseSession, GetAccount, Given, Half, OpenSession, PassFactor, RotateSession, Who,
+};
 use crate::oauth::Need;
 use crate::oauth::scope::{AccountAction, AccountAttr};
 use crate::seam::Hidden;
@@ -28,7 +30,8 @@ pub(super) async fn create(context: Context, input: CreateSession) -> Result<Jso
     let proof = match input.auth_factor_token.filter(|code| !code.expose().is_empty()) {
         Some(code) => {
             let half = Half::Now { did: did.clone(), proof: sign_in.proof };
-            context.directory(PassFactor { half, given: Given::Code(code) }).await?.proof
+            let passed = context.directory(PassFactor { half, given: Given::Code(code) }).await?;
+            passed.ok_or(directory::Error::InvalidFactor)?.proof
         }
         None => sign_in.proof,
     };
