@@ -49,6 +49,8 @@ const ceremonies = {
 for (const form of window.PublicKeyCredential ? document.querySelectorAll('form[data-passkey]') : []) {
   form.hidden = false
   const answer = form.elements.namedItem('credential')
+  // Who comes back to the page is asked anew: an answer is good once.
+  addEventListener('pageshow', () => { answer.value = '' })
   form.addEventListener('submit', async (event) => {
     if (answer.value) return
     event.preventDefault()

@@ -40,6 +40,7 @@ mod passkeys;
 mod passwords;
 pub(crate) mod plc;
 mod post;
+mod recovery_keys;
 mod relays;
 mod repos;
 mod resolve;

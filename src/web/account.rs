@@ -8,7 +8,7 @@
 //! | `reset` | `/account/reset` | another password, by a mailed code |
 //! | here | `/account` | what there is |
 //! | `sessions` | `/account/sessions` | devices and connected apps |
-//! | `app_passwords` `email` `password` `two_factor` `passkeys` `handle` `status` | `/account/…` | each its own |
+//! | `app_passwords` `email` `password` `two_factor` `passkeys` `handle` `recovery_key` `status` | `/account/…` | each its own |
 //!
 //! Each page is a function of the account and of what became of the form that was sent to it ([`Told`]), so that the answer
 //! to a form is the page as it is after that. A page changes nothing but by a form, and leads nowhere that a request names.
@@ -19,6 +19,7 @@ mod email;
 mod handle;
 mod passkeys;
 mod password;
+mod recovery_key;
 mod reset;
 mod second_step;
 mod sessions;
@@ -55,6 +56,7 @@ pub(super) mod paths {
     pub(in crate::web) const TWO_FACTOR: &str = "/account/two-factor";
     pub(in crate::web) const PASSKEYS: &str = "/account/passkeys";
     pub(in crate::web) const HANDLE: &str = "/account/handle";
+    pub(in crate::web) const RECOVERY_KEY: &str = "/account/recovery-key";
     pub(in crate::web) const STATUS: &str = "/account/status";
 }
 
@@ -81,6 +83,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route(paths::TWO_FACTOR, get(two_factor::show).post(two_factor::submit))
         .route(paths::PASSKEYS, get(passkeys::show).post(passkeys::submit))
         .route(paths::HANDLE, get(handle::show).post(handle::submit))
+        .route(paths::RECOVERY_KEY, get(recovery_key::show).post(recovery_key::submit))
         .route(paths::STATUS, get(status::show).post(status::submit))
 }
 
@@ -95,6 +98,7 @@ pub(super) fn links(signed: &Signed) -> Vec<Link> {
         (paths::TWO_FACTOR, "Two-factor sign-in", !signed.is_agent()),
         (paths::PASSKEYS, "Passkeys", !signed.is_agent()),
         (paths::HANDLE, "Handle", true),
+        (paths::RECOVERY_KEY, "Recovery key", !signed.is_agent()),
         (paths::STATUS, if signed.is_agent() { "Pause" } else { "Pause or delete" }, true),
     ];
     all.into_iter().filter(|(.., is_had)| *is_had).map(|(path, text, _)| Link::to(path, text)).collect()

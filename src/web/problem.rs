@@ -43,6 +43,7 @@ impl Problem {
         match error {
             Error::Directory(error) => Self::of_directory(error),
             Error::InvalidPassword(why) => Ok(Self::at("new", why)),
+            Error::InvalidRecoveryKey(why) => Ok(Self::at("key", super::sentence(&why))),
             Error::UnsupportedDomain => Ok(Self::at("handle", UNSUPPORTED)),
             Error::HandleElsewhere | Error::HandleNotFound => {
                 Ok(Self::at("handle", "This domain does not name your account yet."))

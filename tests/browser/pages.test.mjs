@@ -15,7 +15,7 @@ import { chromium } from 'playwright-core'
 const url = process.env.ZAP_URL
 const password = 'correct horse battery'
 const run = Date.now().toString(36).slice(-6)
-const signedIn = ['', '/sessions', '/app-passwords', '/email', '/password', '/two-factor', '/passkeys', '/handle', '/status']
+const signedIn = ['', '/sessions', '/app-passwords', '/email', '/password', '/two-factor', '/passkeys', '/handle', '/recovery-key', '/status']
 const guests = ['/sign-in', '/sign-up', '/reset']
 
 let browser
