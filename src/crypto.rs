@@ -3,7 +3,8 @@
 //! The protocol has two curves. Our own keys are secp256k1 ([`SigningKey`]); other people's may be
 //! either ([`VerifyingKey`]). Signatures of repos and did:plc operations are 64 bytes, `r || s`, with
 //! a low `s`, over SHA-256; anything else is refused. Tokens are compact JWS ([`jwt`]), where the low-`s`
-//! rule does not exist. Account passwords rest as Argon2id strings ([`password`]).
+//! rule does not exist. Account passwords rest as Argon2id strings ([`password`]); codes beside them are made of the time ([`totp`]), and
+//! passkeys stand in for both ([`webauthn`]).
 //!
 //! Invariants:
 //! - nothing here draws randomness or reads the clock: both come in as arguments;
@@ -15,7 +16,9 @@
 pub mod jwt;
 pub mod password;
 mod signing;
+pub mod totp;
 mod verifying;
+pub mod webauthn;
 
 pub use signing::{SIGNATURE_LEN, SigningKey};
 pub use verifying::VerifyingKey;

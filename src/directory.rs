@@ -19,6 +19,7 @@ mod browser;
 mod credentials;
 mod doors;
 mod email;
+mod factor;
 mod flow;
 mod handle_check;
 mod handle_rules;
@@ -33,6 +34,7 @@ mod oauth;
 mod outbox;
 mod password;
 mod proof;
+mod read;
 mod registry;
 mod reserved_key;
 mod rotation_key;
@@ -53,6 +55,11 @@ pub use app_password::{
 pub use browser::{BrowserSession, CloseBrowserSession, GetBrowserSession, OpenBrowserSession};
 pub use credentials::{Credentials, GetCredentials, RevokeCredentials};
 pub use email::{ConfirmEmail, EmailChangedBy, UpdateEmail};
+pub use factor::{
+    AddPasskey, Assertion, BeginHalfSignIn, BeginTotp, Challenge, ConfirmTotp, Factors, GetFactors,
+    GetHalfSignIn, Given, Half, HalfSignIn, PassFactor, Passed, Passkey, RemovePasskey, RenewRecoveryCodes,
+    StopTotp, UsePasskey,
+};
 pub use flow::{BeginFlow, CompleteFlow, DropFlow, Flow, GetFlow, ListFlows};
 pub use handle_check::{
     DueHandles, HandleSeen, HandleTurn, ListDueHandles, SettleHandle, next_handle_check_us,
@@ -111,7 +118,7 @@ use crate::syntax::Did;
 /// The cell's schema.
 pub const MIGRATIONS: &[Migration] = crate::migrations!("directory", 1 "0001_init", 2 "0002_flow", 3 "0003_flow_handle",
     4 "0004_generation", 5 "0005_rotation", 6 "0006_account_methods", 7 "0007_oauth",
-    8 "0008_browsers", 9 "0009_handles_devices");
+    8 "0008_browsers", 9 "0009_handles_devices", 10 "0010_factors");
 
 crate::seam! {
     read {
@@ -137,6 +144,8 @@ crate::seam! {
         GetConsent => Option<Consenting>,
         GetBrowserSession => Option<BrowserSession>,
         ListSignedIn => SignedIn,
+        GetFactors => Factors,
+        GetHalfSignIn => Option<HalfSignIn>,
     }
     write {
         ReserveAccount => Reservation,
@@ -192,6 +201,16 @@ crate::seam! {
         OpenBrowserSession => (),
         CloseBrowserSession => (),
         EndSignedIn => (),
+
+        BeginHalfSignIn => (),
+        PassFactor => Option<Passed>,
+        UsePasskey => Option<Passed>,
+        AddPasskey => Option<Hidden<Vec<String>>>,
+        RemovePasskey => (),
+        BeginTotp => Hidden<[u8; 20]>,
+        ConfirmTotp => Option<Hidden<Vec<String>>>,
+        StopTotp => (),
+        RenewRecoveryCodes => Hidden<Vec<String>>,
 
         GetRotationKey => String,
         SignPlcOperation => ByteBuf,
@@ -297,6 +316,21 @@ pub enum Error {
     /// A text or a count is over its limit.
     #[error("{0} is over its limit")]
     OverLimit(Cow<'static, str>),
+    /// More is needed than the account's password.
+    #[error("{}", factor::needed(*by_code))]
+    FactorRequired {
+        /// Whether a code by time would do.
+        by_code: bool,
+    },
+    /// A code beside the password that is wrong, or was used.
+    #[error("Token is invalid")]
+    InvalidFactor,
+    /// A passkey that does not fit.
+    #[error("the passkey was refused: {0}")]
+    InvalidPasskey(Cow<'static, str>),
+    /// Codes by time are on already, or what was begun took too long.
+    #[error("this can't be set up any more: begin again")]
+    TotpSetup,
     /// Passwords were tried too often.
     #[error("too many attempts: try again in {} s", .0.retry_seconds())]
     TooOften(Allowance),
@@ -343,7 +377,7 @@ impl Directory {
 
     fn answer(&mut self, sql: &dyn Sql, env: &mut Env<'_>, command: Command) -> Result<Reply, Error> {
         match command {
-            Command::Query(query) => read(sql, env, query),
+            Command::Query(query) => read::read(sql, env, query),
             Command::Change(change) => self.change(sql, env, change),
         }
     }
@@ -426,7 +460,7 @@ impl Directory {
 
             Change::BeginConsent(ask) => {
                 oauth::begin(sql, env, &ask)?;
-                if let Some(client) = &ask.client {
+                if let (Some(client), true) = (&ask.client, ask.proof.has_knocked()) {
                     self.doors.let_in(env, &ask.did, client);
                 }
                 Reply::BeginConsent(())
@@ -439,14 +473,23 @@ impl Directory {
 
             Change::OpenBrowserSession(ask) => {
                 browser::open(sql, env, &ask)?;
-                // A sign-up knocked at no door.
-                if let (Some(client), Proof::Password(_) | Proof::AgentToken(_)) = (&ask.client, &ask.proof) {
+                if let (Some(client), true) = (&ask.client, ask.proof.has_knocked()) {
                     self.doors.let_in(env, &ask.did, client);
                 }
                 Reply::OpenBrowserSession(())
             }
             Change::CloseBrowserSession(ask) => Reply::CloseBrowserSession(browser::close(sql, &ask)?),
             Change::EndSignedIn(ask) => Reply::EndSignedIn(signed_in::end(sql, &ask)?),
+
+            Change::BeginHalfSignIn(ask) => Reply::BeginHalfSignIn(factor::begin(sql, env, &ask)?),
+            Change::PassFactor(ask) => Reply::PassFactor(factor::pass(sql, env, &mut self.doors, &ask)?),
+            Change::UsePasskey(ask) => Reply::UsePasskey(factor::sign_in(sql, env, &ask)?),
+            Change::AddPasskey(ask) => Reply::AddPasskey(factor::add(sql, env, &ask)?),
+            Change::RemovePasskey(ask) => Reply::RemovePasskey(factor::drop_passkey(sql, &ask)?),
+            Change::BeginTotp(ask) => Reply::BeginTotp(factor::begin_totp(sql, env, &ask)?),
+            Change::ConfirmTotp(ask) => Reply::ConfirmTotp(factor::confirm(sql, env, &ask)?),
+            Change::StopTotp(ask) => Reply::StopTotp(factor::stop(sql, env, &mut self.doors, &ask)?),
+            Change::RenewRecoveryCodes(ask) => Reply::RenewRecoveryCodes(factor::renew(sql, env, &ask)?),
 
             Change::GetRotationKey(_) => Reply::GetRotationKey(self.rotation_key.did_key()),
             Change::SignPlcOperation(ask) => {
@@ -464,33 +507,4 @@ impl Directory {
             Change::DropFlow(ask) => Reply::DropFlow(flow::drop(sql, &ask)?),
         })
     }
-}
-
-fn read(sql: &dyn Sql, env: &Env<'_>, query: Query) -> Result<Reply, Error> {
-    Ok(match query {
-        Query::GetAccount(ask) => Reply::GetAccount(account::get(sql, &ask.who)?),
-        Query::Prove(ask) => Reply::Prove(credentials::prove(sql, &ask.did, &ask.proof).map(|_| ())?),
-        Query::GetStatus(ask) => Reply::GetStatus(account::status(sql, &ask.did)?),
-        Query::ListAccounts(ask) => Reply::ListAccounts(account::list(sql, &ask)?),
-        Query::ListStandings(ask) => Reply::ListStandings(account::standings(sql, &ask)?),
-        Query::CheckHandle(ask) => Reply::CheckHandle(status::check_handle(sql, env, &ask)?),
-        Query::ListAppPasswords(ask) => Reply::ListAppPasswords(app_password::list(sql, &ask.did)?),
-        Query::FindAgentToken(ask) => Reply::FindAgentToken(registry::find_token(sql, &ask.digest)?),
-        Query::ListInviteCodes(ask) => Reply::ListInviteCodes(invite::list(sql, &ask)?),
-        Query::PageInviteCodes(ask) => Reply::PageInviteCodes(invite::page(sql, &ask)?),
-        Query::ListAccountInfos(ask) => Reply::ListAccountInfos(moderation::infos(sql, &ask)?),
-        Query::SearchAccounts(ask) => Reply::SearchAccounts(moderation::search(sql, &ask)?),
-        Query::ListReservations(ask) => Reply::ListReservations(signup::list(sql, ask.limit)?),
-        Query::ReadOutbox(ask) => Reply::ReadOutbox(outbox::read(sql, &ask)?),
-        Query::GetFlow(ask) => Reply::GetFlow(flow::get(sql, &ask.did)?),
-        Query::ListFlows(ask) => Reply::ListFlows(flow::list(sql, &ask)?),
-        Query::FindMailCode(ask) => {
-            Reply::FindMailCode(mail_code::find(sql, env, ask.purpose, ask.code.expose())?)
-        }
-        Query::GetReservedKey(ask) => Reply::GetReservedKey(reserved_key::get(sql, env, &ask.did)?),
-        Query::ListDueMail(_) => Reply::ListDueMail(mail::due(sql, env)?),
-        Query::GetBrowserSession(ask) => Reply::GetBrowserSession(browser::get(sql, env, &ask)?),
-        Query::ListSignedIn(ask) => Reply::ListSignedIn(signed_in::list(sql, env, &ask.did)?),
-        Query::GetConsent(ask) => Reply::GetConsent(oauth::get(sql, env, &ask)?),
-    })
 }

@@ -8,6 +8,7 @@
 //! | `disk` | a database whose nth write fails, or stops the machine |
 //! | `internet` | the did:plc directory, the DNS, other servers |
 //! | `program` | an OAuth client and a browser, over the router |
+//! | `authenticator` | what makes passkeys, and the browser before it |
 //! | `alone` | all that comes into one cell |
 //! | `simulated` | a host with all cells of a network, which can be stopped after any step and started again |
 //!
@@ -15,6 +16,8 @@
 
 #[cfg(test)]
 mod alone;
+#[cfg(test)]
+mod authenticator;
 mod cell;
 #[cfg(test)]
 mod disk;
@@ -32,6 +35,8 @@ mod tests;
 
 #[cfg(test)]
 pub use alone::Alone;
+#[cfg(test)]
+pub use authenticator::Authenticator;
 pub use cell::Cell;
 #[cfg(test)]
 pub use disk::{Disk, DiskFault};

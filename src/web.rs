@@ -7,13 +7,17 @@
 //! | `authorize` | sign in, consent: HTML, for a person in a browser |
 //! | `account` | the account's own pages: signing in and up, what an owner sees, makes and ends |
 //! | `visit` | a browser at those: its cookies, and who is signed in there |
+//! | `passkey` | passkeys in forms |
+//! | `second_step` | what is asked for after a password, at both sign-ins |
+//! | `qr` | a text as a picture that a camera reads |
 //! | `sheet` `problem` | what they are made of; what is wrong with a form, and at which field |
 //! | `form` | what comes in a form, and that it comes from our own page |
 //! | `page` | templates, and the headers that all pages have |
 //! | `words` | what each permission opens, in plain words |
 //!
 //! Invariants
-//! - A page is read without scripts, has nothing inline, loads nothing from elsewhere, and is in nobody's frame.
+//! - A page is read without scripts, has nothing inline, loads nothing from elsewhere, and is in nobody's frame. What a browser
+//!   does by script alone, passkeys, is one file of ours, on the pages that have such a form and on no other.
 //! - What a page changes, it changes by a form of our own in the browser that was given the page: a token in the form fits a
 //!   cookie of that browser, and the browser says that it comes from here.
 //! - A browser is sent only to a URI of the client's document. What is wrong before that is known is said on a page.
@@ -24,7 +28,10 @@ mod authorize;
 mod endpoints;
 mod form;
 mod page;
+mod passkey;
 mod problem;
+mod qr;
+mod second_step;
 mod sheet;
 mod visit;
 mod words;
@@ -67,6 +74,7 @@ pub fn pages(app: Arc<App>) -> Router {
         .merge(account::routes())
         .with_state(app)
         .route(page::STYLE_PATH, get(page::style))
+        .route(page::SCRIPT_PATH, get(page::script))
         .layer(axum::middleware::from_fn(page::headers))
 }
 

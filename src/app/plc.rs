@@ -184,6 +184,22 @@ pub(super) async fn has_rotation_key(app: &App, did: &Did, did_key: &str) -> Res
     Ok(last.state().is_some_and(|state| state.rotation_keys.iter().any(|key| key == did_key)))
 }
 
+/// The keys that can change a DID's document, the most powerful first.
+pub(super) async fn rotation_keys(app: &App, did: &Did) -> Result<Vec<String>, Error> {
+    Ok(last_operation(app, did).await?.state().map(|state| state.rotation_keys).unwrap_or_default())
+}
+
+/// Puts a key above all others. Nothing happens when it is there already.
+pub(super) async fn add_rotation_key(app: &App, did: &Did, key: String) -> Result<(), Error> {
+    let mut next = last_operation(app, did).await?.successor()?;
+    if next.rotation_keys.contains(&key) {
+        return Ok(());
+    }
+    next.rotation_keys.insert(0, key);
+    let signed = sign(app, Operation::Plc(next)).await?;
+    submit(app, did, &signed).await
+}
+
 /// Makes the document name this server, by the power of the move key, which has none from then on; nor has the network
 /// that let it in, whose key comes behind it.
 pub(super) async fn take_over(app: &App, did: &Did, signing_key: &str, move_key: &str) -> Result<(), Error> {

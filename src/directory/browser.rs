@@ -4,8 +4,8 @@
 //! session has one value for all of its life, given out at the sign-in, and lives for a fixed time. For what can't be undone
 //! a sign-in counts for minutes only ([`BrowserSession::is_fresh`]); signing in again makes a new session in place of the old.
 //!
-//! Between the password and the session there is room for a second factor: only [`OpenBrowserSession`] makes one, and says
-//! what it rests on.
+//! Only [`OpenBrowserSession`] makes one, and says what it rests on: of an account with a second factor never the password alone
+//! (`factor`).
 
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
@@ -68,7 +68,7 @@ pub(super) fn open(sql: &dyn Sql, env: &mut Env<'_>, ask: &OpenBrowserSession) -
     if account::require(sql, &ask.did)?.status.is_moderated() {
         return Err(Error::AccountTakedown);
     }
-    let (account, None) = credentials::prove(sql, &ask.did, &ask.proof)? else {
+    let (account, None) = credentials::prove_sign_in(sql, &ask.did, &ask.proof)? else {
         return Err(Error::TokenRevoked);
     };
     if let Some(old) = &ask.replaces {
@@ -128,6 +128,14 @@ pub(super) fn is_open(sql: &dyn Sql, did: &Did, cookie: &[u8; 32]) -> Result<boo
 pub(super) fn close_all(sql: &dyn Sql, did: &Did, kept: Option<&str>) -> Result<(), Error> {
     let params = [did.as_str().into(), kept.unwrap_or_default().into()];
     Ok(sql.execute("DELETE FROM browser_session WHERE did = ? AND id <> ?", &params)?)
+}
+
+/// Signs out all browsers of an account but the one that asks.
+pub(super) fn close_others(sql: &dyn Sql, did: &Did, asks: &Proof) -> Result<(), Error> {
+    match asks {
+        Proof::Browser(cookie) => close_all(sql, did, Some(&id(cookie))),
+        _ => close_all(sql, did, None),
+    }
 }
 
 /// A session's name, from the digest of its cookie.

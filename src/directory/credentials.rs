@@ -7,7 +7,7 @@ use super::app_password::{self, AppPassword, CreateAppPassword, CreatedAppPasswo
 use super::proof::Proof;
 use super::registry::{AgentToken, RotateAgentToken};
 use super::session::{OpenSession, Session};
-use super::{Error, browser, known_device, mail, mail_code, registry, session};
+use super::{Error, browser, factor, known_device, mail, mail_code, registry, session};
 use crate::actor::Scope;
 use crate::crypto::sha256;
 use crate::env::Env;
@@ -36,11 +36,34 @@ pub(super) fn prove(
             app_password.is_some()
         }
         Proof::Browser(digest) => browser::is_open(sql, did, digest)?,
-        Proof::Password(digest) => {
+        Proof::Passkey(digest) => factor::is_had(sql, did, digest)?,
+        Proof::Password(digest) | Proof::TwoFactors(digest) => {
             password_hash(sql, did)?.is_some_and(|hash| sha256(hash.expose().as_bytes()) == *digest)
         }
     };
     if holds { Ok((account, app_password)) } else { Err(Error::TokenRevoked) }
+}
+
+/// As [`prove`], of what signs somebody in: where more is needed than the password, that alone does not.
+///
+/// # Errors
+/// [`Error::FactorRequired`] as well.
+pub(super) fn prove_sign_in(
+    sql: &dyn Sql,
+    did: &Did,
+    proof: &Proof,
+) -> Result<(Account, Option<AppPassword>), Error> {
+    let proven = prove(sql, did, proof)?;
+    match proof {
+        Proof::Password(_) => factor::require_none(sql, did)?,
+        Proof::TwoFactors(_)
+        | Proof::Generation(_)
+        | Proof::AgentToken(_)
+        | Proof::AppPassword(_)
+        | Proof::Passkey(_)
+        | Proof::Browser(_) => {}
+    }
+    Ok(proven)
 }
 
 /// Opens a session.
@@ -48,7 +71,7 @@ pub(super) fn open_session(sql: &dyn Sql, env: &mut Env<'_>, ask: &OpenSession) 
     if account::require(sql, &ask.did)?.status.is_moderated() {
         return Err(Error::AccountTakedown);
     }
-    let (account, app_password) = prove(sql, &ask.did, &ask.proof)?;
+    let (account, app_password) = prove_sign_in(sql, &ask.did, &ask.proof)?;
     session::open(sql, env, account, app_password.as_ref(), ask.client.as_deref())
 }
 
@@ -157,7 +180,8 @@ pub(super) fn settle_token(sql: &dyn Sql, digest: &[u8; 32]) -> Result<(), Error
     count_end(sql, &did)
 }
 
-/// Ends an account's sessions, app passwords and password. An agent's token stays: nobody could make another.
+/// Ends an account's sessions, app passwords and password, and what was needed beside that: whoever had the account may have
+/// set it. An agent's token stays: nobody could make another.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RevokeCredentials {
     /// Whose.
@@ -170,6 +194,7 @@ pub(super) fn revoke(sql: &dyn Sql, ask: &RevokeCredentials) -> Result<(), Error
     sql.execute("UPDATE account SET password_hash = NULL WHERE did = ?", &[did.as_str().into()])?;
     session::close_all(sql, did)?;
     app_password::remove_all(sql, did)?;
+    factor::remove_all(sql, did)?;
     count_end(sql, did)
 }
 
@@ -180,6 +205,7 @@ pub(super) fn revoke_all(sql: &dyn Sql, did: &Did) -> Result<(), Error> {
     mail_code::remove_all(sql, did)?;
     mail::remove_all(sql, did)?;
     known_device::remove_all(sql, did)?;
+    factor::remove_all(sql, did)?;
     app_password::remove_all(sql, did)?;
     count_end(sql, did)
 }

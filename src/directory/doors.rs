@@ -5,13 +5,16 @@
 //! fits gives back what was counted against all: the owner's own sign-ins lock nobody out. From where an account was signed
 //! in to before, the tries of others do not count, or anybody could keep an owner out.
 //!
+//! Codes that are shown beside a password are counted by account alone, also where no limit of passwords is set: there are a
+//! million of them, of which three are good at a time, and who tries them knows the password.
+//!
 //! All is kept in memory alone: a start begins anew, and nobody but the operator makes one.
 
 use super::account::{self, Who};
 use super::{Error, GetCredentials};
 use crate::env::Env;
 use crate::rate_limit::table::Table;
-use crate::rate_limit::{Debts, Rates, WINDOWS_MAX};
+use crate::rate_limit::{Debts, Rate, Rates, WINDOWS_MAX};
 use crate::store::Sql;
 use crate::syntax::Did;
 
@@ -19,6 +22,8 @@ use crate::syntax::Did;
 const ADDRESSES_AN_ACCOUNT: u32 = 3;
 /// Tries of one address at all doors, in those at one: an office or a school behind one address is still let in.
 const ACCOUNTS_AN_ADDRESS: u32 = 10;
+/// Codes that may be tried at one account: a hundred a day find one of them in six years, one time in two.
+const CODES: Rates = Rates::two(Rate::new(10, 5 * 60), Rate::new(100, 24 * 60 * 60));
 /// How long an address is known from which the account was signed in to: as long as a session lives unused.
 const KNOWN_US: i64 = super::limits::REFRESH_TOKEN_SECONDS * 1_000_000;
 /// Accounts, addresses, and pairs of them that are remembered: two megabytes of each.
@@ -31,12 +36,13 @@ pub(super) struct Doors {
     accounts: Table,
     addresses: Table,
     known: Table,
+    codes: Table,
 }
 
 impl Doors {
     pub(super) fn new(env: &mut Env<'_>) -> Self {
         let mut table = || Table::new(KEYS_MAX, env.random());
-        Self { pairs: table(), accounts: table(), addresses: table(), known: table() }
+        Self { pairs: table(), accounts: table(), addresses: table(), known: table(), codes: table() }
     }
 
     /// Counts a try. One at a door that is not there is counted in the same way, so that nobody learns which are.
@@ -72,6 +78,19 @@ impl Doors {
         }
         own.times(ACCOUNTS_AN_ADDRESS).give_back(self.addresses.debts(&Some(client)), 1);
         *self.known.debts(&(door, client)) = Debts([now_us + KNOWN_US; WINDOWS_MAX]);
+    }
+
+    /// Counts a code that is tried beside a password, before it is looked at.
+    ///
+    /// # Errors
+    /// [`Error::TooOften`]; then it is not to be looked at.
+    pub(super) fn try_code(&mut self, env: &Env<'_>, did: &Did) -> Result<(), Error> {
+        self.codes.take(&CODES, &did.as_str(), 1, env.now_us).map(drop).map_err(Error::TooOften)
+    }
+
+    /// Gives back what was counted for a code that fits.
+    pub(super) fn code_fits(&mut self, did: &Did) {
+        CODES.give_back(self.codes.debts(&did.as_str()), 1);
     }
 
     fn is_known(&mut self, door: &str, client: &str, now_us: i64) -> bool {

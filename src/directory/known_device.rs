@@ -1,4 +1,4 @@
-//! From where an account was signed in to before: a sign-in with its password from elsewhere is told to its owner by mail.
+//! From where an account was signed in to before: a sign-in by its owner's own means from elsewhere is told to its owner by mail.
 //!
 //! A device is an address together with what program says it is there. Who has the password and only that, is seen here by
 //! who owns the account; so what is noted is noted in the transaction that lets in, and the mail waits there as all others
@@ -35,7 +35,11 @@ pub(super) fn note(
     proof: &Proof,
     device: Device<'_>,
 ) -> Result<(), Error> {
-    let (Proof::Password(_), Some(client)) = (proof, device.client) else { return Ok(()) };
+    let (Proof::Password(_) | Proof::TwoFactors(_) | Proof::Passkey(_), Some(client)) =
+        (proof, device.client)
+    else {
+        return Ok(());
+    };
     let (did, now_us) = (Value::Text(account.did.as_str()), Value::Integer(env.now_us));
     let mark = mark(env, &account.did, client, device.program.unwrap_or_default());
     let seen = "UPDATE known_device SET seen_us = ? WHERE did = ? AND device = ?";

@@ -108,6 +108,24 @@ pub const BROWSER_SESSIONS_MAX: i64 = 50;
 /// Seconds a browser stays signed in to an account's pages: a week, whatever it does.
 pub const BROWSER_SESSION_SECONDS: i64 = 7 * 24 * 60 * 60;
 
+/// Seconds between a password and what is needed beside it: to find the device that has it.
+pub const HALF_SIGN_IN_SECONDS: i64 = 5 * 60;
+
+/// Browsers of one account that are between the two: a person has a few tabs.
+pub const HALF_SIGN_INS_MAX: i64 = 20;
+
+/// Seconds a secret of codes by time waits to be confirmed: to install an app, and find its camera.
+pub const TOTP_SETUP_SECONDS: i64 = 10 * 60;
+
+/// Codes on paper of one account: as many as others make; they fit on a note.
+pub const RECOVERY_CODES: usize = 10;
+
+/// Passkeys of one account: a person has a few devices, and looks through the list.
+pub const PASSKEYS_MAX: usize = 20;
+
+/// Bytes of a passkey's name.
+pub const PASSKEY_NAME_BYTES_MAX: usize = 128;
+
 /// Seconds a sign-in counts for what can't be undone: whoever finds a browser open later has to know the password.
 pub const BROWSER_FRESH_SECONDS: i64 = 10 * 60;
 

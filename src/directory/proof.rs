@@ -16,8 +16,22 @@ pub enum Proof {
     AppPassword([u8; 32]),
     /// A browser that is signed in with a cookie of this digest.
     Browser([u8; 32]),
-    /// The account's own password, when this was its hash's digest.
+    /// The account's own password, when this was its hash's digest. It signs in nobody who has a second factor.
     Password([u8; 32]),
+    /// The same, and what was needed beside it ([`PassFactor`](super::PassFactor)).
+    TwoFactors([u8; 32]),
+    /// The passkey whose name has this digest.
+    Passkey([u8; 32]),
+}
+
+impl Proof {
+    /// Whether it began with [`GetCredentials`](super::GetCredentials), where tries are counted.
+    pub(super) fn has_knocked(&self) -> bool {
+        match self {
+            Self::Password(_) | Self::TwoFactors(_) | Self::AgentToken(_) | Self::AppPassword(_) => true,
+            Self::Generation(_) | Self::Browser(_) | Self::Passkey(_) => false,
+        }
+    }
 }
 
 /// Asks whether a proof still holds; [`TokenRevoked`](super::Error::TokenRevoked) when it does not.

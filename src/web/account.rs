@@ -3,11 +3,12 @@
 //! | module | path | |
 //! |---|---|---|
 //! | `sign_in` | `/account/sign-in`, `/account/sign-out` | in and out |
+//! | `second_step` | `/account/sign-in/second-step` | what is needed beside the password |
 //! | `sign_up` | `/account/sign-up` | a new account |
 //! | `reset` | `/account/reset` | another password, by a mailed code |
 //! | here | `/account` | what there is |
 //! | `sessions` | `/account/sessions` | devices and connected apps |
-//! | `app_passwords` `email` `password` `handle` `status` | `/account/…` | each its own |
+//! | `app_passwords` `email` `password` `two_factor` `passkeys` `handle` `recovery_key` `status` | `/account/…` | each its own |
 //!
 //! Each page is a function of the account and of what became of the form that was sent to it ([`Told`]), so that the answer
 //! to a form is the page as it is after that. A page changes nothing but by a form, and leads nowhere that a request names.
@@ -16,12 +17,16 @@
 mod app_passwords;
 mod email;
 mod handle;
+mod passkeys;
 mod password;
+mod recovery_key;
 mod reset;
+mod second_step;
 mod sessions;
 mod sign_in;
 mod sign_up;
 mod status;
+mod two_factor;
 
 use std::sync::Arc;
 
@@ -40,6 +45,7 @@ use crate::syntax::format_minute as when;
 pub(super) mod paths {
     pub(in crate::web) const ACCOUNT: &str = "/account";
     pub(in crate::web) const SIGN_IN: &str = "/account/sign-in";
+    pub(in crate::web) const SECOND_STEP: &str = "/account/sign-in/second-step";
     pub(in crate::web) const SIGN_OUT: &str = "/account/sign-out";
     pub(in crate::web) const SIGN_UP: &str = "/account/sign-up";
     pub(in crate::web) const RESET: &str = "/account/reset";
@@ -47,7 +53,10 @@ pub(super) mod paths {
     pub(in crate::web) const APP_PASSWORDS: &str = "/account/app-passwords";
     pub(in crate::web) const EMAIL: &str = "/account/email";
     pub(in crate::web) const PASSWORD: &str = "/account/password";
+    pub(in crate::web) const TWO_FACTOR: &str = "/account/two-factor";
+    pub(in crate::web) const PASSKEYS: &str = "/account/passkeys";
     pub(in crate::web) const HANDLE: &str = "/account/handle";
+    pub(in crate::web) const RECOVERY_KEY: &str = "/account/recovery-key";
     pub(in crate::web) const STATUS: &str = "/account/status";
 
     /// Whose forms never have a password in them.
@@ -66,6 +75,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route(paths::ACCOUNT, get(show))
         .route(paths::SIGN_IN, get(sign_in::show).post(sign_in::submit))
+        .route(paths::SECOND_STEP, get(second_step::show).post(second_step::submit))
         .route(paths::SIGN_OUT, post(sign_in::sign_out))
         .route(paths::SIGN_UP, get(sign_up::show).post(sign_up::submit))
         .route(paths::RESET, get(reset::show).post(reset::submit))
@@ -73,7 +83,10 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route(paths::APP_PASSWORDS, get(app_passwords::show).post(app_passwords::submit))
         .route(paths::EMAIL, get(email::show).post(email::submit))
         .route(paths::PASSWORD, get(password::show).post(password::submit))
+        .route(paths::TWO_FACTOR, get(two_factor::show).post(two_factor::submit))
+        .route(paths::PASSKEYS, get(passkeys::show).post(passkeys::submit))
         .route(paths::HANDLE, get(handle::show).post(handle::submit))
+        .route(paths::RECOVERY_KEY, get(recovery_key::show).post(recovery_key::submit))
         .route(paths::STATUS, get(status::show).post(status::submit))
 }
 
@@ -85,7 +98,10 @@ pub(super) fn links(signed: &Signed) -> Vec<Link> {
         (paths::APP_PASSWORDS, "App passwords", true),
         (paths::EMAIL, "E-mail", !signed.is_agent()),
         (paths::PASSWORD, "Password", !signed.is_agent()),
+        (paths::TWO_FACTOR, "Two-factor sign-in", !signed.is_agent()),
+        (paths::PASSKEYS, "Passkeys", !signed.is_agent()),
         (paths::HANDLE, "Handle", true),
+        (paths::RECOVERY_KEY, "Recovery key", !signed.is_agent()),
         (paths::STATUS, if signed.is_agent() { "Pause" } else { "Pause or delete" }, true),
     ];
     all.into_iter().filter(|(.., is_had)| *is_had).map(|(path, text, _)| Link::to(path, text)).collect()

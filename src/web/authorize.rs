@@ -2,7 +2,10 @@
 //!
 //! Each request is signed in for by itself, and nobody stays signed in: what a browser is given at the sign-in is good for
 //! that request and for minutes. Before, it has a random value in a cookie of the request, which the form's token fits; with
-//! the sign-in it gets another one, so that whoever knew the first has nothing of what follows.
+//! the sign-in it gets another one, so that whoever knew the first has nothing of what follows. Where more is needed than a
+//! password, that is asked for in between (`second`), with another value as well.
+
+mod second;
 
 use std::sync::Arc;
 
@@ -13,11 +16,12 @@ use serde::Deserialize;
 
 use super::form::COOKIE_CHARS;
 use super::page::{Asking, ConsentPage, Fields, SignInPage};
-use super::{EXPIRED, failed, form, host, page, sentence, words};
+use super::sheet::{Form, Told};
+use super::{EXPIRED, failed, form, host, page, passkey, second_step, sentence, words};
 use crate::app::oauth::Consent;
 use crate::app::{App, device};
 use crate::crypto::sha256;
-use crate::directory::{BeginConsent, Consenting, Proof, Who};
+use crate::directory::{BeginConsent, BeginHalfSignIn, Consenting, GetHalfSignIn, Given, Proof, Who};
 use crate::host::Net;
 use crate::oauth::client::{Client, ClientAuth, RedirectUri};
 use crate::oauth::metadata::paths;
@@ -69,8 +73,14 @@ pub(super) async fn show(State(app): State<Arc<App>>, request: Request) -> Respo
     }
     let cookie = asked.cookie(&app, &head.headers);
     if let Some(cookie) = cookie {
-        match app.consenting(asked.id.clone(), sha256(cookie.as_bytes())).await {
+        let browser = sha256(cookie.as_bytes());
+        match app.consenting(asked.id.clone(), browser).await {
             Ok(Some(consenting)) => return asked.consent_page(&app, consenting, cookie).await,
+            Ok(None) => {}
+            Err(error) => return failed(error),
+        }
+        match app.directory(GetHalfSignIn { browser }).await {
+            Ok(Some(half)) => return asked.second_step_page(&app, cookie, &half, &Told::default()),
             Ok(None) => {}
             Err(error) => return failed(error),
         }
@@ -78,6 +88,25 @@ pub(super) async fn show(State(app): State<Arc<App>>, request: Request) -> Respo
     let cookie = cookie.map_or_else(|| form::fresh_cookie(&app), str::to_owned);
     let hint = asked.request.login_hint.clone().unwrap_or_default();
     asked.sign_in_page(&app, &cookie, handle_of(&app, hint).await, None)
+}
+
+/// From where somebody signs in.
+struct Visitor {
+    net: Option<Net>,
+    /// What the browser says it is.
+    device: Option<String>,
+}
+
+impl Visitor {
+    fn of(request: &Request) -> Self {
+        let device = request.headers().get(header::USER_AGENT).and_then(device);
+        Self { net: request.extensions().get().copied(), device }
+    }
+
+    /// The address, as text that goes through the seam.
+    fn client(&self) -> Option<String> {
+        self.net.map(|net| net.to_string())
+    }
 }
 
 #[derive(Deserialize)]
@@ -90,15 +119,21 @@ struct SignInForm {
     identifier: String,
     #[serde(default)]
     password: Hidden<String>,
+    #[serde(default)]
+    code: Hidden<String>,
+    #[serde(default)]
+    credential: String,
 }
 
-/// Takes a password.
+/// Takes a password, or what is needed beside it, or a passkey in their place.
 pub(super) async fn sign_in(State(app): State<Arc<App>>, request: Request) -> Response {
-    let (headers, net) = (request.headers().clone(), request.extensions().get().copied());
-    let Ok(SignInForm { which, token, action, identifier, password }) = form::read(request).await else {
+    let (headers, from) = (request.headers().clone(), Visitor::of(&request));
+    let Ok(SignInForm { which, token, action, identifier, password, code, credential }) =
+        form::read(request).await
+    else {
         return page::error(StatusCode::BAD_REQUEST, "This form is not complete", EXPIRED);
     };
-    let asked = match Asked::find(&app, which, net).await {
+    let asked = match Asked::find(&app, which, from.net).await {
         Ok(asked) => asked,
         Err(error) => return refused(&error),
     };
@@ -108,9 +143,14 @@ pub(super) async fn sign_in(State(app): State<Arc<App>>, request: Request) -> Re
     if action == "cancel" {
         return asked.refuse(&app, &Code::AccessDenied.because("the user did not sign in"));
     }
-    let again = |why| asked.sign_in_page(&app, cookie, identifier.clone(), Some(why));
-    let client = net.map(|net: Net| net.to_string());
-    let signed_in = match app.check_password(Who::parse(identifier.trim()), client.clone(), password).await {
+    if action == second_step::CODE {
+        return asked.second_step(&app, cookie, Given::Code(code), &from).await;
+    }
+    if action == passkey::ACTION {
+        return asked.with_passkey(&app, cookie, &credential, &from).await;
+    }
+    let again = |why: &str| asked.sign_in_page(&app, cookie, identifier.clone(), Some(why.to_owned()));
+    let signed_in = match app.check_password(Who::parse(identifier.trim()), from.client(), password).await {
         Ok(Some(signed_in)) => signed_in,
         Ok(None) => return again(WRONG),
         Err(error) => return failed(error),
@@ -118,34 +158,9 @@ pub(super) async fn sign_in(State(app): State<Arc<App>>, request: Request) -> Re
     if matches!(signed_in.proof, Proof::AppPassword(_)) {
         return again(APP_PASSWORD);
     }
-    let sets = match app.find_sets(&asked.request.scope, net).await {
-        Ok(sets) => sets,
-        Err(error) => return asked.refuse(&app, &error),
-    };
-    // Whoever knew what the browser had before has nothing of this.
-    let cookie = form::fresh_cookie(&app);
-    let browser = sha256(cookie.as_bytes());
-    let begin = BeginConsent {
-        id: asked.id.clone(),
-        request: AuthorizationRequest { sets, ..asked.request.clone() },
-        client_name: asked.client.name.clone(),
-        did: signed_in.account.did,
-        proof: signed_in.proof,
-        client,
-        device: headers.get(header::USER_AGENT).and_then(device),
-        browser,
-    };
-    match app.directory(begin).await {
-        Ok(()) => with_cookie(&app, &asked, &cookie, page::redirect(&asked.own_path())),
-        Err(app::Error::Directory(directory::Error::RequestUsed)) => page::error(
-            StatusCode::BAD_REQUEST,
-            "This was answered already",
-            "A request can be answered once.",
-        ),
-        Err(app::Error::Directory(directory::Error::AccountTakedown)) => {
-            again("This account has been taken down by the moderators.")
-        }
-        Err(error) => failed(error),
+    match asked.enter(&app, signed_in.account.did, signed_in.proof, &from).await {
+        Ok(response) => response,
+        Err(why) => again(why),
     }
 }
 
@@ -232,22 +247,71 @@ impl Asked {
         format!("{}?{}", paths::AUTHORIZE, query.finish())
     }
 
-    fn sign_in_page(
+    /// Signs the browser in for this request, or half in where more is needed than a password.
+    ///
+    /// # Errors
+    /// What is to be told on the page.
+    async fn enter(
         &self,
         app: &App,
-        cookie: &str,
-        identifier: String,
-        error: Option<&'static str>,
-    ) -> Response {
+        did: Did,
+        proof: Proof,
+        from: &Visitor,
+    ) -> Result<Response, &'static str> {
+        let sets = match app.find_sets(&self.request.scope, from.net).await {
+            Ok(sets) => sets,
+            Err(error) => return Ok(self.refuse(app, &error)),
+        };
+        // Whoever knew what the browser had before has nothing of this.
+        let cookie = form::fresh_cookie(app);
+        let browser = sha256(cookie.as_bytes());
+        let begin = BeginConsent {
+            id: self.id.clone(),
+            request: AuthorizationRequest { sets, ..self.request.clone() },
+            client_name: self.client.name.clone(),
+            did: did.clone(),
+            proof: proof.clone(),
+            client: from.client(),
+            device: from.device.clone(),
+            browser,
+        };
+        let begun = match app.directory(begin).await {
+            Err(app::Error::Directory(directory::Error::FactorRequired { .. })) => {
+                app.directory(BeginHalfSignIn { did, proof, browser }).await
+            }
+            begun => begun,
+        };
+        Ok(match begun {
+            Ok(()) => with_cookie(app, self, &cookie, page::redirect(&self.own_path())),
+            Err(app::Error::Directory(directory::Error::RequestUsed)) => page::error(
+                StatusCode::BAD_REQUEST,
+                "This was answered already",
+                "A request can be answered once.",
+            ),
+            Err(app::Error::Directory(directory::Error::AccountTakedown)) => {
+                return Err("This account has been taken down by the moderators.");
+            }
+            Err(error) => failed(error),
+        })
+    }
+
+    fn sign_in_page(&self, app: &App, cookie: &str, identifier: String, error: Option<String>) -> Response {
+        let fields = self.fields(app, cookie);
+        let form = Form::new(passkey::ACTION, paths::SIGN_IN, fields.token, &Told::default())
+            .hidden("client_id", fields.client_id)
+            .hidden("request_uri", fields.request_uri);
+        let passkey = passkey::get(app, cookie, form, &[]).other(passkey::ACTION, "Sign in with a passkey");
         let template = SignInPage {
             asking: self.asking(),
             server: host(&app.network.public_url).to_owned(),
             fields: self.fields(app, cookie),
             identifier,
             error,
+            passkey,
         };
-        let status = if error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-        let shown = page::page(status, &template, Some(&self.redirect_uri.form_action()));
+        let status = if template.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+        let mut shown = page::page(status, &template, Some(&self.redirect_uri.form_action()));
+        page::allow_script(&mut shown);
         with_cookie(app, self, cookie, shown)
     }
 

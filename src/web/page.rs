@@ -7,10 +7,16 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
+use super::sheet::Form;
 use super::words::Words;
 
 /// Where the stylesheet is.
 pub(super) const STYLE_PATH: &str = "/assets/pages.css";
+
+/// Where the script of passkeys is.
+pub(super) const SCRIPT_PATH: &str = "/assets/passkeys.js";
+
+const SCRIPT: &str = include_str!("../../assets/passkeys.js");
 
 const STYLE: &str = include_str!("../../assets/pages.css");
 
@@ -40,7 +46,18 @@ pub(super) struct SignInPage {
     pub(super) server: String,
     pub(super) fields: Fields,
     pub(super) identifier: String,
-    pub(super) error: Option<&'static str>,
+    pub(super) error: Option<String>,
+    /// To sign in with a passkey alone.
+    pub(super) passkey: Form,
+}
+
+#[derive(Template)]
+#[template(path = "second_step.html")]
+pub(super) struct SecondStepPage {
+    pub(super) asking: Asking,
+    pub(super) title: &'static str,
+    pub(super) passkey: Option<Form>,
+    pub(super) form: Form,
 }
 
 #[derive(Template)]
@@ -81,6 +98,15 @@ pub(super) fn page(status: StatusCode, template: &impl Template, form_action: Op
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     response
+}
+
+/// Lets the script of passkeys run on a page, which has it from here.
+pub(super) fn allow_script(response: &mut Response) {
+    let own = response.headers().get(header::CONTENT_SECURITY_POLICY);
+    let own = own.and_then(|policy| policy.to_str().ok()).unwrap_or(POLICY);
+    if let Ok(policy) = HeaderValue::from_str(&format!("{own}; script-src 'self'")) {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
 }
 
 /// What is wrong, where no client can be told.
@@ -124,4 +150,11 @@ pub(super) async fn style() -> Response {
     let kind = HeaderValue::from_static("text/css; charset=utf-8");
     let kept = HeaderValue::from_static("public, max-age=300");
     ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, kept)], STYLE).into_response()
+}
+
+/// The script of the pages that have a form for a passkey.
+pub(super) async fn script() -> Response {
+    let kind = HeaderValue::from_static("text/javascript; charset=utf-8");
+    let kept = HeaderValue::from_static("public, max-age=300");
+    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, kept)], SCRIPT).into_response()
 }

@@ -43,6 +43,7 @@ impl Problem {
         match error {
             Error::Directory(error) => Self::of_directory(error),
             Error::InvalidPassword(why) => Ok(Self::at("new", why)),
+            Error::InvalidRecoveryKey(why) => Ok(Self::at("key", super::sentence(&why))),
             Error::UnsupportedDomain => Ok(Self::at("handle", UNSUPPORTED)),
             Error::HandleElsewhere | Error::HandleNotFound => {
                 Ok(Self::at("handle", "This domain does not name your account yet."))
@@ -79,12 +80,16 @@ impl Problem {
             }
             Error::MailCodeExpired => Self::at("code", "This code is too old. Ask for another one."),
             Error::MailCodeRequired => Self::at("code", "The code from the mail is needed."),
+            Error::InvalidFactor => Self::at("code", "This code is wrong, too old, or was used already."),
+            Error::InvalidPasskey(_) => Self::at("credential", text),
             Error::DuplicateAppPassword | Error::OverLimit(_) => Self::at("name", text),
             Error::TooOften(allowance) => Self::too_often(&allowance),
             Error::AccountTakedown => Self::at("", "This account has been taken down by the moderators."),
             Error::TooManyMails => Self { status: StatusCode::TOO_MANY_REQUESTS, ..Self::at("", text) },
             Error::MailQueueFull => Self { status: StatusCode::SERVICE_UNAVAILABLE, ..Self::at("", text) },
-            Error::NoMail | Error::DeletionUnderWay | Error::Superseded => Self::at("", text),
+            Error::NoMail | Error::DeletionUnderWay | Error::Superseded | Error::TotpSetup => {
+                Self::at("", text)
+            }
             // What it was asked with has ended meanwhile.
             Error::TokenRevoked | Error::AccountNotFound => return Err(Stop::to(paths::SIGN_IN)),
             error => return Err(app::Error::from(error).into()),

@@ -28,6 +28,12 @@ pub(super) struct Sheet {
 }
 
 impl Sheet {
+    /// Whether a form of it asks for a passkey, which takes a script.
+    fn has_script(&self) -> bool {
+        let asks = |section: &Section| section.form.as_ref().is_some_and(|form| form.passkey.is_some());
+        self.sections.iter().any(asks)
+    }
+
     fn has_form(&self, id: &str) -> bool {
         let of_items = |section: &Section| section.items.iter().any(|item| is_form(&item.form, id));
         self.sections.iter().any(|section| is_form(&section.form, id) || of_items(section))
@@ -45,6 +51,8 @@ pub(super) struct Section {
     pub(super) text: Vec<String>,
     /// Names and what they stand for.
     pub(super) facts: Vec<(&'static str, String)>,
+    /// A drawing of ours (SVG), which is not escaped.
+    pub(super) picture: Option<String>,
     pub(super) items: Vec<Item>,
     pub(super) form: Option<Form>,
     pub(super) links: Vec<Link>,
@@ -102,13 +110,20 @@ impl Told {
         self
     }
 
+    /// Whether a form was taken.
+    pub(super) fn status(&self) -> StatusCode {
+        self.problem.as_ref().map_or(StatusCode::OK, |problem| problem.status)
+    }
+
     /// Shows the page: its status says whether a form was taken.
     pub(super) fn show(&self, mut sheet: Sheet) -> Response {
         if !sheet.has_form(self.form) {
             sheet.alert = self.problem.as_ref().map(|problem| problem.text.clone());
         }
-        let status = self.problem.as_ref().map_or(StatusCode::OK, |problem| problem.status);
-        let mut response = page::page(status, &sheet, None);
+        let mut response = page::page(self.status(), &sheet, None);
+        if sheet.has_script() {
+            page::allow_script(&mut response);
+        }
         if let Some(seconds) = self.problem.as_ref().and_then(|problem| problem.retry_seconds) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -124,6 +139,8 @@ pub(super) struct Form {
     path: &'static str,
     token: String,
     hidden: Vec<(&'static str, String)>,
+    /// What is asked of a passkey, and with what: by a script.
+    passkey: Option<(&'static str, String)>,
     inputs: Vec<Input>,
     buttons: Vec<Button>,
     /// What is wrong, unless a field has it.
@@ -137,6 +154,8 @@ struct Button {
     class: &'static str,
     /// What it does it to, where others beside it do it to something else.
     about: Option<String>,
+    /// Whether it needs no field.
+    is_way_out: bool,
 }
 
 impl Form {
@@ -146,7 +165,12 @@ impl Form {
         let error = told.problem.as_ref().filter(|_| is_its).map(|problem| problem.text.clone());
         let filled = if is_its { told.filled.clone() } else { Vec::new() };
         let (hidden, inputs, buttons) = (Vec::new(), Vec::new(), Vec::new());
-        Self { id, path, token, hidden, inputs, buttons, error, filled }
+        Self { id, path, token, hidden, passkey: None, inputs, buttons, error, filled }
+    }
+
+    /// Has a script ask for a passkey before the form is sent.
+    pub(super) fn passkey(self, ceremony: &'static str, options: String) -> Self {
+        Self { passkey: Some((ceremony, options)), ..self }
     }
 
     /// What goes along.
@@ -198,7 +222,14 @@ impl Form {
         class: &'static str,
         about: Option<String>,
     ) -> Self {
-        self.buttons.push(Button { action, text, class, about });
+        self.buttons.push(Button { action, text, class, about, is_way_out: false });
+        self
+    }
+
+    /// A button that sends the form whatever its fields have.
+    pub(super) fn cancel(mut self) -> Self {
+        let (action, text) = ("cancel", "Cancel");
+        self.buttons.push(Button { action, text, class: "", about: None, is_way_out: true });
         self
     }
 }
@@ -258,7 +289,7 @@ impl Input {
         Self { kind: "email", autocomplete: "email", ..Self::text(name, label) }
     }
 
-    /// A code that was mailed.
+    /// A code that was mailed, or is made by an app.
     pub(super) fn code(label: &'static str) -> Self {
         Self { autocomplete: "one-time-code", ..Self::text("code", label) }
     }

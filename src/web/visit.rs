@@ -23,10 +23,14 @@ use crate::actor::Kind;
 use crate::app::{App, device};
 use crate::crypto::sha256;
 use crate::directory::limits::BROWSER_SESSION_SECONDS;
-use crate::directory::{BrowserSession, GetBrowserSession, OpenBrowserSession, Proof, Who};
+use crate::directory::{
+    BeginHalfSignIn, BrowserSession, GetBrowserSession, GetHalfSignIn, HalfSignIn, OpenBrowserSession, Proof,
+    Who,
+};
 use crate::host::Net;
 use crate::seam::Hidden;
 use crate::syntax::Did;
+use crate::{app, directory};
 
 /// Who is signed in.
 const SESSION_COOKIE: &str = "zap-account";
@@ -40,6 +44,16 @@ pub(super) struct Visit {
     pub(super) app: Arc<App>,
     headers: HeaderMap,
     net: Option<Net>,
+}
+
+/// What came of a sign-in.
+pub(super) enum Entry {
+    /// The browser is signed in, once it has this cookie.
+    In(String),
+    /// More is needed than the password.
+    Half,
+    /// This is wrong.
+    Refused(Problem),
 }
 
 /// A form of ours: its token, and what is filled in.
@@ -81,9 +95,8 @@ impl Visit {
         Ok(self.app.directory(GetBrowserSession { cookie: sha256(cookie.as_bytes()) }).await?)
     }
 
-    /// Signs the browser in, in place of what it was signed in with: gives the new cookie's value. The one place where
-    /// that happens; a second factor has to be looked at before.
-    pub(super) async fn sign_in(&self, did: &Did, proof: Proof) -> Result<Result<String, Problem>, Stop> {
+    /// Signs the browser in, in place of what it was signed in with. The one place where that happens.
+    pub(super) async fn sign_in(&self, did: &Did, proof: Proof) -> Result<Entry, Stop> {
         let cookie = form::fresh_cookie(&self.app);
         let open = OpenBrowserSession {
             did: did.clone(),
@@ -94,8 +107,9 @@ impl Visit {
             replaces: self.cookie(SESSION_COOKIE).map(|old| sha256(old.as_bytes())),
         };
         match self.app.directory(open).await {
-            Ok(()) => Ok(Ok(cookie)),
-            Err(error) => Problem::of(error).map(Err),
+            Ok(()) => Ok(Entry::In(cookie)),
+            Err(app::Error::Directory(directory::Error::FactorRequired { .. })) => Ok(Entry::Half),
+            Err(error) => Problem::of(error).map(Entry::Refused),
         }
     }
 
@@ -155,6 +169,33 @@ impl Guest {
         response
     }
 
+    /// Who has shown a password in this browser a moment ago, and nothing beside it yet.
+    pub(super) async fn half(&self) -> Result<HalfSignIn, Stop> {
+        let half = self.visit.app.directory(GetHalfSignIn { browser: self.browser() }).await?;
+        half.ok_or_else(|| Stop::to(paths::SIGN_IN))
+    }
+
+    /// Remembers that a password was shown, and sends the browser on to show the rest. Whoever knew what it had before has
+    /// nothing of this.
+    pub(super) async fn begin_half(mut self, did: &Did, proof: Proof) -> Result<Response, Stop> {
+        self.cookie = form::fresh_cookie(&self.visit.app);
+        let begin = BeginHalfSignIn { did: did.clone(), proof, browser: self.browser() };
+        self.visit.app.directory(begin).await?;
+        let mut response = super::page::redirect(paths::SECOND_STEP);
+        form::give_cookie(&self.visit.app, &mut response, GUEST_COOKIE, &self.cookie, GUEST_SECONDS);
+        Ok(response)
+    }
+
+    /// What a passkey's challenge fits.
+    pub(super) fn cookie(&self) -> &str {
+        &self.cookie
+    }
+
+    /// SHA-256 of what the browser shows.
+    pub(super) fn browser(&self) -> [u8; 32] {
+        sha256(self.cookie.as_bytes())
+    }
+
     /// Sends a browser that was signed in to the account.
     pub(super) fn enter(&self, cookie: &str) -> Response {
         let mut response = super::page::redirect(paths::ACCOUNT);
@@ -197,6 +238,11 @@ impl Signed {
         let Posted { token, form } = form::read::<Posted<F>>(request).await.map_err(|_| Stop::too_old())?;
         let signed = Self::found(visit).await?;
         if signed.visit.fits(&signed.cookie, &token) { Ok((signed, form)) } else { Err(Stop::too_old()) }
+    }
+
+    /// What a passkey's challenge fits.
+    pub(super) fn cookie(&self) -> &str {
+        &self.cookie
     }
 
     pub(super) fn app(&self) -> &Arc<App> {
@@ -262,15 +308,20 @@ impl Signed {
         })
     }
 
-    /// Signs the same browser in anew.
+    /// Signs the same browser in anew. What is needed beside the password was shown when it was signed in first.
     pub(super) async fn renew(&mut self, proof: Proof) -> Result<Result<(), Problem>, Stop> {
+        let proof = match proof {
+            Proof::Password(digest) => Proof::TwoFactors(digest),
+            proof => proof,
+        };
         match self.visit.sign_in(self.did(), proof).await? {
-            Ok(cookie) => {
+            Entry::In(cookie) => {
                 (self.cookie, self.is_new) = (cookie, true);
                 self.reload().await?;
                 Ok(Ok(()))
             }
-            Err(problem) => Ok(Err(problem)),
+            Entry::Half => Err(Stop::to(paths::SIGN_IN)),
+            Entry::Refused(problem) => Ok(Err(problem)),
         }
     }
 

@@ -185,7 +185,9 @@ impl From<directory::Error> for XrpcError {
             Error::UnsupportedDomain => Self::named("UnsupportedDomain", message),
             Error::InvalidInviteCode => Self::named("InvalidInviteCode", message),
             Error::TokenRevoked => Self::named("ExpiredToken", message),
-            Error::InvalidMailCode => Self::named("InvalidToken", message),
+            // As the reference has it where a code was mailed: its apps ask for one then.
+            Error::FactorRequired { .. } => Self::unauthorized("AuthFactorTokenRequired", message),
+            Error::InvalidMailCode | Error::InvalidFactor => Self::named("InvalidToken", message),
             Error::MailCodeExpired => Self::named("ExpiredToken", message),
             Error::MailCodeRequired => Self::named("TokenRequired", message),
             Error::EmailNotConfirmed => {
@@ -212,6 +214,8 @@ impl From<directory::Error> for XrpcError {
             | Error::DidNotAvailable
             | Error::DuplicateAppPassword
             | Error::RequestUsed
+            | Error::TotpSetup
+            | Error::InvalidPasskey(_)
             | Error::InvalidCursor
             | Error::DeletionUnderWay
             | Error::Superseded

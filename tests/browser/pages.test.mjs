@@ -6,6 +6,7 @@
 //   PICTURES    a folder that gets a picture of each page, for people to look at; none are kept without it
 
 import assert from 'node:assert/strict'
+import { createHmac } from 'node:crypto'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { AtpAgent } from '@atproto/api'
@@ -14,7 +15,7 @@ import { chromium } from 'playwright-core'
 const url = process.env.ZAP_URL
 const password = 'correct horse battery'
 const run = Date.now().toString(36).slice(-6)
-const signedIn = ['', '/sessions', '/app-passwords', '/email', '/password', '/handle', '/status']
+const signedIn = ['', '/sessions', '/app-passwords', '/email', '/password', '/two-factor', '/passkeys', '/handle', '/recovery-key', '/status']
 const guests = ['/sign-in', '/sign-up', '/reset']
 
 let browser
@@ -90,6 +91,81 @@ for (const javaScriptEnabled of [false, true]) {
     await page.context().close()
   })
 }
+
+/** The code of a secret in base32, so many steps from now. */
+function codeOf(secret, steps) {
+  const bits = [...secret].map((char) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(char).toString(2).padStart(5, '0'))
+  const key = Buffer.from(bits.join('').match(/.{8}/g).map((byte) => parseInt(byte, 2)))
+  const count = Buffer.alloc(8)
+  count.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + steps))
+  const tag = createHmac('sha1', key).update(count).digest()
+  return String((tag.readUInt32BE(tag[19] & 15) & 0x7fffffff) % 1_000_000).padStart(6, '0')
+}
+
+async function signOut(page) {
+  await page.goto('/account')
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.waitForURL('**/account/sign-in')
+}
+
+test('a person signs in with a passkey alone, and then with the password and a code', async () => {
+  const page = await open({})
+  const name = `k-${run}`
+  await signUp(page, name)
+  const devices = await page.context().newCDPSession(page)
+  await devices.send('WebAuthn.enable')
+  const { authenticatorId } = await devices.send('WebAuthn.addVirtualAuthenticator', {
+    options: {
+      protocol: 'ctap2', transport: 'internal', hasResidentKey: true, hasUserVerification: true, isUserVerified: true,
+      automaticPresenceSimulation: true,
+    },
+  })
+  await page.getByRole('link', { name: 'Passkeys' }).click()
+  await page.getByLabel('Name').fill('Laptop')
+  await page.getByRole('button', { name: 'Add a passkey' }).click()
+  await page.getByText('The passkey is added.').waitFor()
+  const onPaper = await page.locator('section:has(h2:text-is("Your recovery codes")) strong').allTextContents()
+  assert.equal(onPaper.length, 10)
+  const { credentials } = await devices.send('WebAuthn.getCredentials', { authenticatorId })
+  assert.deepEqual(credentials.map(({ rpId, isResidentCredential }) => [rpId, isResidentCredential]), [['localhost', true]])
+
+  await signOut(page)
+  await page.getByRole('button', { name: 'Sign in with a passkey' }).click()
+  await page.waitForURL('**/account')
+  await page.getByText(`${name}.test`).first().waitFor()
+  await page.getByRole('link', { name: 'Passkeys' }).click()
+  await page.getByText('Last used').waitFor()
+
+  await page.getByRole('link', { name: 'Two-factor sign-in' }).click()
+  await page.getByRole('button', { name: 'Set it up' }).click()
+  await page.getByRole('img', { name: 'authenticator app' }).waitFor()
+  const secret = await page.locator('dt:text-is("Secret") + dd').textContent()
+  await page.getByLabel('Code from the app').fill(codeOf(secret, 0))
+  await page.getByRole('button', { name: 'Turn it on' }).click()
+  await page.getByText('Two-factor sign-in is on.').waitFor()
+  await signOut(page)
+  await signIn(page, name)
+  await page.getByRole('button', { name: 'Use a passkey' }).waitFor()
+  // That of now was used to turn it on; a clock may be half a minute ahead.
+  await page.getByLabel('Code from your app').fill(codeOf(secret, 1))
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click()
+  await page.waitForURL('**/account')
+  await signOut(page)
+  await signIn(page, name)
+  await page.getByRole('button', { name: 'Use a passkey' }).click()
+  await page.waitForURL('**/account')
+  assert.deepEqual(page.complaints, [])
+  await page.context().close()
+
+  const plain = await open({ javaScriptEnabled: false })
+  await signIn(plain, name)
+  await plain.getByLabel('Code from your app').fill(onPaper[0])
+  assert.equal(await plain.getByRole('button', { name: 'Use a passkey' }).count(), 0)
+  await plain.getByRole('button', { name: 'Sign in', exact: true }).click()
+  await plain.waitForURL('**/account')
+  assert.deepEqual(plain.complaints, [])
+  await plain.context().close()
+})
 
 test('no page is wider than its window, in the light and in the dark', async () => {
   const name = `w-${run}`

@@ -72,6 +72,10 @@ const RELEASED: &[(&str, &str)] = &[
         "migrations/directory/0009_handles_devices.sql",
         "b2dde7e0f07905f660e35b195879a97946a9463fd9b8f49b226c31cd12ad1dfd",
     ),
+    (
+        "migrations/directory/0010_factors.sql",
+        "f27f2903613067631ecec03258c1ff72cf10f5694a62b13f72410ac169fecfeb",
+    ),
     ("migrations/plc/0001_init.sql", "34e67790f0ff42f070c2f03273fa55bbcf6da9c574827d1db4fe65a5ce748e77"),
     (
         "migrations/sequencer/0001_init.sql",

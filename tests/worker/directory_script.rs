@@ -93,6 +93,7 @@ pub(crate) async fn run(both: &mut Both) {
     applications(both, &alice).await;
     browsers(both, &alice).await;
     handles(both).await;
+    factors(both, &alice).await;
     let key = both.directory(GetRotationKey {}).await.unwrap();
     both.run("reopen", zap::testing::Step::Reopen).await;
     assert_eq!(both.directory(GetRotationKey {}).await.unwrap(), key);
@@ -250,6 +251,61 @@ async fn handles(both: &mut Both) {
     for seen in [HandleSeen::Unknown, HandleSeen::Fails, HandleSeen::Fails, HandleSeen::Leads] {
         both.directory(SettleHandle { did: did.clone(), handle: handle.clone(), seen }).await.unwrap();
     }
+}
+
+/// What a sign-in needs beside the password.
+async fn factors(both: &mut Both, alice: &Did) {
+    let proof = Proof::Password(sha256(b"$argon2id$third"));
+    let did = alice.clone();
+    let begin = BeginTotp { did: did.clone(), proof: proof.clone() };
+    let secret = both.directory(begin.clone()).await.unwrap();
+    let code = |both: &Both| {
+        Hidden::new(zap::crypto::totp::code_at(secret.expose(), both.now_us / 1_000_000).to_string())
+    };
+    let confirm = ConfirmTotp { did: did.clone(), proof: proof.clone(), code: code(both) };
+    let on_paper = both.directory(confirm.clone()).await.unwrap().unwrap();
+    assert!(both.directory(confirm).await.is_err(), "it is on");
+    assert!(both.directory(begin).await.is_err());
+    let open = OpenSession { did: did.clone(), proof: proof.clone(), client: None, device: None };
+    assert!(both.directory(open.clone()).await.is_err(), "the password alone");
+    both.directory(BeginHalfSignIn { did: did.clone(), proof: proof.clone(), browser: [7; 32] })
+        .await
+        .unwrap();
+    both.directory(GetHalfSignIn { browser: [7; 32] }).await.unwrap().unwrap();
+    both.now_us += 60_000_000;
+    for given in [code(both), code(both), Hidden::new(on_paper.expose()[0].clone())] {
+        let half = Half::Before { browser: [7; 32] };
+        let _ = both.directory(PassFactor { half, given: Given::Code(given) }).await;
+    }
+    let half = Half::Now { did: did.clone(), proof: proof.clone() };
+    let given = Given::Code(Hidden::new(on_paper.expose()[1].clone()));
+    let passed = both.directory(PassFactor { half, given }).await.unwrap().unwrap();
+    both.directory(OpenSession { proof: passed.proof, ..open }).await.unwrap();
+    both.directory(RenewRecoveryCodes { did: did.clone(), proof: proof.clone() }).await.unwrap();
+    let challenge = Challenge { bytes: ByteBuf::from(*b"challenge"), ends_us: both.now_us + 1 };
+    let add = AddPasskey {
+        did: did.clone(),
+        proof: proof.clone(),
+        name: "phone".to_owned(),
+        challenge: challenge.clone(),
+        client_data: ByteBuf::from(*b"{}"),
+        attestation: ByteBuf::new(),
+    };
+    assert!(both.directory(add).await.is_err());
+    let assertion = Assertion {
+        id: ByteBuf::from(*b"id"),
+        challenge,
+        client_data: ByteBuf::from(*b"{}"),
+        authenticator_data: ByteBuf::new(),
+        signature: ByteBuf::new(),
+        user: Some(ByteBuf::new()),
+    };
+    assert!(both.directory(UsePasskey { assertion }).await.is_err());
+    let id = ByteBuf::from(*b"id");
+    both.directory(RemovePasskey { did: did.clone(), proof: proof.clone(), id }).await.unwrap();
+    both.directory(GetFactors { did: did.clone() }).await.unwrap();
+    both.now_us += 60_000_000;
+    both.directory(StopTotp { did, proof, code: code(both) }).await.unwrap();
 }
 
 /// What OAuth clients are granted, and how it ends.

@@ -80,7 +80,7 @@ pub(in super::super) fn begin(sql: &dyn Sql, env: &mut Env<'_>, ask: &BeginConse
     if account::require(sql, &ask.did)?.status.is_moderated() {
         return Err(Error::AccountTakedown);
     }
-    let (account, _) = credentials::prove(sql, &ask.did, &ask.proof)?;
+    let (account, _) = credentials::prove_sign_in(sql, &ask.did, &ask.proof)?;
     if is_used(sql, env, ask)? {
         return Err(Error::RequestUsed);
     }

@@ -8,12 +8,12 @@ use serde::Deserialize;
 
 use super::{APP_PASSWORD, Shown, paths};
 use crate::app::App;
-use crate::directory::{CloseBrowserSession, Proof, Who};
+use crate::directory::{CloseBrowserSession, Proof, UsePasskey, Who};
 use crate::seam::Hidden;
-use crate::web::page;
-use crate::web::problem::Problem;
+use crate::web::problem::{Problem, Stop};
 use crate::web::sheet::{Input, Link, Section, Told};
-use crate::web::visit::{Guest, Signed};
+use crate::web::visit::{Entry, Guest, Signed};
+use crate::web::{page, passkey};
 
 const FORM: &str = "sign-in";
 
@@ -23,14 +23,22 @@ pub(super) async fn show(State(app): State<Arc<App>>, request: Request) -> Shown
 
 #[derive(Deserialize)]
 pub(super) struct SignIn {
+    #[serde(default)]
+    action: String,
+    #[serde(default)]
     identifier: String,
+    #[serde(default)]
+    credential: String,
     #[serde(default)]
     password: Hidden<String>,
 }
 
 /// Takes a password; as often as the directory allows, which counts these with those of apps.
 pub(super) async fn submit(State(app): State<Arc<App>>, request: Request) -> Shown {
-    let (guest, SignIn { identifier, password }) = Guest::submitted(app, request).await?;
+    let (guest, SignIn { action, identifier, credential, password }) = Guest::submitted(app, request).await?;
+    if action == passkey::ACTION {
+        return with_passkey(&guest, &credential).await;
+    }
     let who = Who::parse(identifier.trim());
     let again = |problem| sheet(&guest, &Told::wrong(FORM, problem).with("identifier", identifier.as_str()));
     let checked = match guest.visit.app.check_password(who, guest.visit.client(), password).await {
@@ -41,10 +49,31 @@ pub(super) async fn submit(State(app): State<Arc<App>>, request: Request) -> Sho
     if matches!(checked.proof, Proof::AppPassword(_)) {
         return Ok(again(Problem::at("password", APP_PASSWORD)));
     }
-    Ok(match guest.visit.sign_in(&checked.account.did, checked.proof).await? {
-        Ok(cookie) => guest.enter(&cookie),
-        Err(problem) => again(problem),
-    })
+    let did = checked.account.did;
+    match guest.visit.sign_in(&did, checked.proof.clone()).await? {
+        Entry::In(cookie) => Ok(guest.enter(&cookie)),
+        Entry::Half => guest.begin_half(&did, checked.proof).await,
+        Entry::Refused(problem) => Ok(again(problem)),
+    }
+}
+
+/// Takes a passkey alone.
+async fn with_passkey(guest: &Guest, credential: &str) -> Shown {
+    let again = |problem| Ok(sheet(guest, &Told::wrong(passkey::ACTION, problem)));
+    let app = &guest.visit.app;
+    let Some(assertion) = passkey::read_signed(app, guest.cookie(), credential) else {
+        return again(passkey::too_old());
+    };
+    let passed = match app.directory(UsePasskey { assertion }).await {
+        Ok(Some(passed)) => passed,
+        Ok(None) => return again(passkey::copied()),
+        Err(error) => return again(Problem::of(error)?),
+    };
+    match guest.visit.sign_in(&passed.did, passed.proof).await? {
+        Entry::In(cookie) => Ok(guest.enter(&cookie)),
+        Entry::Half => Err(Stop::to(paths::SIGN_IN)),
+        Entry::Refused(problem) => again(problem),
+    }
 }
 
 #[derive(Deserialize)]
@@ -72,6 +101,12 @@ fn sheet(guest: &Guest, told: &Told) -> Response {
     if network.sends_mail {
         links.push(Link::to(paths::RESET, "I forgot my password"));
     }
-    let section = Section { form: Some(form), links, ..Section::default() };
-    guest.page(format!("Sign in to {}", crate::web::host(&network.public_url)), told, vec![section])
+    let by_passkey = guest.form(passkey::ACTION, paths::SIGN_IN, told);
+    let by_passkey = passkey::get(&guest.visit.app, guest.cookie(), by_passkey, &[])
+        .other(passkey::ACTION, "Sign in with a passkey");
+    let sections = vec![
+        Section { form: Some(form), ..Section::default() },
+        Section { form: Some(by_passkey), links, ..Section::default() },
+    ];
+    guest.page(format!("Sign in to {}", crate::web::host(&network.public_url)), told, sections)
 }

@@ -12,9 +12,9 @@ use crate::app::{App, NewAccount};
 use crate::directory::Proof;
 use crate::seam::Hidden;
 use crate::syntax::Handle;
-use crate::web::problem::Problem;
+use crate::web::problem::{Problem, Stop};
 use crate::web::sheet::{Choice, Input, Link, Section, Told};
-use crate::web::visit::Guest;
+use crate::web::visit::{Entry, Guest};
 
 const FORM: &str = "sign-up";
 
@@ -80,10 +80,11 @@ pub(super) async fn submit(State(app): State<Arc<App>>, request: Request) -> Sho
             return Ok(again(Problem { field, ..problem }));
         }
     };
-    Ok(match guest.visit.sign_in(&account.did, Proof::Generation(account.generation)).await? {
-        Ok(cookie) => guest.enter(&cookie),
-        Err(problem) => again(problem),
-    })
+    match guest.visit.sign_in(&account.did, Proof::Generation(account.generation)).await? {
+        Entry::In(cookie) => Ok(guest.enter(&cookie)),
+        Entry::Half => Err(Stop::to(paths::SIGN_IN)),
+        Entry::Refused(problem) => Ok(again(problem)),
+    }
 }
 
 /// A name under the domain that was chosen, which is one of ours; or a handle that somebody typed whole.

@@ -9,13 +9,16 @@ use crate::mail::Mail;
 use crate::testing::{Answered, Program, between};
 use crate::web::account::paths;
 
-const ALL: [&str; 7] = [
+const ALL: [&str; 10] = [
     paths::ACCOUNT,
     paths::SESSIONS,
     paths::APP_PASSWORDS,
     paths::EMAIL,
     paths::PASSWORD,
+    paths::TWO_FACTOR,
+    paths::PASSKEYS,
     paths::HANDLE,
+    paths::RECOVERY_KEY,
     paths::STATUS,
 ];
 const GUESTS: [&str; 3] = [paths::SIGN_IN, paths::SIGN_UP, paths::RESET];
@@ -108,15 +111,23 @@ async fn pages_are_in_no_frame_and_no_cache_and_every_field_has_a_label() {
     }
 }
 
+/// Nothing inline, nothing from elsewhere, and nowhere else.
+pub(super) fn check_loads(page: &Answered) {
+    let policy = page.header("content-security-policy");
+    // The one script is a file of ours.
+    let rest = page.text.replacen("<script src=\"/assets/passkeys.js\" defer></script>", "", 1);
+    assert!(!policy.contains("unsafe") && !rest.contains("<script") && !page.text.contains(" style="));
+    assert_eq!((page.header("x-frame-options"), page.header("cache-control")), ("DENY", "no-store"));
+    assert_eq!(page.header("access-control-allow-origin"), "", "{}", page.text);
+}
+
 fn check_page(page: &Answered, path: &str) {
     assert_eq!(page.status, StatusCode::OK, "{path}: {}", page.text);
     let policy = page.header("content-security-policy");
     for part in ["default-src 'none'", "frame-ancestors 'none'", "form-action 'self'", "base-uri 'none'"] {
         assert!(policy.contains(part), "{path}: {policy}");
     }
-    assert!(!policy.contains("unsafe") && !page.text.contains("<script") && !page.text.contains(" style="));
-    assert_eq!((page.header("x-frame-options"), page.header("cache-control")), ("DENY", "no-store"));
-    assert_eq!(page.header("access-control-allow-origin"), "", "{path}");
+    check_loads(page);
     for input in page.text.split("<input ").skip(1).map(|rest| &rest[..rest.find('>').unwrap()]) {
         if input.contains("type=\"hidden\"") || input.contains("type=\"radio\"") {
             continue;

@@ -4,7 +4,9 @@ use serde::Deserialize;
 
 use super::{Nothing, SessionView};
 use crate::auth::Caller;
-use crate::directory::{CloseSession, GetAccount, OpenSession, RotateSession, Who};
+use crate::directory::{
+    self, CloseSession, GetAccount, Given, Half, OpenSession, PassFactor, RotateSession, Who,
+};
 use crate::oauth::Need;
 use crate::oauth::scope::{AccountAction, AccountAttr};
 use crate::seam::Hidden;
@@ -12,9 +14,11 @@ use crate::xrpc::endpoint::{Empty, Json};
 use crate::xrpc::{Context, XrpcError};
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct CreateSession {
     identifier: String,
     password: Hidden<String>,
+    auth_factor_token: Option<Hidden<String>>,
 }
 
 pub(super) async fn create(context: Context, input: CreateSession) -> Result<Json<SessionView>, XrpcError> {
@@ -22,8 +26,16 @@ pub(super) async fn create(context: Context, input: CreateSession) -> Result<Jso
     let who = Who::parse(input.identifier.trim());
     let client = context.client_text();
     let sign_in = context.check_password(who, client.clone(), input.password).await?.ok_or_else(wrong)?;
-    let device = context.device();
-    let open = OpenSession { did: sign_in.account.did, proof: sign_in.proof, client, device };
+    let did = sign_in.account.did;
+    let proof = match input.auth_factor_token.filter(|code| !code.expose().is_empty()) {
+        Some(code) => {
+            let half = Half::Now { did: did.clone(), proof: sign_in.proof };
+            let passed = context.directory(PassFactor { half, given: Given::Code(code) }).await?;
+            passed.ok_or(directory::Error::InvalidFactor)?.proof
+        }
+        None => sign_in.proof,
+    };
+    let open = OpenSession { did, proof, client, device: context.device() };
     let session = context.directory(open).await?;
     Ok(Json(SessionView::of_session(&context, session).await?))
 }
