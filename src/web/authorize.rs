@@ -10,12 +10,13 @@ mod second;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
 use super::form::COOKIE_CHARS;
 use super::page::{Asking, ConsentPage, Fields, SignInPage};
+use super::problem::Problem;
 use super::sheet::{Form, Told};
 use super::{EXPIRED, failed, form, host, page, passkey, second_step, sentence, words};
 use crate::app::oauth::Consent;
@@ -149,11 +150,17 @@ pub(super) async fn sign_in(State(app): State<Arc<App>>, request: Request) -> Re
     if action == passkey::ACTION {
         return asked.with_passkey(&app, cookie, &credential, &from).await;
     }
-    let again = |why: &str| asked.sign_in_page(&app, cookie, identifier.clone(), Some(why.to_owned()));
+    let again =
+        |why: &str| asked.sign_in_page(&app, cookie, identifier.clone(), Some(Problem::at("password", why)));
     let signed_in = match app.check_password(Who::parse(identifier.trim()), from.client(), password).await {
         Ok(Some(signed_in)) => signed_in,
         Ok(None) => return again(WRONG),
-        Err(error) => return failed(error),
+        Err(error) => {
+            return match Problem::of(error) {
+                Ok(problem) => asked.sign_in_page(&app, cookie, identifier, Some(problem)),
+                Err(stop) => stop.into_response(),
+            };
+        }
     };
     if matches!(signed_in.proof, Proof::AppPassword(_)) {
         return again(APP_PASSWORD);
@@ -295,7 +302,14 @@ impl Asked {
         })
     }
 
-    fn sign_in_page(&self, app: &App, cookie: &str, identifier: String, error: Option<String>) -> Response {
+    fn sign_in_page(
+        &self,
+        app: &App,
+        cookie: &str,
+        identifier: String,
+        problem: Option<Problem>,
+    ) -> Response {
+        let told = Told { problem, ..Told::default() };
         let fields = self.fields(app, cookie);
         let form = Form::new(passkey::ACTION, paths::SIGN_IN, fields.token, &Told::default())
             .hidden("client_id", fields.client_id)
@@ -306,11 +320,10 @@ impl Asked {
             server: host(&app.network.public_url).to_owned(),
             fields: self.fields(app, cookie),
             identifier,
-            error,
+            error: told.problem.as_ref().map(|problem| problem.text.clone()),
             passkey,
         };
-        let status = if template.error.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-        let mut shown = page::page(status, &template, Some(&self.redirect_uri.form_action()));
+        let mut shown = told.page(&template, Some(&self.redirect_uri.form_action()));
         page::allow_script(&mut shown);
         with_cookie(app, self, cookie, shown)
     }

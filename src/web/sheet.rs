@@ -115,17 +115,23 @@ impl Told {
         self.problem.as_ref().map_or(StatusCode::OK, |problem| problem.status)
     }
 
-    /// Shows the page: its status says whether a form was taken.
+    /// A page that tells it: by its status too, and when to try again. Its forms may lead on to `form_action`.
+    pub(super) fn page(&self, template: &impl Template, form_action: Option<&str>) -> Response {
+        let mut response = page::page(self.status(), template, form_action);
+        if let Some(seconds) = self.problem.as_ref().and_then(|problem| problem.retry_seconds) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+
+    /// Shows the page.
     pub(super) fn show(&self, mut sheet: Sheet) -> Response {
         if !sheet.has_form(self.form) {
             sheet.alert = self.problem.as_ref().map(|problem| problem.text.clone());
         }
-        let mut response = page::page(self.status(), &sheet, None);
+        let mut response = self.page(&sheet, None);
         if sheet.has_script() {
             page::allow_script(&mut response);
-        }
-        if let Some(seconds) = self.problem.as_ref().and_then(|problem| problem.retry_seconds) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -117,15 +117,14 @@ fn is_used(sql: &dyn Sql, env: &Env<'_>, ask: &BeginConsent) -> Result<bool, Err
         &[ask.id.as_str().into()],
         |row| row.integer(0),
     )?;
+    Ok(answered.is_some_and(|answered| answered > 0) || has_session(sql, env, &ask.request.code_challenge)?)
+}
+
+/// Whether a session of the last day began with this challenge.
+pub(super) fn has_session(sql: &dyn Sql, env: &Env<'_>, challenge: &str) -> Result<bool, Error> {
     let since = env.now_us.saturating_sub(CHALLENGE_SECONDS.saturating_mul(1_000_000));
-    let challenge = ask.request.code_challenge.as_str();
-    let session = query_first(
-        sql,
-        "SELECT 1 FROM oauth_session WHERE code_challenge = ? AND created_us > ?",
-        &[challenge.into(), since.into()],
-        |row| row.integer(0),
-    )?;
-    Ok(answered.is_some_and(|answered| answered > 0) || session.is_some())
+    let session = "SELECT 1 FROM oauth_session WHERE code_challenge = ? AND created_us > ?";
+    Ok(query_first(sql, session, &[challenge.into(), since.into()], |row| row.integer(0))?.is_some())
 }
 
 pub(in super::super) fn get(

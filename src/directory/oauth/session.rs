@@ -143,6 +143,9 @@ pub(in super::super) fn redeem(
     if !ct_eq(challenge.as_bytes(), request.code_challenge.as_bytes()) {
         return Ok(Exchange::refused("code_verifier does not fit code_challenge"));
     }
+    if consent::has_session(sql, env, &challenge)? {
+        return Ok(Exchange::refused("code_challenge was used before"));
+    }
     let account = account::require(sql, &did)?;
     if account.status.is_moderated() {
         return Ok(Exchange::refused("the account has been taken down"));

@@ -96,6 +96,19 @@ fn generation(cell: &mut Cell, did: &Did) -> i64 {
     cell.ask(GetAccount { who: Who::Did(did.clone()) }).unwrap().unwrap().generation
 }
 
+/// What breaks: one verifier that leaked is worth two sessions.
+#[test]
+fn of_two_requests_with_one_challenge_the_first_has_a_session() {
+    let mut cell = Cell::new();
+    let did = cell.person("alice.test", "alice@example.com");
+    let codes = ["one", "two"].map(|id| {
+        begin_as(&mut cell, &did, id, request(None)).unwrap();
+        grant(&mut cell, id).unwrap()
+    });
+    granted(cell.ask(redeem(&codes[0])).unwrap());
+    assert!(!ended(cell.ask(redeem(&codes[1])).unwrap()), "the first goes on");
+}
+
 #[test]
 fn a_request_is_granted_in_the_browser_that_signed_in_and_once() {
     let mut cell = Cell::new();

@@ -29,7 +29,7 @@ impl Asked {
         };
         let again = |problem: Problem| match &half {
             Some(half) => self.second_step_page(app, cookie, half, &Told::wrong(passkey::ACTION, problem)),
-            None => self.sign_in_page(app, cookie, String::new(), Some(problem.text)),
+            None => self.sign_in_page(app, cookie, String::new(), Some(problem)),
         };
         let Some(assertion) = passkey::read_signed(app, cookie, credential) else {
             return again(passkey::too_old());
@@ -102,7 +102,7 @@ impl Asked {
         let passkey = second_step::passkey(app, cookie, form(passkey::ACTION), half);
         let form = second_step::filled(form(CODE), told, half).cancel();
         let template = SecondStepPage { asking: self.asking(), title: second_step::TITLE, passkey, form };
-        let mut response = page::page(told.status(), &template, Some(&self.redirect_uri.form_action()));
+        let mut response = told.page(&template, Some(&self.redirect_uri.form_action()));
         if template.passkey.is_some() {
             page::allow_script(&mut response);
         }

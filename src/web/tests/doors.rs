@@ -153,6 +153,12 @@ async fn passwords_tried_here_count_with_those_of_apps() {
         assert!(answer.text.contains("Try again in 50 seconds"), "{}", answer.text);
     }
     assert_eq!(world.session("alice.test", PASSWORD).await.status, StatusCode::TOO_MANY_REQUESTS);
+    // And at the page of an app.
+    let pushed = guesser.push(SCOPE, &[]).await.ok();
+    let page = guesser.open(&guesser.page_of(pushed["request_uri"].as_str().unwrap())).await;
+    let filled = [("identifier", "alice.test"), ("password", PASSWORD)];
+    let answer = guesser.submit(&page, "sign-in", &filled).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::TOO_MANY_REQUESTS, "50"));
 }
 
 #[tokio::test]
