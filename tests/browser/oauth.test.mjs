@@ -69,7 +69,7 @@ async function begin(page, handle) {
   const identifier = page.getByLabel('Handle, e-mail address or DID')
   assert.equal(await identifier.inputValue(), handle, 'who was asked for is filled in')
   await page.getByLabel('Password').fill(password)
-  await page.getByRole('button', { name: 'Sign in' }).click()
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click()
   await page.getByRole('heading', { name: 'It will be able to' }).waitFor()
 }
 
