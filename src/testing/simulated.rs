@@ -51,7 +51,8 @@ pub struct Simulated {
     pub repos_fail: AtomicBool,
     /// The sequencer can't be reached.
     pub sequencer_is_down: AtomicBool,
-    /// What the directory answers takes a while to come, in which its caller may hang up.
+    /// What the directory answers takes a while to come, in which its caller may hang up; and what it said of accounts is
+    /// remembered by the next process, as on one machine.
     pub directory_is_far: AtomicBool,
     /// Cells that answer everything with an error.
     pub broken: Mutex<BTreeMap<Did, account::Error>>,
@@ -128,6 +129,7 @@ impl Simulated {
         self.steps_left.store(u64::MAX, Ordering::Relaxed);
         self.reopen_all();
         let network = Arc::clone(&self.network);
+        let is_far = self.directory_is_far.load(Ordering::Relaxed);
         let auth = Authority::new(&network.master_key, network.service_did.clone(), Some(ADMIN_PASSWORD));
         Arc::new(App {
             host: Arc::new(Process { world: Arc::clone(self), life }),
@@ -136,7 +138,7 @@ impl Simulated {
             oauth: Oauth::new(&network, true),
             network,
             auth,
-            accounts: Accounts::kept_for(0),
+            accounts: if is_far { Accounts::alone() } else { Accounts::kept_for(0) },
             flows: Flows::here(Box::new(|task| drop(tokio::spawn(task)))),
             limits: crate::app::Limits::none(),
             services: self.services.lock().unwrap().clone(),

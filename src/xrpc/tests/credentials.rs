@@ -257,6 +257,7 @@ async fn what_ends_has_ended_though_its_caller_hung_up() {
     const LIST: &str = "com.atproto.server.listAppPasswords";
     let world = World::new();
     world.host.directory_is_far.store(true, Ordering::Relaxed);
+    let world = world.restarted();
     let agent = alice(&world).await;
     let mut token = agent.token.clone();
     let (mut hung_up, mut ended) = (0, 0);
