@@ -32,6 +32,7 @@ mod temp;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod upstream;
 mod vault;
 
 pub use admin::aliases;

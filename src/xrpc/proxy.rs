@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 
 use super::endpoint::parse_params;
+use super::upstream::{REPO_REV, is_json, query_of};
 use super::{App, XrpcError, read_after_write};
 use crate::account::SignServiceAuth;
 use crate::app::{APPVIEW, Target};
@@ -30,8 +31,6 @@ use crate::syntax::{AtUri, Did, Nsid, validate_nsid};
 
 /// Names the service, as `did:web:api.example.com#bsky_appview`.
 pub(super) const PROXY: HeaderName = HeaderName::from_static("atproto-proxy");
-/// How far the repo was known to who answers.
-pub(super) const REPO_REV: HeaderName = HeaderName::from_static("atproto-repo-rev");
 
 /// Headers of a question that go on.
 const ASKED: [HeaderName; 4] = [
@@ -245,18 +244,6 @@ fn brought_back(headers: &HeaderMap) -> Result<HeaderMap, XrpcError> {
         }
     }
     Ok(brought)
-}
-
-/// Whether a body is said to be JSON, of whichever kind.
-pub(super) fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
-}
-
-/// A query string.
-pub(super) fn query_of(params: &[(&str, &str)]) -> String {
-    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish()
 }
 
 #[derive(Deserialize)]

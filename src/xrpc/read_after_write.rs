@@ -26,7 +26,7 @@ use serde_json::Value;
 use self::munge::Answer;
 use self::view::Viewer;
 use super::App;
-use super::proxy::{REPO_REV, is_json, query_of};
+use super::upstream::{REPO_REV, is_json, query_of};
 use crate::account::SignServiceAuth;
 use crate::app::Target;
 use crate::auth::AccountCaller;
