@@ -15,7 +15,7 @@ const ceremonies = {
         challenge: bytes(challenge),
         rp,
         user: { ...user, id: bytes(user.id) },
-        pubKeyCredParams: [{ type: 'public-key', alg: -7 }],
+        pubKeyCredParams: [{ type: 'public-key', alg: -8 }, { type: 'public-key', alg: -7 }],
         excludeCredentials: known.map(named),
         authenticatorSelection: { residentKey: 'required', requireResidentKey: true, userVerification: 'required' },
         attestation: 'none',

@@ -72,6 +72,13 @@ pub enum Letter {
         /// The account's name.
         handle: Handle,
     },
+    /// To an account's owner: what signs in there, or what can take the account back, is another.
+    MeansChanged {
+        /// The account's name.
+        handle: Handle,
+        /// What became of which.
+        change: MeansChange,
+    },
     /// To an account's owner: somebody signed in from where nobody did before.
     SignedIn {
         /// The account's name.
@@ -90,6 +97,39 @@ pub enum Letter {
         /// HTML, or plain text where it has no markup.
         content: String,
     },
+}
+
+/// What became of the means by which an owner has an account, beside its password and address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum MeansChange {
+    /// Codes of an authenticator app are asked for.
+    TotpOn,
+    /// They are asked for no more.
+    TotpOff,
+    /// There is one more passkey.
+    PasskeyAdded,
+    /// There is one less.
+    PasskeyRemoved,
+    /// There are other recovery codes.
+    RecoveryCodesRenewed,
+    /// A key of the owner's stands above the server's.
+    RecoveryKeyAdded,
+    /// It does no more.
+    RecoveryKeyRemoved,
+}
+
+impl MeansChange {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::TotpOn,
+        Self::TotpOff,
+        Self::PasskeyAdded,
+        Self::PasskeyRemoved,
+        Self::RecoveryCodesRenewed,
+        Self::RecoveryKeyAdded,
+        Self::RecoveryKeyRemoved,
+    ];
 }
 
 /// A letter with whom it is for.
@@ -172,6 +212,20 @@ mod tests {
                 }
             }
             assert!(!mail.subject.contains("AAAAA"), "subjects are shown on locked screens");
+            assert!(subjects.insert(mail.subject));
+        }
+    }
+
+    #[test]
+    fn each_change_of_means_is_told_in_its_own_words_and_with_what_to_do() {
+        let mut subjects = std::collections::HashSet::new();
+        for change in MeansChange::ALL {
+            let mail = mail(Letter::MeansChanged { handle: "alice.test".parse().unwrap(), change });
+            for body in [mail.text.expose(), mail.html.expose()] {
+                for part in ["alice.test", "agents.example.com", "If this was not you"] {
+                    assert!(body.contains(part), "{change:?} without {part}: {body}");
+                }
+            }
             assert!(subjects.insert(mail.subject));
         }
     }

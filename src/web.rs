@@ -71,7 +71,7 @@ pub fn pages(app: Arc<App>) -> Router {
         .route(paths::AUTHORIZE, get(authorize::show))
         .route(paths::SIGN_IN, post(authorize::sign_in))
         .route(paths::CONSENT, post(authorize::consent))
-        .merge(account::routes())
+        .merge(account::routes(Arc::clone(&app)))
         .with_state(app)
         .route(page::STYLE_PATH, get(page::style))
         .route(page::SCRIPT_PATH, get(page::script))

@@ -19,6 +19,8 @@ pub enum Conduct {
     Late(SocketAddr),
     /// Brings everything to the server there, and no answer back.
     Mute(SocketAddr),
+    /// Answers each request, which has no body, with a little JSON at once.
+    Prompt,
     /// Takes requests and answers nothing.
     Silent,
     /// Answers with a body that never ends, a byte now and then.
@@ -107,6 +109,7 @@ async fn act(conduct: Conduct, stream: &mut TcpStream, unanswered: &AtomicUsize)
     let (mut requests, mut answers) = stream.split();
     match conduct {
         Conduct::Forward(_) => Ok(()),
+        Conduct::Prompt => answer_all(&mut requests, &mut answers).await,
         Conduct::Silent => swallow(&mut requests, sink(), unanswered).await,
         Conduct::Late(target) => {
             let mut server = TcpStream::connect(target).await?;
@@ -166,6 +169,28 @@ async fn late(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + U
         }
         tokio::time::sleep(Duration::from_millis(1500)).await;
         to.write_all(buffer.get(..read).unwrap_or_default()).await?;
+    }
+}
+
+/// Answers requests without bodies, until there are no more.
+async fn answer_all(
+    requests: &mut (impl AsyncRead + Unpin),
+    answers: &mut (impl AsyncWrite + Unpin),
+) -> Result<()> {
+    const END: &[u8] = b"\r\n\r\n";
+    const ANSWER: &[u8] =
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 13\r\n\r\n{\"actors\":[]}";
+    let (mut asked, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        let read = requests.read(&mut buffer).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        asked.extend_from_slice(buffer.get(..read).unwrap_or_default());
+        while let Some(end) = asked.windows(END.len()).position(|window| window == END) {
+            asked.drain(..end + END.len());
+            answers.write_all(ANSWER).await?;
+        }
     }
 }
 

@@ -33,7 +33,8 @@ use crate::oauth::{self, ACCESS_SECONDS, Code, Scope};
 use crate::seam::Hidden;
 use crate::syntax::Did;
 
-/// Proofs of strangers, and of clients at their tokens, that are remembered: a hundred a second and more.
+/// Proofs of strangers, and of clients at their tokens, that are remembered: a hundred a second and more. As many
+/// assertions of clients besides.
 const STRANGERS_SEEN_MAX: usize = 50_000;
 
 /// Proofs with access tokens that are remembered: over a thousand a second, in some 10 MB.
@@ -48,6 +49,7 @@ pub struct Oauth {
     clients: Clients,
     /// Apart from those that go with tokens: strangers fill this one.
     strangers_seen: Mutex<Seen>,
+    assertions_seen: Mutex<Seen>,
     bound_seen: Mutex<Seen>,
     allow_loopback: bool,
 }
@@ -79,18 +81,27 @@ impl Oauth {
             forms: key("oauth-forms"),
             clients: Clients::new(),
             strangers_seen: Mutex::new(Seen::new(STRANGERS_SEEN_MAX)),
+            assertions_seen: Mutex::new(Seen::new(STRANGERS_SEEN_MAX)),
             bound_seen: Mutex::new(Seen::new(BOUND_SEEN_MAX)),
             allow_loopback,
         }
     }
 }
 
-fn take(seen: &Mutex<Seen>, mark: Mark, now_seconds: i64, again: Code) -> Result<(), oauth::Error> {
-    let taken = seen.lock().unwrap_or_else(PoisonError::into_inner).take(mark, now_seconds);
-    taken.map_err(|refused| match refused {
-        Refused::Again => again.because("it was used before: each has a jti of its own"),
+fn take(seen: &Mutex<Seen>, mark: Mark, now_seconds: i64) -> Result<(), Refused> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner).take(mark, now_seconds)
+}
+
+fn again(code: Code) -> oauth::Error {
+    code.because("it was used before: each has a jti of its own")
+}
+
+/// Not taken, either way: where too much was seen to tell, it may have been seen before.
+fn not_taken(refused: Refused, code: Code) -> oauth::Error {
+    match refused {
+        Refused::Again => again(code),
         Refused::Full => Code::TemporarilyUnavailable.because("too many requests: try again in a minute"),
-    })
+    }
 }
 
 impl App {
@@ -113,7 +124,12 @@ impl App {
         let url = format!("{}{path}", self.network.public_url);
         let expected = Expected { method: "POST", url: &url, access_token: None };
         let proof = proof::check(text, expected, &self.oauth.nonces, now_seconds)?;
-        take(&self.oauth.strangers_seen, proof.mark, now_seconds, Code::InvalidProof)?;
+        match take(&self.oauth.strangers_seen, proof.mark, now_seconds) {
+            Err(Refused::Again) => return Err(again(Code::InvalidProof)),
+            // What a proof comes with here is good once by itself, or opens nothing without the key: a flood of strangers'
+            // proofs must not keep others out.
+            Ok(()) | Err(Refused::Full) => {}
+        }
         Ok(proof.thumbprint)
     }
 

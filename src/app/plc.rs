@@ -124,11 +124,11 @@ pub(super) async fn admit(app: &App, did: &Did, move_key: &str) -> Result<(), Er
     submit(app, did, &signed).await
 }
 
-/// Takes a move key out of the document again. Nothing happens when it is not there.
-pub(super) async fn expel(app: &App, did: &Did, move_key: &str) -> Result<(), Error> {
+/// Takes a key out of the document, a move key or an owner's. Nothing happens when it is not there.
+pub(super) async fn expel(app: &App, did: &Did, key: &str) -> Result<(), Error> {
     let mut next = last_operation(app, did).await?.successor()?;
     let before = next.rotation_keys.len();
-    next.rotation_keys.retain(|key| key != move_key);
+    next.rotation_keys.retain(|other| other != key);
     if next.rotation_keys.len() == before {
         return Ok(());
     }

@@ -1,16 +1,18 @@
 //! Passkeys (WebAuthn level 3): what an authenticator says when it makes one, and when it signs with it, checked without IO.
 //!
-//! The person is always verified (by a PIN or a finger), so a passkey is two factors in one. Keys are of P-256 alone, which all
-//! authenticators have. Who made an authenticator is not asked, and what it says of that is not looked at. Unlike elsewhere
+//! The person is always verified (by a PIN or a finger), so a passkey is two factors in one. Keys are of P-256, which all
+//! authenticators have, or of Ed25519, which some prefer. Who made an authenticator is not asked, and what it says of that is not looked at. Unlike elsewhere
 //! in the protocol a signature may have a high `s`: authenticators give either.
 
 mod cbor;
+mod key;
 
 use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
 
 use self::cbor::Item;
-use super::{VerifyingKey, ct_eq, sha256};
+pub use self::key::PublicKey;
+use super::{ct_eq, sha256};
 
 /// Bytes of what a browser says it did: a challenge, an origin, and room for what is to come.
 pub const CLIENT_DATA_BYTES_MAX: usize = 2 * 1024;
@@ -20,9 +22,6 @@ pub const ATTESTATION_BYTES_MAX: usize = 8 * 1024;
 pub const AUTHENTICATOR_DATA_BYTES_MAX: usize = 1024;
 /// Bytes of a credential's name: as the standard has it.
 pub const CREDENTIAL_ID_BYTES_MAX: usize = 1_023;
-/// The algorithm of keys, by its COSE number: ES256.
-pub const ALGORITHM: i64 = -7;
-
 /// Bits of the flags.
 const USER_PRESENT: u8 = 1;
 const USER_VERIFIED: u8 = 1 << 2;
@@ -91,7 +90,7 @@ pub struct NewCredential {
     /// Its name.
     pub id: Vec<u8>,
     /// Its public half.
-    pub public_key: VerifyingKey,
+    pub public_key: PublicKey,
     /// How often it has signed; 0 where nobody counts.
     pub sign_count: u32,
     /// Whether it can be on several devices.
@@ -165,7 +164,7 @@ pub fn check_new(
 /// All but [`Error::WrongAlgorithm`].
 pub fn check_signed(
     expected: Expected<'_>,
-    public_key: &VerifyingKey,
+    public_key: &PublicKey,
     client_data: &[u8],
     authenticator_data: &[u8],
     signature: &[u8],
@@ -176,10 +175,7 @@ pub fn check_signed(
     }
     let data = AuthenticatorData::read(authenticator_data)?;
     data.check(expected.rp_id)?;
-    let signature =
-        p256::ecdsa::Signature::from_der(signature).map_err(|_| Error::Malformed("the signature"))?;
-    let message = [authenticator_data, &sha256(client_data)].concat();
-    public_key.verify_jws(&message, &signature.to_bytes()).map_err(|_| Error::SignatureMismatch)?;
+    public_key.verify(&[authenticator_data, &sha256(client_data)].concat(), signature)?;
     Ok(Signed { sign_count: data.sign_count, backup_eligible: data.flags & BACKUP_ELIGIBLE != 0 })
 }
 
@@ -212,7 +208,7 @@ struct AuthenticatorData<'a> {
 
 struct Credential<'a> {
     id: &'a [u8],
-    key: VerifyingKey,
+    key: PublicKey,
 }
 
 impl<'a> AuthenticatorData<'a> {
@@ -232,7 +228,7 @@ impl<'a> AuthenticatorData<'a> {
             }
             let (id, after) = after.split_at_checked(length).ok_or_else(malformed)?;
             let (key, after) = cbor::read(after)?;
-            credential = Some(Credential { id, key: read_key(&key)? });
+            credential = Some(Credential { id, key: PublicKey::read(&key)? });
             rest = after;
         }
         if flags & HAS_EXTENSIONS != 0 {
@@ -263,23 +259,6 @@ impl<'a> AuthenticatorData<'a> {
         }
         if has(BACKED_UP) && !has(BACKUP_ELIGIBLE) { Err(Error::Contradiction) } else { Ok(()) }
     }
-}
-
-/// Reads a COSE key: of two coordinates (kty 2), on P-256 (crv 1), for ES256.
-fn read_key(key: &Item<'_>) -> Result<VerifyingKey, Error> {
-    let number = |label| key.get(Item::integer(label)).and_then(|value| value.as_integer());
-    let (Some(kind), Some(algorithm), Some(curve)) = (number(1), number(3), number(-1)) else {
-        return Err(Error::WrongAlgorithm);
-    };
-    if (kind, algorithm, curve) != (2, ALGORITHM, 1) {
-        return Err(Error::WrongAlgorithm);
-    }
-    let coordinate = |label| match key.get(Item::integer(label)) {
-        Some(Item::Bytes(bytes)) => <&[u8; 32]>::try_from(*bytes).map_err(|_| Error::Malformed("the key")),
-        _ => Err(Error::Malformed("the key")),
-    };
-    VerifyingKey::from_p256_coordinates(coordinate(-2)?, coordinate(-3)?)
-        .map_err(|_| Error::Malformed("the key"))
 }
 
 #[cfg(test)]

@@ -29,11 +29,13 @@ pub(super) use passkey::{add, drop as drop_passkey, is_had, sign_in};
 pub(super) use recovery::renew;
 pub(super) use totp::{begin as begin_totp, confirm, stop};
 
+use super::account::Account;
 use super::doors::Doors;
 use super::proof::Proof;
-use super::{Error, credentials};
+use super::{Error, credentials, mail};
 use crate::crypto::totp::DIGITS;
 use crate::env::Env;
+use crate::mail::{Letter, MeansChange};
 use crate::seam::Hidden;
 use crate::store::Sql;
 use crate::syntax::Did;
@@ -182,6 +184,11 @@ fn take_code(sql: &dyn Sql, env: &Env<'_>, doors: &mut Doors, did: &Did, typed: 
     }
     doors.code_fits(did);
     Ok(())
+}
+
+/// Tells an account's owner that its means have changed.
+fn tell(sql: &dyn Sql, env: &mut Env<'_>, account: &Account, change: MeansChange) -> Result<(), Error> {
+    mail::tell(sql, env, account, |handle| Letter::MeansChanged { handle, change })
 }
 
 /// Codes on paper go with the last of what they stand in for.

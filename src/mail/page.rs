@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use askama::Template as _;
 
-use super::{Letter, MailPurpose};
+use super::{Letter, MailPurpose, MeansChange};
 use crate::syntax::format_minute;
 
 /// What a letter says, before it has a form.
@@ -72,6 +72,13 @@ impl<'a> Page<'a> {
                 );
                 page("Your password was changed", vec![what.into(), WORRY.into()])
             }
+            Letter::MeansChanged { handle, change } => {
+                let (subject, what) = means_words(*change);
+                page(
+                    subject,
+                    vec![format!("{what} of the account {handle} on {server}.").into(), WORRY.into()],
+                )
+            }
             Letter::SignedIn { handle, at_us, client, program } => {
                 let what = format!(
                     "Somebody, we hope you, signed in to the account {handle} on {server} from a device that was not \
@@ -125,6 +132,33 @@ fn code_words(purpose: MailPurpose) -> (&'static str, &'static str) {
             ("Reset your password", "Somebody, we hope you, wants a new password for")
         }
         MailPurpose::DeleteAccount => ("Delete your account", "Somebody, we hope you, wants to delete"),
+    }
+}
+
+/// The subject, and how the sentence begins that names the account.
+fn means_words(change: MeansChange) -> (&'static str, &'static str) {
+    match change {
+        MeansChange::TotpOn => (
+            "Sign-in codes were turned on",
+            "A code of an authenticator app is needed from now on beside the password",
+        ),
+        MeansChange::TotpOff => (
+            "Sign-in codes were turned off",
+            "The codes of an authenticator app are needed no more beside the password",
+        ),
+        MeansChange::PasskeyAdded => ("A passkey was added", "There is a new passkey"),
+        MeansChange::PasskeyRemoved => {
+            ("A passkey was removed", "A passkey was removed, and opens nothing any more,")
+        }
+        MeansChange::RecoveryCodesRenewed => {
+            ("You have new recovery codes", "New recovery codes took the place of the old ones")
+        }
+        MeansChange::RecoveryKeyAdded => {
+            ("A recovery key was added", "A recovery key now stands above this server’s in the DID")
+        }
+        MeansChange::RecoveryKeyRemoved => {
+            ("A recovery key was removed", "A recovery key was taken out of the DID")
+        }
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Authenticator {
     pub count: u32,
     /// Whether signatures have a high `s`.
     pub high_s: bool,
+    /// A key of Ed25519 in place of the other.
+    pub eddsa: Option<ed25519_dalek::SigningKey>,
 }
 
 impl Authenticator {
@@ -37,7 +39,13 @@ impl Authenticator {
             flags: 0b101,
             count: 0,
             high_s: false,
+            eddsa: None,
         }
+    }
+
+    /// The same, with a key of Ed25519.
+    pub fn eddsa(seed: u8) -> Self {
+        Self { eddsa: Some(ed25519_dalek::SigningKey::from_bytes(&[seed; 32])), ..Self::new(seed) }
     }
 
     /// What the browser says it did.
@@ -60,6 +68,16 @@ impl Authenticator {
         [b"\xa5\x01\x02\x03", &[algorithm][..], b"\x20\x01\x21\x58\x20", x, b"\x22\x58\x20", y].concat()
     }
 
+    /// The same, of whichever key it has.
+    pub fn own_cose(&self) -> Vec<u8> {
+        match &self.eddsa {
+            Some(key) => {
+                [b"\xa4\x01\x01\x03\x27\x20\x06\x21\x58\x20", &key.verifying_key().to_bytes()[..]].concat()
+            }
+            None => self.cose(0x26),
+        }
+    }
+
     /// What it says of a new credential, with a COSE key as given.
     pub fn attestation(&self, cose: &[u8]) -> Vec<u8> {
         let mut data = self.data();
@@ -74,7 +92,11 @@ impl Authenticator {
 
     /// Signs what the authenticator and the browser say.
     pub fn sign(&self, client_data: &[u8]) -> Vec<u8> {
-        let signature: Signature = self.key.sign(&[self.data(), sha256(client_data).to_vec()].concat());
+        let message = [self.data(), sha256(client_data).to_vec()].concat();
+        if let Some(key) = &self.eddsa {
+            return key.sign(&message).to_bytes().to_vec();
+        }
+        let signature: Signature = self.key.sign(&message);
         let low = signature.normalize_s();
         let (r, s) = (low.r(), low.s());
         let signature = if self.high_s { Signature::from_scalars(r, (-*s).to_bytes()).unwrap() } else { low };
@@ -85,7 +107,7 @@ impl Authenticator {
     pub fn made(&self, challenge: &[u8]) -> Value {
         json!({
             "clientDataJSON": BASE64URL_NOPAD.encode(&self.client_data("webauthn.create", challenge)),
-            "attestationObject": BASE64URL_NOPAD.encode(&self.attestation(&self.cose(0x26))),
+            "attestationObject": BASE64URL_NOPAD.encode(&self.attestation(&self.own_cose())),
         })
     }
 

@@ -32,12 +32,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
 
 use super::problem::Stop;
 use super::sheet::{Link, Section, Told};
-use super::visit::Signed;
+use super::visit::{self, Signed};
 use crate::app::App;
 use crate::syntax::format_minute as when;
 
@@ -71,7 +72,7 @@ pub(super) const APP_PASSWORD: &str =
 type Shown = Result<Response, Stop>;
 
 /// All pages of an account.
-pub(super) fn routes() -> Router<Arc<App>> {
+pub(super) fn routes(app: Arc<App>) -> Router<Arc<App>> {
     Router::new()
         .route(paths::ACCOUNT, get(show))
         .route(paths::SIGN_IN, get(sign_in::show).post(sign_in::submit))
@@ -88,6 +89,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route(paths::HANDLE, get(handle::show).post(handle::submit))
         .route(paths::RECOVERY_KEY, get(recovery_key::show).post(recovery_key::submit))
         .route(paths::STATUS, get(status::show).post(status::submit))
+        .route_layer(from_fn_with_state(app, visit::give_session))
 }
 
 /// The pages that this account has. An agent has neither password nor address: its token is its operator's affair.

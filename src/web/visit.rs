@@ -7,9 +7,10 @@
 //! What can't be undone asks for the password again ([`Signed::require_fresh`]), unless it was given a few minutes ago; that
 //! too makes another value.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderMap, header};
 use serde::Deserialize;
@@ -44,11 +45,37 @@ pub(super) struct Visit {
     pub(super) app: Arc<App>,
     headers: HeaderMap,
     net: Option<Net>,
+    new_session: NewSession,
+}
+
+/// The session's cookie that the browser is to be given with whatever is answered: the old one is over.
+#[derive(Clone, Default)]
+struct NewSession(Arc<Mutex<Option<String>>>);
+
+impl NewSession {
+    fn set(&self, cookie: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(cookie);
+    }
+
+    fn take(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Gives the browser the cookie of the sign-in that was made, or ended, on the way to an answer.
+pub(super) async fn give_session(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let new = NewSession::default();
+    request.extensions_mut().insert(new.clone());
+    let mut response = next.run(request).await;
+    if let Some(cookie) = new.take() {
+        form::give_cookie(&app, &mut response, SESSION_COOKIE, &cookie, BROWSER_SESSION_SECONDS);
+    }
+    response
 }
 
 /// What came of a sign-in.
 pub(super) enum Entry {
-    /// The browser is signed in, once it has this cookie.
+    /// The browser is signed in, and is given this cookie.
     In(String),
     /// More is needed than the password.
     Half,
@@ -66,7 +93,9 @@ struct Posted<F> {
 
 impl Visit {
     fn of(app: Arc<App>, request: &Request) -> Self {
-        Self { app, headers: request.headers().clone(), net: request.extensions().get().copied() }
+        let (extensions, headers) = (request.extensions(), request.headers().clone());
+        let new_session = extensions.get().cloned().unwrap_or_default();
+        Self { app, headers, net: extensions.get().copied(), new_session }
     }
 
     /// From where, as the directory knows it.
@@ -107,15 +136,18 @@ impl Visit {
             replaces: self.cookie(SESSION_COOKIE).map(|old| sha256(old.as_bytes())),
         };
         match self.app.directory(open).await {
-            Ok(()) => Ok(Entry::In(cookie)),
+            Ok(()) => {
+                self.new_session.set(cookie.clone());
+                Ok(Entry::In(cookie))
+            }
             Err(app::Error::Directory(directory::Error::FactorRequired { .. })) => Ok(Entry::Half),
             Err(error) => Problem::of(error).map(Entry::Refused),
         }
     }
 
-    /// Gives the browser the cookie of a sign-in; an empty one takes it away.
-    pub(super) fn give_session(&self, response: &mut Response, cookie: &str) {
-        form::give_cookie(&self.app, response, SESSION_COOKIE, cookie, BROWSER_SESSION_SECONDS);
+    /// Takes the session's cookie away from the browser.
+    pub(super) fn end_session(&self) {
+        self.new_session.set(String::new());
     }
 
     fn fits(&self, cookie: &str, token: &str) -> bool {
@@ -197,9 +229,8 @@ impl Guest {
     }
 
     /// Sends a browser that was signed in to the account.
-    pub(super) fn enter(&self, cookie: &str) -> Response {
+    pub(super) fn enter(&self) -> Response {
         let mut response = super::page::redirect(paths::ACCOUNT);
-        self.visit.give_session(&mut response, cookie);
         form::give_cookie(&self.visit.app, &mut response, GUEST_COOKIE, "", 0);
         response
     }
@@ -210,8 +241,6 @@ pub(super) struct Signed {
     pub(super) visit: Visit,
     pub(super) session: BrowserSession,
     cookie: String,
-    /// Whether the cookie is a new one, which the browser has to be given.
-    is_new: bool,
 }
 
 impl Signed {
@@ -224,7 +253,7 @@ impl Signed {
     async fn found(visit: Visit) -> Result<Self, Stop> {
         let session = visit.session().await?;
         match (session, visit.cookie(SESSION_COOKIE).map(str::to_owned)) {
-            (Some(session), Some(cookie)) => Ok(Self { visit, session, cookie, is_new: false }),
+            (Some(session), Some(cookie)) => Ok(Self { visit, session, cookie }),
             _ => Err(Stop::to(paths::SIGN_IN)),
         }
     }
@@ -316,7 +345,7 @@ impl Signed {
         };
         match self.visit.sign_in(self.did(), proof).await? {
             Entry::In(cookie) => {
-                (self.cookie, self.is_new) = (cookie, true);
+                self.cookie = cookie;
                 self.reload().await?;
                 Ok(Ok(()))
             }
@@ -339,10 +368,6 @@ impl Signed {
         links.iter_mut().for_each(|link| link.is_here = link.path == path);
         let title = links.iter().find(|link| link.is_here).map_or("Account", |link| link.text).to_owned();
         let sheet = Sheet { title, links, notice: told.notice.clone(), sections, ..Sheet::default() };
-        let mut response = told.show(sheet);
-        if self.is_new {
-            self.visit.give_session(&mut response, &self.cookie);
-        }
-        response
+        told.show(sheet)
     }
 }

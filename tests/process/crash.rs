@@ -3,6 +3,7 @@
 //!
 //! `CRASH_ROUNDS` sets the number of kills (10), `CRASH_SEED` repeats the moments of a run.
 
+mod settings;
 mod writers;
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use harness::zap::{create_account, create_agent};
 use harness::{Account, Client, Zap};
 
+use self::settings::Setter;
 use self::writers::{Expected, Writer};
 use crate::firehose::{self, Commit};
 use crate::mishaps::verify_repo;
@@ -67,6 +69,39 @@ async fn nothing_answered_is_lost_by_kill_9() {
     }
     eprintln!("{answered} keys answered for, {} commits on the stream", commits.len());
     assert!(answered > rounds as usize, "the writers hardly wrote");
+}
+
+/// What breaks: a takedown or a preference that was answered is gone, or the directory and the account disagree on one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_owners_and_administrators_set_outlives_kill_9() {
+    let rounds: u32 = number("CRASH_ROUNDS").unwrap_or(10) as u32;
+    let seed = seed("CRASH_SEED");
+    eprintln!("{rounds} kills, CRASH_SEED={seed}");
+    let mut random = Random::new(seed);
+    let (_folder, mut zap) = super::start("warn").await;
+    let mut client = zap.client();
+    let mut accounts = Vec::new();
+    for name in ["down.test", "record.test", "set.test"] {
+        accounts.push(create_account(&mut client, name).await.unwrap());
+    }
+    let [down, record, set] = <[Account; 3]>::try_from(accounts).unwrap();
+    let mut setters =
+        vec![Setter::account(down), Setter::record(&mut client, record).await, Setter::preferences(set)];
+    for _ in 0..rounds {
+        let setting: Vec<_> =
+            setters.drain(..).map(|setter| tokio::spawn(setter.run(zap.client(), random.fork()))).collect();
+        tokio::time::sleep(Duration::from_millis(random.between(50, 800))).await;
+        zap.kill().unwrap();
+        for task in setting {
+            setters.push(task.await.unwrap());
+        }
+        zap.restart().await.unwrap();
+        for setter in &mut setters {
+            setter.check(&zap).await;
+        }
+    }
+    let times: Vec<u64> = setters.iter().map(Setter::times).collect();
+    assert!(times.iter().all(|times| *times > u64::from(rounds)), "hardly anything was set: {times:?}");
 }
 
 /// Collects what a live subscriber sees until the server dies.

@@ -38,6 +38,11 @@ async fn sign_in(client: &mut Client) -> Answer {
     client.post("com.atproto.server.createSession", None, &input).await.unwrap()
 }
 
+async fn take_down(client: &mut Client, admin: &str, subject: &Value) -> Answer {
+    let input = json!({ "subject": subject, "takedown": { "applied": true } });
+    client.post("com.atproto.admin.updateSubjectStatus", Some(admin), &input).await.unwrap()
+}
+
 fn says_full(answer: &Answer) {
     assert_eq!((answer.status, answer.error_name().as_str()), (507, "StorageFull"), "{answer:?}");
 }
@@ -80,7 +85,7 @@ async fn a_full_disk_has_one_name_and_signing_in_reading_and_leaving_go_on() {
     let mut client = zap.client();
     let alice = create_account(&mut client, "alice.test").await.unwrap();
     let bot = create_agent(&mut client, "robin").await.unwrap();
-    write(&mut client, &alice).await.success().unwrap();
+    let first = write(&mut client, &alice).await.ok().unwrap();
     let remember = |summary: &str| {
         let created_at = "2026-11-30T00:00:00Z";
         json!({ "memory": { "$type": "agent.memory.note", "summary": summary, "createdAt": created_at } })
@@ -125,6 +130,23 @@ async fn a_full_disk_has_one_name_and_signing_in_reading_and_leaving_go_on() {
     says_full(&call(&mut client, "com.atproto.server.deactivateAccount", &alice, json!({})).await);
     let renamed = json!({ "handle": "elsewhere.test" });
     says_full(&call(&mut client, "com.atproto.identity.updateHandle", &alice, renamed).await);
+    let (post, preferences) = (
+        first["uri"].as_str().unwrap(),
+        json!({ "preferences": [
+        { "$type": "app.bsky.actor.defs#adultContentPref", "enabled": true }] }),
+    );
+    says_full(&call(&mut client, "app.bsky.actor.putPreferences", &alice, preferences.clone()).await);
+    let none = get(&mut client, "app.bsky.actor.getPreferences", &alice).await.ok().unwrap();
+    assert_eq!(none["preferences"], json!([]));
+    let of_account = json!({ "$type": "com.atproto.admin.defs#repoRef", "did": alice.did });
+    let of_record = json!({ "$type": "com.atproto.repo.strongRef", "uri": post, "cid": first["cid"] });
+    for subject in [of_account, of_record.clone()] {
+        says_full(&take_down(&mut client, &admin, &subject).await);
+    }
+    let rkey = post.rsplit('/').next().unwrap();
+    let record =
+        format!("com.atproto.repo.getRecord?repo={}&collection=com.example.note&rkey={rkey}", alice.did);
+    get(&mut client, &record, &alice).await.success().unwrap();
     for did in [&alice.did, &bot.did] {
         let path = format!("com.atproto.sync.getRepoStatus?did={did}");
         let status = get(&mut client, &path, &alice).await.ok().unwrap();
@@ -148,6 +170,9 @@ async fn a_full_disk_has_one_name_and_signing_in_reading_and_leaving_go_on() {
     get(&mut client, &path, &alice).await.success().unwrap();
     write(&mut client, &alice).await.success().unwrap();
     call(&mut client, "agent.memory.remember", &bot, remember("Supper is at eight")).await.success().unwrap();
+    call(&mut client, "app.bsky.actor.putPreferences", &alice, preferences).await.success().unwrap();
+    take_down(&mut client, &admin, &of_record).await.success().unwrap();
+    assert_eq!(get(&mut client, &record, &alice).await.error_name(), "RecordNotFound");
     // Whatever is told next takes along what waits.
     let renamed = json!({ "handle": "alicia.test" });
     call(&mut client, "com.atproto.identity.updateHandle", &alice, renamed).await.success().unwrap();

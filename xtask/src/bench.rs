@@ -3,6 +3,7 @@
 //! The driver is one thread and shares the machine with the server, so rates say what both manage together and
 //! processor time, read from `/proc`, says what the server alone costs. What is counted is what arrived.
 
+mod accounts;
 mod load;
 mod oauth;
 mod reads;
@@ -80,6 +81,10 @@ enum Scenario {
     Session,
     /// All that an OAuth client and its user's browser ask of the server, from the pushed request to the tokens.
     Login,
+    /// createRecord, 16 in flight, alone and beside 8 sign-ins in flight.
+    SignIns,
+    /// A method of the app view's, 32 in flight, which answers at once.
+    Proxy,
     /// getRepo of a repo of 10,000 records.
     Repo,
     /// From createRecord to the frame at a subscriber, 50 writes a second.
@@ -99,7 +104,6 @@ enum Scenario {
 }
 
 impl Scenario {
-    /// Whether it takes so long that it runs when asked for by name, and on ours alone.
     /// Whether a comparison leaves it out unless it is asked for, and the reference server always.
     fn is_long(self) -> bool {
         matches!(self, Scenario::Flat | Scenario::Agents | Scenario::Active)
@@ -196,6 +200,8 @@ impl Bench<'_> {
             Scenario::List => self.list().await,
             Scenario::Session => self.session().await,
             Scenario::Login => self.login().await,
+            Scenario::SignIns => self.sign_ins().await,
+            Scenario::Proxy => self.proxy().await,
             Scenario::Repo => self.repo().await,
             Scenario::Latency => self.latency().await,
             Scenario::Fanout => self.fanout().await,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use url::Url;
 
 use super::super::{App, Error};
-use super::take;
+use super::{not_taken, take};
 use crate::host::{BodyLimit, Net};
 use crate::identity::{Cache, Lookup};
 use crate::oauth::client::{Client, ClientAuth, ClientId, DOCUMENT_BYTES_MAX, check_keys};
@@ -113,7 +113,8 @@ impl App {
                 (client, checked)
             }
         };
-        take(&self.oauth.strangers_seen, mark, now_seconds, Code::InvalidClient)?;
+        take(&self.oauth.assertions_seen, mark, now_seconds)
+            .map_err(|refused| not_taken(refused, Code::InvalidClient))?;
         Ok(Shown { client, key: Some(key.thumbprint) })
     }
 

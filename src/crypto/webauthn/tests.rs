@@ -8,7 +8,7 @@ const ES256: u8 = 0x26;
 
 fn make(authenticator: &Authenticator) -> Result<NewCredential, Error> {
     let client_data = authenticator.client_data("webauthn.create", CHALLENGE);
-    check_new(EXPECTED, &client_data, &authenticator.attestation(&authenticator.cose(ES256)))
+    check_new(EXPECTED, &client_data, &authenticator.attestation(&authenticator.own_cose()))
 }
 
 fn sign(authenticator: &Authenticator) -> Result<Signed, Error> {
@@ -25,6 +25,37 @@ fn a_key_that_was_made_signs() {
     assert_eq!((made.id.as_slice(), made.sign_count, made.backup_eligible), (&[1; 16][..], 7, false));
     authenticator.flags |= BACKUP_ELIGIBLE | BACKED_UP;
     assert_eq!(sign(&authenticator), Ok(Signed { sign_count: 7, backup_eligible: true }));
+}
+
+/// Ed25519 beside P-256: read, kept and read again, and good for what it signed alone.
+#[test]
+fn a_key_of_ed25519_signs_too() {
+    let it = Authenticator::eddsa(1);
+    let key = make(&it).unwrap().public_key;
+    assert!(key.multikey().starts_with("z6Mk"));
+    let key = PublicKey::from_multikey(&key.multikey()).unwrap();
+    let client_data = it.client_data("webauthn.get", CHALLENGE);
+    let check = |client_data: &[u8], signature: &[u8]| {
+        check_signed(EXPECTED, &key, client_data, &it.data(), signature).map(drop)
+    };
+    let signature = it.sign(&client_data);
+    check(&client_data, &signature).unwrap();
+    let others = [Authenticator::eddsa(2).sign(&client_data), it.sign(b"something else")];
+    for other in others {
+        assert_eq!(check(&client_data, &other), Err(Error::SignatureMismatch));
+    }
+    for length in [0, 63] {
+        assert_eq!(check(&client_data, &signature[..length]), Err(Error::Malformed("the signature")));
+    }
+    assert_eq!(
+        check(&client_data, &Authenticator::new(1).sign(&client_data)),
+        Err(Error::Malformed("the signature"))
+    );
+    // The point at nothing, for which anything is a signature.
+    let cose = [b"\xa4\x01\x01\x03\x27\x20\x06\x21\x58\x20\x01", &[0; 31][..]].concat();
+    let client_data = it.client_data("webauthn.create", CHALLENGE);
+    let weak = check_new(EXPECTED, &client_data, &it.attestation(&cose)).map(drop);
+    assert_eq!(weak, Err(Error::Malformed("the key")));
 }
 
 #[test]
@@ -111,7 +142,7 @@ fn an_attestation_that_is_cut_longer_or_of_another_key_is_refused() {
     assert!(matches!(made(&vec![0; ATTESTATION_BYTES_MAX + 1]), Err(Error::Malformed(_))));
     let more = it.attestation(&[&it.cose(ES256)[..], b"\0"].concat());
     assert!(matches!(made(&more), Err(Error::Malformed(_))), "more than the flags say");
-    assert_eq!(made(&it.attestation(&it.cose(0x27))), Err(Error::WrongAlgorithm), "EdDSA");
+    assert_eq!(made(&it.attestation(&it.cose(0x27))), Err(Error::WrongAlgorithm), "EdDSA over P-256");
     let mut off_the_curve = it.cose(ES256);
     *off_the_curve.last_mut().unwrap() ^= 1;
     assert_eq!(made(&it.attestation(&off_the_curve)), Err(Error::Malformed("the key")));

@@ -12,9 +12,10 @@ use super::super::proof::Proof;
 use super::super::{Error, browser, credentials};
 use super::{Passed, recovery};
 use crate::actor::Kind;
-use crate::crypto::webauthn::{self, Expected};
-use crate::crypto::{VerifyingKey, ct_eq, sha256};
+use crate::crypto::webauthn::{self, Expected, PublicKey};
+use crate::crypto::{ct_eq, sha256};
 use crate::env::Env;
+use crate::mail::MeansChange;
 use crate::seam::Hidden;
 use crate::store::{Sql, SqlError, Value, query_all, query_first};
 use crate::syntax::Did;
@@ -98,7 +99,7 @@ pub struct Assertion {
 
 struct Stored {
     did: Did,
-    key: VerifyingKey,
+    key: PublicKey,
     sign_count: i64,
     may_be_copied: bool,
 }
@@ -141,14 +142,18 @@ pub(in super::super) fn add(
     if is_first {
         browser::close_others(sql, &ask.did, &ask.proof)?;
     }
+    super::tell(sql, env, &account, MeansChange::PasskeyAdded)?;
     recovery::first(sql, env, &ask.did)
 }
 
-pub(in super::super) fn drop(sql: &dyn Sql, ask: &RemovePasskey) -> Result<(), Error> {
-    credentials::prove(sql, &ask.did, &ask.proof)?;
+pub(in super::super) fn drop(sql: &dyn Sql, env: &mut Env<'_>, ask: &RemovePasskey) -> Result<(), Error> {
+    let (account, _) = credentials::prove(sql, &ask.did, &ask.proof)?;
     let params = [ask.did.as_str().into(), Value::Blob(&ask.id)];
-    sql.execute("DELETE FROM passkey WHERE did = ? AND id = ?", &params)?;
-    super::tidy(sql, &ask.did)
+    if sql.execute_counted("DELETE FROM passkey WHERE did = ? AND id = ?", &params)? == 0 {
+        return Ok(());
+    }
+    super::tidy(sql, &ask.did)?;
+    super::tell(sql, env, &account, MeansChange::PasskeyRemoved)
 }
 
 pub(in super::super) fn sign_in(
@@ -235,8 +240,8 @@ pub(super) fn user_handle(env: &Env<'_>, did: &Did) -> [u8; 32] {
 fn find(sql: &dyn Sql, id: &[u8]) -> Result<Option<Stored>, Error> {
     let statement = "SELECT did, public_key, sign_count, may_be_copied FROM passkey WHERE id = ?";
     Ok(query_first(sql, statement, &[Value::Blob(id)], |row| {
-        let key = VerifyingKey::from_multikey(row.text(1)?);
-        let key = key.map_err(|_| SqlError::Column { column: 1, expected: "a key".into() })?;
+        let key = PublicKey::from_multikey(row.text(1)?);
+        let key = key.ok_or(SqlError::Column { column: 1, expected: "a key".into() })?;
         let (did, sign_count) = (read_did(row, 0)?, row.integer(2)?);
         Ok(Stored { did, key, sign_count, may_be_copied: row.integer(3)? != 0 })
     })?)

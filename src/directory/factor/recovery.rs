@@ -11,6 +11,7 @@ use super::super::proof::Proof;
 use super::super::{Error, credentials};
 use crate::crypto::sha256;
 use crate::env::Env;
+use crate::mail::MeansChange;
 use crate::seam::Hidden;
 use crate::store::{Sql, Value, query_first};
 use crate::syntax::Did;
@@ -31,10 +32,11 @@ pub(in super::super) fn renew(
     env: &mut Env<'_>,
     ask: &RenewRecoveryCodes,
 ) -> Result<Hidden<Vec<String>>, Error> {
-    credentials::prove(sql, &ask.did, &ask.proof)?;
+    let (account, _) = credentials::prove(sql, &ask.did, &ask.proof)?;
     if !super::has_any(sql, &ask.did)? {
         return Err(Error::TotpSetup);
     }
+    super::tell(sql, env, &account, MeansChange::RecoveryCodesRenewed)?;
     issue(sql, env, &ask.did)
 }
 

@@ -10,6 +10,7 @@ use super::super::{Error, browser, credentials};
 use super::recovery;
 use crate::crypto::totp::{SECRET_LEN, step_of};
 use crate::env::Env;
+use crate::mail::MeansChange;
 use crate::seam::Hidden;
 use crate::store::{Sql, Value, query_first};
 use crate::syntax::Did;
@@ -97,7 +98,7 @@ pub(in super::super) fn confirm(
     env: &mut Env<'_>,
     ask: &ConfirmTotp,
 ) -> Result<Option<Hidden<Vec<String>>>, Error> {
-    credentials::prove(sql, &ask.did, &ask.proof)?;
+    let (account, _) = credentials::prove(sql, &ask.did, &ask.proof)?;
     let stored = find(sql, &ask.did)?.filter(|stored| !stored.is_on && is_recent(env, stored));
     let stored = stored.ok_or(Error::TotpSetup)?;
     let code: String = ask.code.expose().chars().filter(|char| !char.is_whitespace()).collect();
@@ -106,20 +107,22 @@ pub(in super::super) fn confirm(
     }
     sql.execute("UPDATE totp SET is_on = 1 WHERE did = ?", &[ask.did.as_str().into()])?;
     browser::close_others(sql, &ask.did, &ask.proof)?;
+    super::tell(sql, env, &account, MeansChange::TotpOn)?;
     recovery::first(sql, env, &ask.did)
 }
 
 pub(in super::super) fn stop(
     sql: &dyn Sql,
-    env: &Env<'_>,
+    env: &mut Env<'_>,
     doors: &mut Doors,
     ask: &StopTotp,
 ) -> Result<(), Error> {
-    credentials::prove(sql, &ask.did, &ask.proof)?;
+    let (account, _) = credentials::prove(sql, &ask.did, &ask.proof)?;
     if is_on(sql, &ask.did)? {
         super::take_code(sql, env, doors, &ask.did, ask.code.expose())?;
         remove(sql, &ask.did)?;
         super::tidy(sql, &ask.did)?;
+        super::tell(sql, env, &account, MeansChange::TotpOff)?;
     }
     Ok(())
 }

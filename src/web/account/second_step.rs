@@ -52,7 +52,7 @@ pub(super) async fn submit(State(app): State<Arc<App>>, request: Request) -> Sho
         Err(error) => return again(Problem::of(error)?),
     };
     match guest.visit.sign_in(&passed.did, passed.proof).await? {
-        Entry::In(cookie) => Ok(guest.enter(&cookie)),
+        Entry::In(_) => Ok(guest.enter()),
         Entry::Half => Err(Stop::to(paths::SIGN_IN)),
         Entry::Refused(problem) => again(problem),
     }

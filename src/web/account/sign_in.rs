@@ -51,7 +51,7 @@ pub(super) async fn submit(State(app): State<Arc<App>>, request: Request) -> Sho
     }
     let did = checked.account.did;
     match guest.visit.sign_in(&did, checked.proof.clone()).await? {
-        Entry::In(cookie) => Ok(guest.enter(&cookie)),
+        Entry::In(_) => Ok(guest.enter()),
         Entry::Half => guest.begin_half(&did, checked.proof).await,
         Entry::Refused(problem) => Ok(again(problem)),
     }
@@ -70,7 +70,7 @@ async fn with_passkey(guest: &Guest, credential: &str) -> Shown {
         Err(error) => return again(Problem::of(error)?),
     };
     match guest.visit.sign_in(&passed.did, passed.proof).await? {
-        Entry::In(cookie) => Ok(guest.enter(&cookie)),
+        Entry::In(_) => Ok(guest.enter()),
         Entry::Half => Err(Stop::to(paths::SIGN_IN)),
         Entry::Refused(problem) => again(problem),
     }
@@ -84,9 +84,8 @@ pub(super) async fn sign_out(State(app): State<Arc<App>>, request: Request) -> S
     if let Proof::Browser(cookie) = signed.proof() {
         signed.app().directory(CloseBrowserSession { cookie }).await?;
     }
-    let mut response = page::redirect(paths::SIGN_IN);
-    signed.visit.give_session(&mut response, "");
-    Ok(response)
+    signed.visit.end_session();
+    Ok(page::redirect(paths::SIGN_IN))
 }
 
 fn sheet(guest: &Guest, told: &Told) -> Response {

@@ -81,7 +81,7 @@ pub(super) async fn submit(State(app): State<Arc<App>>, request: Request) -> Sho
         }
     };
     match guest.visit.sign_in(&account.did, Proof::Generation(account.generation)).await? {
-        Entry::In(cookie) => Ok(guest.enter(&cookie)),
+        Entry::In(_) => Ok(guest.enter()),
         Entry::Half => Err(Stop::to(paths::SIGN_IN)),
         Entry::Refused(problem) => Ok(again(problem)),
     }

@@ -102,9 +102,8 @@ fn gone(signed: &Signed) -> Response {
     let text = "The account is deleted, and everything of it here. Its DID is still yours.".to_owned();
     let sections = vec![Section { text: vec![text], ..Section::default() }];
     let sheet = Sheet { title: "Deleted".to_owned(), sections, ..Sheet::default() };
-    let mut response = Told::default().show(sheet);
-    signed.visit.give_session(&mut response, "");
-    response
+    signed.visit.end_session();
+    Told::default().show(sheet)
 }
 
 fn sheet(signed: &Signed, told: &Told) -> Response {

@@ -70,6 +70,9 @@ async fn codes_are_turned_on_with_one_and_off_with_another_and_recovery_codes_ar
     let yes = [("password", PASSWORD), ("code", &codes.now(&world))];
     done(&send(&mut browser, paths::TWO_FACTOR, "stop", &yes).await, "is off");
     session(&world, PASSWORD, "").await.ok();
+    let told =
+        ["Sign-in codes were turned on", "You have new recovery codes", "Sign-in codes were turned off"];
+    assert_eq!(world.subjects().await, told);
 }
 
 /// What breaks: a stolen password opens the account's pages.

@@ -81,6 +81,7 @@ async fn a_passkey_is_added_signs_in_alone_and_is_removed() {
     );
     let filled = [("id", id.as_str()), ("password", PASSWORD)];
     done(&browser.fill(&page, paths::PASSKEYS, "remove", &filled).await, "There is none.");
+    assert_eq!(world.subjects().await, ["A passkey was added", "A passkey was removed"]);
     world.session("alice.test", PASSWORD).await.ok();
 }
 

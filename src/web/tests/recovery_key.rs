@@ -44,4 +44,20 @@ async fn an_owner_puts_a_key_above_this_servers_with_the_password() {
     let key = SigningKey::from_bytes(&[9; 32]).unwrap().did_key();
     let filled = [("key", key.as_str()), ("password", PASSWORD)];
     wrong(&send(&mut browser, paths::RECOVERY_KEY, "add", &filled).await, "add-key", "5 keys at most");
+
+    // One that is lost is taken out, with the password; this server's own stays.
+    let lost = world.app.rotation_keys(&did).await.unwrap()[1].key.clone();
+    for (key, password, field, why) in
+        [(&lost, "nonsense", "remove-password", "wrong"), (&ours.key, PASSWORD, "remove-key", "the server’s")]
+    {
+        let filled = [("key", key.as_str()), ("password", password)];
+        wrong(&send(&mut browser, paths::RECOVERY_KEY, "remove", &filled).await, field, why);
+    }
+    let filled = [("key", lost.as_str()), ("password", PASSWORD)];
+    done(&send(&mut browser, paths::RECOVERY_KEY, "remove", &filled).await, "no power");
+    let keys = world.app.rotation_keys(&did).await.unwrap();
+    let told = world.subjects().await;
+    assert_eq!(told.last().map(String::as_str), Some("A recovery key was removed"), "{told:?}");
+    assert_eq!(told.iter().filter(|subject| *subject == "A recovery key was added").count(), 4);
+    assert!(keys.len() == 4 && keys.iter().all(|key| key.key != lost) && keys[3].is_ours);
 }

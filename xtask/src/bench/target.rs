@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use harness::process::free_address;
-use harness::{Build, Client, Host, Process, Usage, Zap};
+use harness::{Build, Client, Conduct, Host, Peer, Process, Settings, Usage, Zap};
 
 /// A server under load. The processes end when it is dropped.
 pub(crate) struct Target {
@@ -15,6 +15,8 @@ pub(crate) struct Target {
     pub(crate) is_ours: bool,
     id: u32,
     _server: Server,
+    /// Where it sends what is not its own, if it does.
+    _appview: Option<Peer>,
 }
 
 #[allow(dead_code, reason = "held so that the processes live as long as the target")]
@@ -24,16 +26,25 @@ enum Server {
     Running,
 }
 
+/// Whose the calls are that go to the app view. It is asked nothing about it.
+const APPVIEW_DID: &str = "did:web:appview.test";
+
 impl Target {
     /// A binary of ours on a fresh data folder.
     pub(crate) async fn zap(name: &'static str, binary: &Path) -> Result<Self> {
-        let zap = Zap::start(binary, &fresh_folder(name)?, Host::Native("warn".to_owned())).await?;
+        let appview = Peer::start(Conduct::Prompt).await?;
+        let settings = Settings::from([
+            ("appview-url", format!("http://{}", appview.address)),
+            ("appview-did", APPVIEW_DID.to_owned()),
+        ]);
+        let zap = Zap::start_set(binary, &fresh_folder(name)?, "warn", settings).await?;
         Ok(Self {
             name,
             address: zap.address,
             is_ours: true,
             id: zap.id(),
             _server: Server::Zap(Box::new(zap)),
+            _appview: Some(appview),
         })
     }
 
@@ -41,6 +52,7 @@ impl Target {
     pub(crate) async fn reference() -> Result<Self> {
         let node = install_reference()?;
         let folder = fresh_folder("reference")?;
+        let appview = Peer::start(Conduct::Prompt).await?;
         let (address, plc_address) = (free_address()?, free_address()?);
         let mut plc = Command::new(&node);
         plc.arg("plc.mjs").current_dir(reference_folder()).env("PLC_PORT", plc_address.port().to_string());
@@ -60,6 +72,8 @@ impl Target {
             ("PDS_CRAWLERS", ""),
         ]);
         server
+            .env("PDS_BSKY_APP_VIEW_URL", format!("http://{}", appview.address))
+            .env("PDS_BSKY_APP_VIEW_DID", APPVIEW_DID)
             .env("PDS_PORT", address.port().to_string())
             .env("PDS_DID_PLC_URL", format!("http://{plc_address}"))
             .env("PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX", "1".repeat(64))
@@ -68,7 +82,8 @@ impl Target {
         let mut server = Process::start(&mut server, &folder.join("server.log"))?;
         server.ready(address, "/xrpc/_health").await?;
         let id = server.id();
-        Ok(Self { name: "reference", address, is_ours: false, id, _server: Server::Reference([plc, server]) })
+        let server = Server::Reference([plc, server]);
+        Ok(Self { name: "reference", address, is_ours: false, id, _server: server, _appview: Some(appview) })
     }
 
     /// Ours in `workerd`, with the object that takes plain inserts (`cargo xtask worker build --testing`).
@@ -83,6 +98,7 @@ impl Target {
             is_ours: false,
             id: zap.id(),
             _server: Server::Zap(Box::new(zap)),
+            _appview: None,
         })
     }
 
@@ -91,7 +107,8 @@ impl Target {
         let address = address.trim_start_matches("http://").replace("localhost", "127.0.0.1");
         let address =
             address.trim_end_matches('/').parse().with_context(|| format!("{address} is no address"))?;
-        Ok(Self { name: "running", address, is_ours: true, id, _server: Server::Running })
+        let server = Server::Running;
+        Ok(Self { name: "running", address, is_ours: true, id, _server: server, _appview: None })
     }
 
     pub(crate) fn client(&self) -> Client {
