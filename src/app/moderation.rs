@@ -87,7 +87,8 @@ impl App {
     /// Takes a subject down, under the moderators' reference; without one lets it go. Of an account the network is told.
     ///
     /// # Errors
-    /// Of the cells.
+    /// [`Error::Full`], before anything is done: the directory would have room for its part, and the account none. Those of
+    /// the cells.
     pub async fn moderate(
         self: &Arc<Self>,
         subject: &Subject,
@@ -99,6 +100,7 @@ impl App {
                     Some(_) => StatusChange::TakeDown { reference },
                     None => StatusChange::Restore,
                 };
+                self.require_room()?;
                 self.change(did, SetStatus { did: did.clone(), change }).await?;
                 self.carry_notices_of(did).await
             }
