@@ -90,7 +90,7 @@ pub use registry::{
     RotateAgentToken, SettleAgentToken,
 };
 pub use reserved_key::{GetReservedKey, ReserveSigningKey};
-pub use rotation_key::{GetRotationKey, SignPlcOperation, TellOfRecoveryKey};
+pub use rotation_key::{GetRotationKey, SignPlcOperation};
 pub use session::{CloseSession, OpenSession, RotateSession, Session};
 pub use signed_in::{
     ConnectedClient, EndSignedIn, ListSignedIn, SignedIn, SignedInApp, SignedInBrowser, Which,
@@ -213,7 +213,6 @@ crate::seam! {
         RenewRecoveryCodes => Hidden<Vec<String>>,
 
         GetRotationKey => String,
-        TellOfRecoveryKey => (),
         SignPlcOperation => ByteBuf,
 
         ClearOutbox => (),

@@ -100,7 +100,7 @@ pub enum Letter {
 }
 
 /// What became of the means by which an owner has an account, beside its password and address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum MeansChange {
     /// Codes of an authenticator app are asked for.
@@ -113,23 +113,16 @@ pub enum MeansChange {
     PasskeyRemoved,
     /// There are other recovery codes.
     RecoveryCodesRenewed,
-    /// A key of the owner's stands above the server's.
-    RecoveryKeyAdded,
-    /// It does no more.
-    RecoveryKeyRemoved,
-}
-
-impl MeansChange {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::TotpOn,
-        Self::TotpOff,
-        Self::PasskeyAdded,
-        Self::PasskeyRemoved,
-        Self::RecoveryCodesRenewed,
-        Self::RecoveryKeyAdded,
-        Self::RecoveryKeyRemoved,
-    ];
+    /// A key of the owner's has power over the DID.
+    RecoveryKeyAdded {
+        /// A did:key.
+        key: String,
+    },
+    /// It has none any more.
+    RecoveryKeyRemoved {
+        /// A did:key.
+        key: String,
+    },
 }
 
 /// A letter with whom it is for.
@@ -219,12 +212,23 @@ mod tests {
     #[test]
     fn each_change_of_means_is_told_in_its_own_words_and_with_what_to_do() {
         let mut subjects = std::collections::HashSet::new();
-        for change in MeansChange::ALL {
+        let key = || "did:key:zQ3sh".to_owned();
+        for (change, remedy) in [
+            (MeansChange::TotpOn, "write to whoever"),
+            (MeansChange::TotpOff, "write to whoever"),
+            (MeansChange::PasskeyAdded, "write to whoever"),
+            (MeansChange::PasskeyRemoved, "write to whoever"),
+            (MeansChange::RecoveryCodesRenewed, "write to whoever"),
+            (MeansChange::RecoveryKeyAdded { key: key() }, "within 72 hours"),
+            (MeansChange::RecoveryKeyRemoved { key: key() }, "within 72 hours"),
+        ] {
+            let has_key = remedy == "within 72 hours";
             let mail = mail(Letter::MeansChanged { handle: "alice.test".parse().unwrap(), change });
             for body in [mail.text.expose(), mail.html.expose()] {
-                for part in ["alice.test", "agents.example.com", "If this was not you"] {
-                    assert!(body.contains(part), "{change:?} without {part}: {body}");
+                for part in ["alice.test", "agents.example.com", "If this was not you", remedy] {
+                    assert!(body.contains(part), "without {part}: {body}");
                 }
+                assert_eq!(body.contains("did:key:zQ3sh"), has_key, "{body}");
             }
             assert!(subjects.insert(mail.subject));
         }

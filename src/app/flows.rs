@@ -190,6 +190,7 @@ impl App {
             Flow::UpdateHandle { handle, .. } => self.update_handle_steps(did, flow, handle).await,
             Flow::Activate => self.activate_steps(did).await,
             Flow::Deactivate { .. } => self.deactivate_steps(did, flow).await,
+            Flow::RecoveryKey { key, is_there } => self.recovery_key_steps(did, flow, key, *is_there).await,
             Flow::DeleteAgent => self.delete_agent_steps(did).await,
             Flow::FinishImport { commit } => self.finish_import_steps(did, flow, commit).await,
         }

@@ -33,8 +33,7 @@ use crate::oauth::{self, ACCESS_SECONDS, Code, Scope};
 use crate::seam::Hidden;
 use crate::syntax::Did;
 
-/// Proofs of strangers, and of clients at their tokens, that are remembered: a hundred a second and more. As many
-/// assertions of clients besides.
+/// Proofs of strangers, and of clients at their tokens, that are remembered: a hundred a second and more.
 const STRANGERS_SEEN_MAX: usize = 50_000;
 
 /// Proofs with access tokens that are remembered: over a thousand a second, in some 10 MB.
@@ -49,7 +48,6 @@ pub struct Oauth {
     clients: Clients,
     /// Apart from those that go with tokens: strangers fill this one.
     strangers_seen: Mutex<Seen>,
-    assertions_seen: Mutex<Seen>,
     bound_seen: Mutex<Seen>,
     allow_loopback: bool,
 }
@@ -81,26 +79,31 @@ impl Oauth {
             forms: key("oauth-forms"),
             clients: Clients::new(),
             strangers_seen: Mutex::new(Seen::new(STRANGERS_SEEN_MAX)),
-            assertions_seen: Mutex::new(Seen::new(STRANGERS_SEEN_MAX)),
             bound_seen: Mutex::new(Seen::new(BOUND_SEEN_MAX)),
             allow_loopback,
         }
     }
 }
 
-fn take(seen: &Mutex<Seen>, mark: Mark, now_seconds: i64) -> Result<(), Refused> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner).take(mark, now_seconds)
-}
-
-fn again(code: Code) -> oauth::Error {
-    code.because("it was used before: each has a jti of its own")
-}
-
-/// Not taken, either way: where too much was seen to tell, it may have been seen before.
-fn not_taken(refused: Refused, code: Code) -> oauth::Error {
-    match refused {
-        Refused::Again => again(code),
+fn take(seen: &Mutex<Seen>, mark: Mark, now_seconds: i64, again: Code) -> Result<(), oauth::Error> {
+    let taken = seen.lock().unwrap_or_else(PoisonError::into_inner).take(mark, now_seconds);
+    taken.map_err(|refused| match refused {
+        Refused::Again => again.because("it was used before: each has a jti of its own"),
         Refused::Full => Code::TemporarilyUnavailable.because("too many requests: try again in a minute"),
+    })
+}
+
+/// The same of what strangers may send. A flood of theirs must not keep others out, so that what comes while it lasts is not
+/// remembered: what it comes with is good once by itself, or opens nothing without the key.
+fn take_while_there_is_room(
+    seen: &Mutex<Seen>,
+    mark: Mark,
+    now_seconds: i64,
+    again: Code,
+) -> Result<(), oauth::Error> {
+    match take(seen, mark, now_seconds, again) {
+        Err(error) if error.code == Code::TemporarilyUnavailable => Ok(()),
+        taken => taken,
     }
 }
 
@@ -124,12 +127,7 @@ impl App {
         let url = format!("{}{path}", self.network.public_url);
         let expected = Expected { method: "POST", url: &url, access_token: None };
         let proof = proof::check(text, expected, &self.oauth.nonces, now_seconds)?;
-        match take(&self.oauth.strangers_seen, proof.mark, now_seconds) {
-            Err(Refused::Again) => return Err(again(Code::InvalidProof)),
-            // What a proof comes with here is good once by itself, or opens nothing without the key: a flood of strangers'
-            // proofs must not keep others out.
-            Ok(()) | Err(Refused::Full) => {}
-        }
+        take_while_there_is_room(&self.oauth.strangers_seen, proof.mark, now_seconds, Code::InvalidProof)?;
         Ok(proof.thumbprint)
     }
 
@@ -351,5 +349,25 @@ fn failed(error: Error) -> oauth::Error {
             tracing::error!(%error, "internal error of the authorization server");
             Code::ServerError.because("internal server error")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What breaks: fifty thousand proofs of strangers, and nobody signs in for two minutes.
+    #[test]
+    fn a_flood_of_strangers_keeps_nobody_out_and_replays_with_tokens_are_refused_all_the_same() {
+        let mark = |jti: &str| Mark::in_window(&["key", jti], 0);
+        let seen = Mutex::new(Seen::new(2));
+        let stranger = |jti| take_while_there_is_room(&seen, mark(jti), 0, Code::InvalidProof);
+        stranger("1").unwrap();
+        assert_eq!(stranger("1").unwrap_err().code, Code::InvalidProof);
+        stranger("2").unwrap();
+        stranger("3").unwrap();
+        assert_eq!(stranger("2").unwrap_err().code, Code::InvalidProof, "what is remembered stays so");
+        let with_token = take(&seen, mark("4"), 0, Code::InvalidProof);
+        assert_eq!(with_token.unwrap_err().code, Code::TemporarilyUnavailable);
     }
 }

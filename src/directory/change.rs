@@ -5,8 +5,8 @@ use serde_bytes::ByteBuf;
 use super::known_device::{self, Device};
 use super::{
     Change, Directory, Error, Notice, Reply, browser, credentials, email, factor, flow, handle_check, import,
-    invite, mail, moderation, oauth, outbox, password, registry, reserved_key, rotation_key, session,
-    signed_in, signup, status,
+    invite, mail, moderation, oauth, outbox, password, registry, reserved_key, session, signed_in, signup,
+    status,
 };
 use crate::env::Env;
 use crate::store::Sql;
@@ -123,15 +123,18 @@ impl Directory {
             Change::BeginHalfSignIn(ask) => Reply::BeginHalfSignIn(factor::begin(sql, env, &ask)?),
             Change::PassFactor(ask) => Reply::PassFactor(factor::pass(sql, env, &mut self.doors, &ask)?),
             Change::UsePasskey(ask) => Reply::UsePasskey(factor::sign_in(sql, env, &ask)?),
-            Change::AddPasskey(ask) => Reply::AddPasskey(factor::add(sql, env, &ask)?),
-            Change::RemovePasskey(ask) => Reply::RemovePasskey(factor::drop_passkey(sql, env, &ask)?),
+            Change::AddPasskey(ask) => Reply::AddPasskey(factor::add(sql, env, &mut self.doors, &ask)?),
+            Change::RemovePasskey(ask) => {
+                Reply::RemovePasskey(factor::drop_passkey(sql, env, &mut self.doors, &ask)?)
+            }
             Change::BeginTotp(ask) => Reply::BeginTotp(factor::begin_totp(sql, env, &ask)?),
-            Change::ConfirmTotp(ask) => Reply::ConfirmTotp(factor::confirm(sql, env, &ask)?),
+            Change::ConfirmTotp(ask) => Reply::ConfirmTotp(factor::confirm(sql, env, &mut self.doors, &ask)?),
             Change::StopTotp(ask) => Reply::StopTotp(factor::stop(sql, env, &mut self.doors, &ask)?),
-            Change::RenewRecoveryCodes(ask) => Reply::RenewRecoveryCodes(factor::renew(sql, env, &ask)?),
+            Change::RenewRecoveryCodes(ask) => {
+                Reply::RenewRecoveryCodes(factor::renew(sql, env, &mut self.doors, &ask)?)
+            }
 
             Change::GetRotationKey(_) => Reply::GetRotationKey(self.rotation_key.did_key()),
-            Change::TellOfRecoveryKey(ask) => Reply::TellOfRecoveryKey(rotation_key::tell(sql, env, &ask)?),
             Change::SignPlcOperation(ask) => {
                 Reply::SignPlcOperation(ByteBuf::from(self.rotation_key.sign(&ask.unsigned)))
             }

@@ -24,6 +24,9 @@ const ADDRESSES_AN_ACCOUNT: u32 = 3;
 const ACCOUNTS_AN_ADDRESS: u32 = 10;
 /// Codes that may be tried at one account: a hundred a day find one of them in six years, one time in two.
 const CODES: Rates = Rates::two(Rate::new(10, 5 * 60), Rate::new(100, 24 * 60 * 60));
+/// Changes of what an account is signed in to with, beside its password: each is told by mail, which somebody else may get
+/// who did not ask for it. A person who loses all devices makes ten.
+const MEANS: Rates = Rates::one(Rate::new(20, 24 * 60 * 60));
 /// How long an address is known from which the account was signed in to: as long as a session lives unused.
 const KNOWN_US: i64 = super::limits::REFRESH_TOKEN_SECONDS * 1_000_000;
 /// Accounts, addresses, and pairs of them that are remembered: two megabytes of each.
@@ -37,12 +40,20 @@ pub(super) struct Doors {
     addresses: Table,
     known: Table,
     codes: Table,
+    means: Table,
 }
 
 impl Doors {
     pub(super) fn new(env: &mut Env<'_>) -> Self {
         let mut table = || Table::new(KEYS_MAX, env.random());
-        Self { pairs: table(), accounts: table(), addresses: table(), known: table(), codes: table() }
+        Self {
+            pairs: table(),
+            accounts: table(),
+            addresses: table(),
+            known: table(),
+            codes: table(),
+            means: table(),
+        }
     }
 
     /// Counts a try. One at a door that is not there is counted in the same way, so that nobody learns which are.
@@ -91,6 +102,14 @@ impl Doors {
     /// Gives back what was counted for a code that fits.
     pub(super) fn code_fits(&mut self, did: &Did) {
         CODES.give_back(self.codes.debts(&did.as_str()), 1);
+    }
+
+    /// Counts a change of what an account is signed in to with, which is made.
+    ///
+    /// # Errors
+    /// [`Error::TooOften`]; then it is to be undone.
+    pub(super) fn change_means(&mut self, env: &Env<'_>, did: &Did) -> Result<(), Error> {
+        self.means.take(&MEANS, &did.as_str(), 1, env.now_us).map(drop).map_err(Error::TooOften)
     }
 
     fn is_known(&mut self, door: &str, client: &str, now_us: i64) -> bool {

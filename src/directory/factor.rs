@@ -187,7 +187,17 @@ fn take_code(sql: &dyn Sql, env: &Env<'_>, doors: &mut Doors, did: &Did, typed: 
 }
 
 /// Tells an account's owner that its means have changed.
-fn tell(sql: &dyn Sql, env: &mut Env<'_>, account: &Account, change: MeansChange) -> Result<(), Error> {
+///
+/// # Errors
+/// [`Error::TooOften`], which undoes the change.
+fn tell(
+    sql: &dyn Sql,
+    env: &mut Env<'_>,
+    doors: &mut Doors,
+    account: &Account,
+    change: MeansChange,
+) -> Result<(), Error> {
+    doors.change_means(env, &account.did)?;
     mail::tell(sql, env, account, |handle| Letter::MeansChanged { handle, change })
 }
 

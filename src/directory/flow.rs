@@ -7,11 +7,12 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::account::read_did;
+use super::account::{self, read_did};
 use super::status::{self, DeleteAccount, SetStatus, StatusChange, UpdateHandle};
-use super::{Error, handle_rules, registry, signup};
+use super::{Error, handle_rules, mail, registry, signup};
 use crate::directory::limits::FLOWS_MAX;
 use crate::env::Env;
+use crate::mail::{Letter, MeansChange};
 use crate::store::{Sql, SqlError, Value, query_all, query_first};
 use crate::syntax::{Did, Handle};
 
@@ -35,6 +36,13 @@ pub enum Flow {
         /// When its owner would like to have it deleted: microseconds since the Unix epoch.
         delete_after_us: Option<i64>,
     },
+    /// A key of the owner's with power over the DID, or one that is to have none any more.
+    RecoveryKey {
+        /// A did:key.
+        key: String,
+        /// Whether it is to have power.
+        is_there: bool,
+    },
     /// Ending an agent and its DID.
     DeleteAgent,
     /// Taking over an agent whose repo was rebuilt here.
@@ -51,6 +59,7 @@ impl Flow {
             Self::UpdateHandle { .. } => "update handle",
             Self::Activate => "activate",
             Self::Deactivate { .. } => "deactivate",
+            Self::RecoveryKey { .. } => "recovery key",
             Self::DeleteAgent => "delete agent",
             Self::FinishImport { .. } => "finish import",
         }
@@ -111,7 +120,11 @@ pub(super) fn begin(sql: &dyn Sql, env: &Env<'_>, ask: &BeginFlow) -> Result<boo
     }
     let handle = match &ask.flow {
         Flow::UpdateHandle { handle, .. } => Some(handle),
-        Flow::Activate | Flow::Deactivate { .. } | Flow::DeleteAgent | Flow::FinishImport { .. } => None,
+        Flow::Activate
+        | Flow::Deactivate { .. }
+        | Flow::RecoveryKey { .. }
+        | Flow::DeleteAgent
+        | Flow::FinishImport { .. } => None,
     };
     if let Some(handle) = &handle {
         signup::release_stale(sql, env, handle)?;
@@ -144,6 +157,15 @@ pub(super) fn complete(sql: &dyn Sql, env: &mut Env<'_>, ask: &CompleteFlow) -> 
         Flow::Activate | Flow::FinishImport { .. } => set(sql, env, did, StatusChange::Activate),
         Flow::Deactivate { delete_after_us } => {
             set(sql, env, did, StatusChange::Deactivate { delete_after_us: *delete_after_us })
+        }
+        // All else of it is in the DID's log.
+        Flow::RecoveryKey { key, is_there } => {
+            let (account, key) = (account::require(sql, did)?, key.clone());
+            let change = match is_there {
+                true => MeansChange::RecoveryKeyAdded { key },
+                false => MeansChange::RecoveryKeyRemoved { key },
+            };
+            mail::tell(sql, env, &account, |handle| Letter::MeansChanged { handle, change })
         }
         Flow::DeleteAgent => status::delete(sql, env, &DeleteAccount { did: did.clone(), code: None }),
     }

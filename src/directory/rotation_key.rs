@@ -3,12 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::{Error, account, mail};
+use super::Error;
 use crate::crypto::SigningKey;
 use crate::env::Env;
-use crate::mail::{Letter, MeansChange};
 use crate::store::{Sql, Value, query_first};
-use crate::syntax::Did;
 use crate::vault::{unwrap_secret, wrap_secret};
 
 /// Asks for the rotation key's public half, a did:key.
@@ -20,15 +18,6 @@ pub struct GetRotationKey {}
 pub struct SignPlcOperation {
     /// The operation without its signature, as DAG-CBOR.
     pub unsigned: ByteBuf,
-}
-
-/// Tells an account's owner by mail that a key of theirs has power over their DID now, or has none any more.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct TellOfRecoveryKey {
-    /// Whose.
-    pub did: Did,
-    /// Whether it has.
-    pub is_there: bool,
 }
 
 const NAME: &str = "rotation-key";
@@ -45,12 +34,6 @@ pub(super) fn load_or_create(sql: &dyn Sql, env: &mut Env<'_>) -> Result<Signing
     let wrapped = wrap_key(env, AAD, &key)?;
     sql.execute("INSERT INTO secret (name, wrapped) VALUES (?, ?)", &[NAME.into(), Value::Blob(&wrapped)])?;
     Ok(key)
-}
-
-pub(super) fn tell(sql: &dyn Sql, env: &mut Env<'_>, ask: &TellOfRecoveryKey) -> Result<(), Error> {
-    let change = if ask.is_there { MeansChange::RecoveryKeyAdded } else { MeansChange::RecoveryKeyRemoved };
-    let account = account::require(sql, &ask.did)?;
-    mail::tell(sql, env, &account, |handle| Letter::MeansChanged { handle, change })
 }
 
 /// Wraps a key under the master key.

@@ -73,11 +73,15 @@ impl<'a> Page<'a> {
                 page("Your password was changed", vec![what.into(), WORRY.into()])
             }
             Letter::MeansChanged { handle, change } => {
-                let (subject, what) = means_words(*change);
-                page(
-                    subject,
-                    vec![format!("{what} of the account {handle} on {server}.").into(), WORRY.into()],
-                )
+                let (subject, what) = means_words(change);
+                let mut text = vec![format!("{what} of the account {handle} on {server}.").into()];
+                match change {
+                    MeansChange::RecoveryKeyAdded { key } | MeansChange::RecoveryKeyRemoved { key } => {
+                        text.extend([format!("The key is {key}.").into(), WORRY_OF_KEYS.into()]);
+                    }
+                    _ => text.push(WORRY.into()),
+                }
+                page(subject, text)
             }
             Letter::SignedIn { handle, at_us, client, program } => {
                 let what = format!(
@@ -119,6 +123,10 @@ impl<'a> Page<'a> {
 
 const WORRY: &str = "If this was not you, write to whoever runs the server at once.";
 
+/// The server can't undo it then, and a key above its own can.
+const WORRY_OF_KEYS: &str = "If this was not you, a key of yours that stood above the server’s before that can undo it, within \
+    72 hours. Write to whoever runs the server as well.";
+
 /// The subject, and how the sentence begins that names the account.
 fn code_words(purpose: MailPurpose) -> (&'static str, &'static str) {
     match purpose {
@@ -136,7 +144,7 @@ fn code_words(purpose: MailPurpose) -> (&'static str, &'static str) {
 }
 
 /// The subject, and how the sentence begins that names the account.
-fn means_words(change: MeansChange) -> (&'static str, &'static str) {
+fn means_words(change: &MeansChange) -> (&'static str, &'static str) {
     match change {
         MeansChange::TotpOn => (
             "Sign-in codes were turned on",
@@ -153,10 +161,10 @@ fn means_words(change: MeansChange) -> (&'static str, &'static str) {
         MeansChange::RecoveryCodesRenewed => {
             ("You have new recovery codes", "New recovery codes took the place of the old ones")
         }
-        MeansChange::RecoveryKeyAdded => {
+        MeansChange::RecoveryKeyAdded { .. } => {
             ("A recovery key was added", "A recovery key now stands above this server’s in the DID")
         }
-        MeansChange::RecoveryKeyRemoved => {
+        MeansChange::RecoveryKeyRemoved { .. } => {
             ("A recovery key was removed", "A recovery key was taken out of the DID")
         }
     }

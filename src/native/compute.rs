@@ -13,8 +13,8 @@ use crate::limits::COMPUTE_WAITING_MAX;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// How far the threads stand back for all others: a tenth of their share of a core.
-const NICE: i32 = 10;
+/// How far the threads stand back for all others: as far as can be. They have what others leave.
+const NICE: i32 = 19;
 
 /// The threads.
 pub(super) struct Pool {

@@ -59,7 +59,7 @@ impl Mark {
         Self::in_window(what, now_seconds.div_euclid(WINDOW_SECONDS))
     }
 
-    fn in_window(what: &[&str], window: i64) -> Self {
+    pub(crate) fn in_window(what: &[&str], window: i64) -> Self {
         let mut text = Vec::new();
         for part in what {
             text.extend_from_slice(&(part.len() as u64).to_be_bytes());

@@ -34,6 +34,11 @@ fn alice() -> NewAccount {
     }
 }
 
+/// The same, who can be written to.
+fn reachable() -> NewAccount {
+    NewAccount { email: Some("alice@example.com".to_owned()), ..alice() }
+}
+
 /// The kinds of all events in the log.
 fn events(world: &Simulated) -> Vec<&'static str> {
     let mut kinds = Vec::new();
@@ -129,6 +134,12 @@ enum Wish {
     Rest,
     Wake,
     Delete,
+    Key,
+}
+
+/// Somebody's own, above the network's.
+fn recovery_key() -> String {
+    crate::crypto::SigningKey::from_bytes(&[5; 32]).unwrap().did_key()
 }
 
 impl Wish {
@@ -138,6 +149,7 @@ impl Wish {
             Self::Rest => app.deactivate(did, None).await,
             Self::Wake => app.activate(did).await,
             Self::Delete => app.delete_agent(AtIdentifier::Did(did.clone())).await.map(|_| ()),
+            Self::Key => app.add_recovery_key(did, &recovery_key()).await,
         }
     }
 
@@ -166,6 +178,13 @@ impl Wish {
                 let last = world.ask_plc(&format!("/{did}/log/last"));
                 (last["type"] == "plc_tombstone", account.is_none(), !world.has_cell(did.as_str()))
             }
+            Self::Key => {
+                app.post().await.unwrap();
+                let mails = world.internet.mailbox.lock().unwrap();
+                let is_told = mails.iter().any(|mail| mail.subject == "A recovery key was added");
+                let last = world.ask_plc(&format!("/{did}/log/last"));
+                (last["rotationKeys"][0] == json!(recovery_key()), is_told, is_told)
+            }
         };
         assert_eq!((in_document, cell), (here, here), "{self:?}: {status:?} {document} {heard:?}");
         here
@@ -175,11 +194,11 @@ impl Wish {
 /// Breaks if a crash between any two steps leaves a change half done, or undoes one that was answered.
 #[tokio::test]
 async fn a_change_cut_short_after_any_step_is_finished_or_leaves_nothing() {
-    for wish in [Wish::Rename, Wish::Rest, Wish::Wake, Wish::Delete] {
+    for wish in [Wish::Rename, Wish::Rest, Wish::Wake, Wish::Delete, Wish::Key] {
         for steps in 0.. {
             let world = Simulated::new(network(), Internet::default(), Randomness::stream(steps));
             let app = world.start();
-            let did = app.sign_up(alice()).await.unwrap().did;
+            let did = app.sign_up(reachable()).await.unwrap().did;
             if matches!(wish, Wish::Wake) {
                 app.deactivate(&did, None).await.unwrap();
             }
@@ -204,11 +223,11 @@ async fn a_change_cut_short_after_any_step_is_finished_or_leaves_nothing() {
 /// Breaks if a directory whose disk is full for one write, whichever, leaves a change half done for good.
 #[tokio::test]
 async fn a_change_that_meets_a_full_disk_at_any_write_is_finished_or_leaves_nothing() {
-    for wish in [Wish::Rename, Wish::Rest, Wish::Wake, Wish::Delete] {
+    for wish in [Wish::Rename, Wish::Rest, Wish::Wake, Wish::Delete, Wish::Key] {
         for writes in 0.. {
             let world = Simulated::new(network(), Internet::default(), Randomness::stream(writes));
             let app = world.start();
-            let did = app.sign_up(alice()).await.unwrap().did;
+            let did = app.sign_up(reachable()).await.unwrap().did;
             if matches!(wish, Wish::Wake) {
                 app.deactivate(&did, None).await.unwrap();
             }

@@ -34,6 +34,14 @@ pub(crate) fn commit(frame: &[u8]) -> Option<Commit> {
     }
 }
 
+/// Whether a frame says of an account that it is active; `None` for all else.
+pub(crate) fn is_active(frame: &[u8], of: &str) -> Option<bool> {
+    match Event::decode(frame).unwrap() {
+        Event::Account { body, .. } => (body.did == of).then_some(body.active),
+        _ => None,
+    }
+}
+
 pub(crate) async fn subscribe(zap: &Zap, cursor: Option<i64>) -> anyhow::Result<Subscriber> {
     let cursor = cursor.map(|cursor| format!("?cursor={cursor}")).unwrap_or_default();
     Subscriber::connect(zap.address, &format!("{SUBSCRIBE}{cursor}")).await

@@ -4,7 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders that are nobody's source.
-const IGNORED: &[&str] = &["target", "node_modules", "corpus", "artifacts", ".git", "data"];
+const IGNORED: &[&str] =
+    &["target", "node_modules", "corpus", "artifacts", ".git", "data", "build-testing", ".wrangler"];
+
+/// What is built of the Worker, perhaps just now.
+const BUILT: &str = "worker/build";
 
 pub(crate) fn nothing(found: &[String]) {
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
@@ -26,7 +30,8 @@ pub(crate) fn files(folder: &str) -> Vec<PathBuf> {
         for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();
-            if path.is_symlink() || IGNORED.contains(&name) || name.starts_with("target-") {
+            let is_built = path == root().join(BUILT);
+            if path.is_symlink() || is_built || IGNORED.contains(&name) || name.starts_with("target-") {
                 continue;
             }
             if path.is_dir() {

@@ -179,8 +179,7 @@ async fn measure(target: Target, options: &Options, table: &mut Table) -> Result
         let is_default = options.against.is_none() || !scenario.is_long();
         let asked =
             if options.scenarios.is_empty() { is_default } else { options.scenarios.contains(scenario) };
-        let asked = asked && (*scenario != Scenario::Insert || bench.target.name == "worker");
-        if asked && (bench.target.is_ours || !scenario.is_long()) {
+        if asked && bench.target.can(*scenario) && (bench.target.is_ours || !scenario.is_long()) {
             bench.scenario(*scenario).await?;
         }
     }

@@ -1,7 +1,7 @@
 //! Requests with an access token that is bound to a key: the token, the proof, and that both belong together.
 
 use super::super::App;
-use super::{not_taken, take};
+use super::take;
 use crate::crypto::ct_eq;
 use crate::oauth::proof::{self, Expected};
 use crate::oauth::token::AccessToken;
@@ -36,8 +36,7 @@ impl App {
         if !ct_eq(proof.thumbprint.as_bytes(), token.cnf.jkt.as_bytes()) {
             return Err(Code::InvalidProof.because("the access token is bound to another key"));
         }
-        take(&self.oauth.bound_seen, proof.mark, now_seconds)
-            .map_err(|refused| not_taken(refused, Code::InvalidProof))?;
+        take(&self.oauth.bound_seen, proof.mark, now_seconds, Code::InvalidProof)?;
         Ok(token)
     }
 }

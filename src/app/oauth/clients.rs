@@ -6,7 +6,7 @@ use bytes::Bytes;
 use url::Url;
 
 use super::super::{App, Error};
-use super::{not_taken, take};
+use super::take_while_there_is_room;
 use crate::host::{BodyLimit, Net};
 use crate::identity::{Cache, Lookup};
 use crate::oauth::client::{Client, ClientAuth, ClientId, DOCUMENT_BYTES_MAX, check_keys};
@@ -113,8 +113,7 @@ impl App {
                 (client, checked)
             }
         };
-        take(&self.oauth.assertions_seen, mark, now_seconds)
-            .map_err(|refused| not_taken(refused, Code::InvalidClient))?;
+        take_while_there_is_room(&self.oauth.strangers_seen, mark, now_seconds, Code::InvalidClient)?;
         Ok(Shown { client, key: Some(key.thumbprint) })
     }
 

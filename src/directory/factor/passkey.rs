@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use super::super::account::read_did;
+use super::super::doors::Doors;
 use super::super::limits::{PASSKEY_NAME_BYTES_MAX, PASSKEYS_MAX};
 use super::super::proof::Proof;
 use super::super::{Error, browser, credentials};
@@ -107,6 +108,7 @@ struct Stored {
 pub(in super::super) fn add(
     sql: &dyn Sql,
     env: &mut Env<'_>,
+    doors: &mut Doors,
     ask: &AddPasskey,
 ) -> Result<Option<Hidden<Vec<String>>>, Error> {
     let (account, _) = credentials::prove(sql, &ask.did, &ask.proof)?;
@@ -142,18 +144,23 @@ pub(in super::super) fn add(
     if is_first {
         browser::close_others(sql, &ask.did, &ask.proof)?;
     }
-    super::tell(sql, env, &account, MeansChange::PasskeyAdded)?;
+    super::tell(sql, env, doors, &account, MeansChange::PasskeyAdded)?;
     recovery::first(sql, env, &ask.did)
 }
 
-pub(in super::super) fn drop(sql: &dyn Sql, env: &mut Env<'_>, ask: &RemovePasskey) -> Result<(), Error> {
+pub(in super::super) fn drop(
+    sql: &dyn Sql,
+    env: &mut Env<'_>,
+    doors: &mut Doors,
+    ask: &RemovePasskey,
+) -> Result<(), Error> {
     let (account, _) = credentials::prove(sql, &ask.did, &ask.proof)?;
     let params = [ask.did.as_str().into(), Value::Blob(&ask.id)];
     if sql.execute_counted("DELETE FROM passkey WHERE did = ? AND id = ?", &params)? == 0 {
         return Ok(());
     }
     super::tidy(sql, &ask.did)?;
-    super::tell(sql, env, &account, MeansChange::PasskeyRemoved)
+    super::tell(sql, env, doors, &account, MeansChange::PasskeyRemoved)
 }
 
 pub(in super::super) fn sign_in(

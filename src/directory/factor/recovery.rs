@@ -6,6 +6,7 @@ use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 
 use super::super::app_password::grouped;
+use super::super::doors::Doors;
 use super::super::limits::RECOVERY_CODES;
 use super::super::proof::Proof;
 use super::super::{Error, credentials};
@@ -30,13 +31,14 @@ pub struct RenewRecoveryCodes {
 pub(in super::super) fn renew(
     sql: &dyn Sql,
     env: &mut Env<'_>,
+    doors: &mut Doors,
     ask: &RenewRecoveryCodes,
 ) -> Result<Hidden<Vec<String>>, Error> {
     let (account, _) = credentials::prove(sql, &ask.did, &ask.proof)?;
     if !super::has_any(sql, &ask.did)? {
         return Err(Error::TotpSetup);
     }
-    super::tell(sql, env, &account, MeansChange::RecoveryCodesRenewed)?;
+    super::tell(sql, env, doors, &account, MeansChange::RecoveryCodesRenewed)?;
     issue(sql, env, &ask.did)
 }
 

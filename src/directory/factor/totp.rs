@@ -96,6 +96,7 @@ pub(in super::super) fn begin(
 pub(in super::super) fn confirm(
     sql: &dyn Sql,
     env: &mut Env<'_>,
+    doors: &mut Doors,
     ask: &ConfirmTotp,
 ) -> Result<Option<Hidden<Vec<String>>>, Error> {
     let (account, _) = credentials::prove(sql, &ask.did, &ask.proof)?;
@@ -107,7 +108,7 @@ pub(in super::super) fn confirm(
     }
     sql.execute("UPDATE totp SET is_on = 1 WHERE did = ?", &[ask.did.as_str().into()])?;
     browser::close_others(sql, &ask.did, &ask.proof)?;
-    super::tell(sql, env, &account, MeansChange::TotpOn)?;
+    super::tell(sql, env, doors, &account, MeansChange::TotpOn)?;
     recovery::first(sql, env, &ask.did)
 }
 
@@ -122,7 +123,7 @@ pub(in super::super) fn stop(
         super::take_code(sql, env, doors, &ask.did, ask.code.expose())?;
         remove(sql, &ask.did)?;
         super::tidy(sql, &ask.did)?;
-        super::tell(sql, env, &account, MeansChange::TotpOff)?;
+        super::tell(sql, env, doors, &account, MeansChange::TotpOff)?;
     }
     Ok(())
 }

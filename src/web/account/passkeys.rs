@@ -52,7 +52,10 @@ pub(super) async fn submit(State(app): State<Arc<App>>, request: Request) -> Sho
                 return sheet(&signed, &wrong(problem), None).await;
             }
             match signed.app().directory(AddPasskey { proof: signed.proof(), ..made }).await {
-                Ok(codes) => sheet(&signed, &Told::done("The passkey is added."), codes).await,
+                Ok(codes) => {
+                    signed.app().post_soon();
+                    sheet(&signed, &Told::done("The passkey is added."), codes).await
+                }
                 Err(error) => sheet(&signed, &wrong(Problem::of(error)?), None).await,
             }
         }
@@ -64,7 +67,10 @@ pub(super) async fn submit(State(app): State<Arc<App>>, request: Request) -> Sho
             let id = BASE64URL_NOPAD.decode(asked.id.as_bytes()).map_err(|_| Stop::too_old())?;
             let remove = RemovePasskey { did, proof: signed.proof(), id: ByteBuf::from(id) };
             match signed.app().directory(remove).await {
-                Ok(()) => sheet(&signed, &Told::done("The passkey signs in no more."), None).await,
+                Ok(()) => {
+                    signed.app().post_soon();
+                    sheet(&signed, &Told::done("The passkey signs in no more."), None).await
+                }
                 Err(error) => sheet(&signed, &wrong(Problem::of(error)?), None).await,
             }
         }

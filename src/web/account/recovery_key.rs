@@ -36,7 +36,10 @@ pub(super) async fn submit(State(app): State<Arc<App>>, request: Request) -> Sho
     }
     let (form, done) = match action.as_str() {
         ADD => (ADD, "The key is in the DID’s log, above this server’s."),
-        REMOVE => (REMOVE, "The key has no power over your account any more."),
+        REMOVE => (
+            REMOVE,
+            "The key is taken out. If it stood above the server’s, whoever has it can undo that for 72 hours.",
+        ),
         _ => return Err(Stop::too_old()),
     };
     let wrong = |problem| Told::wrong(form, problem).with("key", key.as_str());

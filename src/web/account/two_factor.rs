@@ -47,6 +47,7 @@ pub(super) async fn submit(State(app): State<Arc<App>>, request: Request) -> Sho
             let confirm = ConfirmTotp { did, proof: signed.proof(), code };
             match signed.app().directory(confirm).await.map_err(Problem::of) {
                 Ok(codes) => {
+                    signed.app().post_soon();
                     let told = Told::done("Two-factor sign-in is on. Other browsers are signed out.");
                     sheet(&signed, &told, codes).await
                 }
@@ -63,7 +64,10 @@ pub(super) async fn submit(State(app): State<Arc<App>>, request: Request) -> Sho
                 return sheet(&signed, &Told::wrong(RENEW, problem), None).await;
             }
             match signed.app().directory(RenewRecoveryCodes { did, proof: signed.proof() }).await {
-                Ok(codes) => sheet(&signed, &Told::done("The old codes are over."), Some(codes)).await,
+                Ok(codes) => {
+                    signed.app().post_soon();
+                    sheet(&signed, &Told::done("The old codes are over."), Some(codes)).await
+                }
                 Err(error) => sheet(&signed, &Told::wrong(RENEW, Problem::of(error)?), None).await,
             }
         }
@@ -75,7 +79,10 @@ pub(super) async fn submit(State(app): State<Arc<App>>, request: Request) -> Sho
                 Err(problem) => return sheet(&signed, &wrong(problem), None).await,
             };
             match signed.app().directory(StopTotp { did, proof, code }).await {
-                Ok(()) => sheet(&signed, &Told::done("Two-factor sign-in is off."), None).await,
+                Ok(()) => {
+                    signed.app().post_soon();
+                    sheet(&signed, &Told::done("Two-factor sign-in is off."), None).await
+                }
                 Err(error) => {
                     let problem = Problem { field: "code", ..Problem::of(error)? };
                     sheet(&signed, &wrong(problem), None).await

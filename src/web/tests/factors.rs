@@ -75,6 +75,21 @@ async fn codes_are_turned_on_with_one_and_off_with_another_and_recovery_codes_ar
     assert_eq!(world.subjects().await, told);
 }
 
+/// What breaks: whoever signs up with a stranger's address has the server write there without end.
+#[tokio::test]
+async fn codes_are_made_anew_a_few_times_a_day() {
+    let world = World::new().await;
+    let mut browser = world.browser("alice.test", PASSWORD).await;
+    turn_on(&world, &mut browser).await;
+    world.subjects().await;
+    for _ in 0..19 {
+        done(&send(&mut browser, paths::TWO_FACTOR, "renew", &[]).await, "The old codes are over");
+    }
+    let refused = send(&mut browser, paths::TWO_FACTOR, "renew", &[]).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "{}", refused.text);
+    assert_eq!(world.subjects().await.len(), 19);
+}
+
 /// What breaks: a stolen password opens the account's pages.
 #[tokio::test]
 async fn the_pages_ask_for_a_code_after_the_password_in_the_same_browser() {

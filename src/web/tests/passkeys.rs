@@ -31,8 +31,12 @@ impl Passkey {
 }
 
 async fn add(browser: &mut Program, name: &str) -> (Passkey, Answered) {
+    add_of(browser, name, Authenticator::new(1)).await
+}
+
+async fn add_of(browser: &mut Program, name: &str, it: Authenticator) -> (Passkey, Answered) {
     let page = browser.open(paths::PASSKEYS).await;
-    let (it, options) = (Authenticator::new(1), options(&page));
+    let options = options(&page);
     let credential = it.made(&bytes(&options["challenge"])).to_string();
     let filled = [("name", name), ("credential", &credential)];
     let added = browser.fill(&page, paths::PASSKEYS, "passkey", &filled).await;
@@ -52,12 +56,18 @@ fn refused(answer: &Answered, why: &str) {
 
 #[tokio::test]
 async fn a_passkey_is_added_signs_in_alone_and_is_removed() {
+    for it in [Authenticator::new(1), Authenticator::eddsa(1)] {
+        added_and_removed(it).await;
+    }
+}
+
+async fn added_and_removed(it: Authenticator) {
     let world = World::new().await;
     let mut browser = world.browser("alice.test", PASSWORD).await;
     let page = browser.open(paths::PASSKEYS).await;
     assert_eq!(options(&page)["rp"]["id"], "localhost");
     assert_eq!(options(&page)["user"]["name"], "alice.test");
-    let (passkey, added) = add(&mut browser, "<phone>").await;
+    let (passkey, added) = add_of(&mut browser, "<phone>", it).await;
     assert!(added.text.contains("Your recovery codes") && added.text.contains("&#60;phone&#62;"));
     assert_eq!(options(&added)["known"].as_array().unwrap().len(), 1);
 
@@ -210,6 +220,11 @@ async fn the_script_is_ours_and_on_the_pages_that_need_it_alone() {
     assert_eq!(
         (script.status, script.header("content-type")),
         (StatusCode::OK, "text/javascript; charset=utf-8")
+    );
+    assert!(
+        ["alg: -8", "alg: -7"].iter().all(|algorithm| script.text.contains(algorithm)),
+        "{}",
+        script.text
     );
     let mut owner = world.browser("alice.test", PASSWORD).await;
     for (browser, path) in [(&mut guest, paths::SIGN_IN), (&mut owner, paths::PASSKEYS)] {

@@ -54,7 +54,7 @@ async fn an_owner_puts_a_key_above_this_servers_with_the_password() {
         wrong(&send(&mut browser, paths::RECOVERY_KEY, "remove", &filled).await, field, why);
     }
     let filled = [("key", lost.as_str()), ("password", PASSWORD)];
-    done(&send(&mut browser, paths::RECOVERY_KEY, "remove", &filled).await, "no power");
+    done(&send(&mut browser, paths::RECOVERY_KEY, "remove", &filled).await, "is taken out");
     let keys = world.app.rotation_keys(&did).await.unwrap();
     let told = world.subjects().await;
     assert_eq!(told.last().map(String::as_str), Some("A recovery key was removed"), "{told:?}");

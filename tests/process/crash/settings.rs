@@ -1,9 +1,13 @@
 //! What owners and administrators set, until the server dies: what was answered holds, and what got no answer is done
 //! whole or not at all.
 
+use std::time::{Duration, Instant};
+
+use harness::zap::create_account;
 use harness::{Account, Client, Zap};
 use serde_json::{Value, json};
 
+use crate::firehose;
 use crate::random::Random;
 
 /// One thing that is set over and over, by one client.
@@ -16,13 +20,16 @@ pub(super) struct Setter {
 }
 
 enum What {
-    /// Whether an account is taken down.
+    /// Whether an account is taken down, and under which number.
     Account(Account),
-    /// Whether a record is.
+    /// The same of a record.
     Record(Account, Value),
     /// An owner's preferences.
     Preferences(Account),
 }
+
+/// What waits in an outbox is tried again every few seconds.
+const TOLD_WITHIN: Duration = Duration::from_secs(30);
 
 fn admin() -> String {
     format!("Bearer {}", harness::zap::ADMIN_TOKEN)
@@ -82,33 +89,53 @@ impl Setter {
     pub(super) async fn check(&mut self, zap: &Zap) {
         let mut client = zap.client();
         let (answered, asked) = (self.answered, self.asked);
-        match &self.what {
-            What::Account(account) => {
-                let path = format!("/xrpc/com.atproto.sync.getRepoStatus?did={}", account.did);
-                let status = client.get(&path, None).await.unwrap().ok().unwrap();
-                let is_down = status["active"] == false;
-                assert!([answered, asked].map(is_odd).contains(&is_down), "{answered} {asked}: {status}");
-                let repo = format!("/xrpc/com.atproto.sync.getLatestCommit?did={}", account.did);
-                let repo = client.get(&repo, None).await.unwrap();
-                assert_eq!(repo.status != 200, is_down, "the two cells say the same: {repo:?}");
-            }
+        let found = match &self.what {
+            What::Account(account) => takedown(&mut client, &format!("did={}", account.did)).await,
             What::Record(account, subject) => {
-                let rkey = subject["uri"].as_str().unwrap().rsplit('/').next().unwrap();
+                let uri = subject["uri"].as_str().unwrap();
+                let found = takedown(&mut client, &format!("uri={uri}")).await;
+                let rkey = uri.rsplit('/').next().unwrap();
                 let path = format!(
                     "/xrpc/com.atproto.repo.getRecord?repo={}&collection=com.example.note&rkey={rkey}",
                     account.did
                 );
-                let is_down = client.get(&path, None).await.unwrap().status != 200;
-                assert!([answered, asked].map(is_odd).contains(&is_down), "{answered} {asked}: {is_down}");
+                let is_shown = client.get(&path, None).await.unwrap().status == 200;
+                assert_eq!(is_shown, found == 0, "{found}");
+                found
             }
             What::Preferences(account) => {
                 let path = "/xrpc/app.bsky.actor.getPreferences";
                 let said = client.get(path, Some(&account.authorization)).await.unwrap().ok().unwrap();
-                let number = said["preferences"][0]["number"].as_u64().unwrap_or_default();
-                assert!([answered, asked].contains(&number), "{answered} {asked}: {said}");
+                said["preferences"][0]["number"].as_u64().unwrap_or_default()
             }
+        };
+        let wanted = match &self.what {
+            What::Account(_) | What::Record(..) => [answered, asked].map(kept),
+            What::Preferences(_) => [answered, asked],
+        };
+        assert!(wanted.contains(&found), "found {found}, answered {answered}, asked {asked}");
+        // What had no answer is done, or is not.
+        self.answered = if found == wanted[1] { asked } else { answered };
+    }
+
+    /// Sees that the network hears, of the account's own cell, what the directory has.
+    pub(super) async fn check_told(&self, zap: &Zap) {
+        let What::Account(account) = &self.what else { return };
+        let mut client = zap.client();
+        let path = format!("/xrpc/com.atproto.sync.getRepoStatus?did={}", account.did);
+        let status = client.get(&path, None).await.unwrap().ok().unwrap();
+        let marker = create_account(&mut client, "marker.test").await.unwrap();
+        let start = Instant::now();
+        loop {
+            create_note(&mut client, &marker).await;
+            let frames = firehose::backfill(zap, std::slice::from_ref(&marker)).await;
+            let told = frames.iter().filter_map(|frame| firehose::is_active(frame, &account.did)).next_back();
+            if told == status["active"].as_bool() {
+                return;
+            }
+            assert!(start.elapsed() < TOLD_WITHIN, "{status}, and the network was told {told:?}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        self.answered = asked;
     }
 
     /// How often it was set.
@@ -117,13 +144,34 @@ impl Setter {
     }
 }
 
-fn is_odd(number: u64) -> bool {
-    number % 2 == 1
+async fn create_note(client: &mut Client, account: &Account) -> Value {
+    let input = json!({"repo": account.did, "collection": "com.example.note",
+        "record": {"$type": "com.example.note", "text": "seen by some"}});
+    let created = client.post("com.atproto.repo.createRecord", Some(&account.authorization), &input).await;
+    created.unwrap().ok().unwrap()
 }
 
-/// Down by odd numbers, up again by even ones.
+/// Every fourth time the subject is let go, and is taken down under another number else.
+fn kept(number: u64) -> u64 {
+    if number % 4 == 0 { 0 } else { number }
+}
+
 async fn take_down(client: &mut Client, subject: Value, number: u64) -> anyhow::Result<harness::Answer> {
-    let input =
-        json!({"subject": subject, "takedown": {"applied": is_odd(number), "ref": number.to_string()}});
+    let takedown = match kept(number) {
+        0 => json!({"applied": false}),
+        number => json!({"applied": true, "ref": number.to_string()}),
+    };
+    let input = json!({"subject": subject, "takedown": takedown});
     client.post("com.atproto.admin.updateSubjectStatus", Some(&admin()), &input).await
+}
+
+/// Under which number a subject is taken down; 0 where it is not.
+async fn takedown(client: &mut Client, subject: &str) -> u64 {
+    let path = format!("/xrpc/com.atproto.admin.getSubjectStatus?{subject}");
+    let status = client.get(&path, Some(&admin())).await.unwrap().ok().unwrap();
+    let takedown = &status["takedown"];
+    takedown["ref"]
+        .as_str()
+        .filter(|_| takedown["applied"] == true)
+        .map_or(0, |number| number.parse().unwrap())
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::Scenario;
 use anyhow::{Context, Result, ensure};
 use harness::process::free_address;
 use harness::{Build, Client, Conduct, Host, Peer, Process, Settings, Usage, Zap};
@@ -14,9 +15,9 @@ pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) is_ours: bool,
     id: u32,
-    _server: Server,
+    server: Server,
     /// Where it sends what is not its own, if it does.
-    _appview: Option<Peer>,
+    appview: Option<Peer>,
 }
 
 #[allow(dead_code, reason = "held so that the processes live as long as the target")]
@@ -43,8 +44,8 @@ impl Target {
             address: zap.address,
             is_ours: true,
             id: zap.id(),
-            _server: Server::Zap(Box::new(zap)),
-            _appview: Some(appview),
+            server: Server::Zap(Box::new(zap)),
+            appview: Some(appview),
         })
     }
 
@@ -83,7 +84,7 @@ impl Target {
         server.ready(address, "/xrpc/_health").await?;
         let id = server.id();
         let server = Server::Reference([plc, server]);
-        Ok(Self { name: "reference", address, is_ours: false, id, _server: server, _appview: Some(appview) })
+        Ok(Self { name: "reference", address, is_ours: false, id, server, appview: Some(appview) })
     }
 
     /// Ours in `workerd`, with the object that takes plain inserts (`cargo xtask worker build --testing`).
@@ -97,8 +98,8 @@ impl Target {
             address: zap.address,
             is_ours: false,
             id: zap.id(),
-            _server: Server::Zap(Box::new(zap)),
-            _appview: None,
+            server: Server::Zap(Box::new(zap)),
+            appview: None,
         })
     }
 
@@ -108,7 +109,18 @@ impl Target {
         let address =
             address.trim_end_matches('/').parse().with_context(|| format!("{address} is no address"))?;
         let server = Server::Running;
-        Ok(Self { name: "running", address, is_ours: true, id, _server: server, _appview: None })
+        Ok(Self { name: "running", address, is_ours: true, id, server, appview: None })
+    }
+
+    /// Whether it has what a scenario takes.
+    pub(crate) fn can(&self, scenario: Scenario) -> bool {
+        match scenario {
+            Scenario::Insert => self.name == "worker",
+            Scenario::Proxy => self.appview.is_some(),
+            // Somebody's server has limits, as it should.
+            Scenario::SignIns => !matches!(self.server, Server::Running),
+            _ => true,
+        }
     }
 
     pub(crate) fn client(&self) -> Client {
