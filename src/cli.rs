@@ -33,6 +33,7 @@ mod dev;
 mod error;
 mod explain;
 mod export;
+mod find;
 mod firehose;
 mod import;
 mod input;

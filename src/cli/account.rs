@@ -9,18 +9,14 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::error::{CliError, LocalError};
+use super::find::{self, AccountError, PageArgs, View, find};
 use super::input::text_in;
 use super::out::{Out, clean, counted, short_time};
 use super::session::{As, Connection, Session, SessionError, text_field};
 use super::takedown::{self, Change};
 
 mod create;
-mod error;
-mod find;
 mod password;
-
-pub(crate) use error::AccountError;
-pub(crate) use find::{PageArgs, View, find, pages};
 
 use create::CreateArgs;
 use password::PasswordArgs;

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::account::{AccountError, PageArgs, find, pages};
 use super::error::CliError;
+use super::find::{AccountError, PageArgs, find, pages};
 use super::out::{Out, clean, short_time};
 use super::session::{As, Connection, Session};
 

@@ -4,8 +4,8 @@
 
 use serde_json::{Value, json};
 
-use super::account::{AccountError, find};
 use super::error::{CliError, LocalError};
+use super::find::{AccountError, find};
 use super::out::{Out, clean};
 use super::session::{As, Connection, Session, text_field};
 

@@ -10,9 +10,9 @@ use repo_mst::TreeError;
 use repo_mst::car::CarError;
 use repo_mst::commit::CommitError;
 
-use super::account::AccountError;
 use super::agent::AgentError;
 use super::archive::ArchiveError;
+use super::find::AccountError;
 use super::firehose::FirehoseError;
 use super::memory::MemoryError;
 use super::out::OutError;

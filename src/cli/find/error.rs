@@ -1,5 +1,6 @@
 //! Why an account, or what is in it, is left as it is.
 
+use super::super::error::CliError;
 use super::super::explain::{Code, Explain};
 use super::super::session::SessionError;
 
@@ -47,7 +48,7 @@ pub(crate) enum AccountError {
 
 impl AccountError {
     /// What the server's refusal to set a password or an address means.
-    pub(super) fn of_closed(error: SessionError, handle: &str, is_agent: bool) -> super::CliError {
+    pub(in crate::cli) fn of_closed(error: SessionError, handle: &str, is_agent: bool) -> CliError {
         match error {
             SessionError::Refused { status: 403, message, .. } => {
                 Self::OpensMemories { handle: handle.to_owned(), is_agent, message }.into()
@@ -57,7 +58,7 @@ impl AccountError {
     }
 
     /// What the server's refusal to send a mail means.
-    pub(super) fn of_mail(error: SessionError) -> super::CliError {
+    pub(in crate::cli) fn of_mail(error: SessionError) -> CliError {
         match error {
             SessionError::Refused { status: 501, message, .. } => Self::NoMail(message).into(),
             error => error.into(),
@@ -65,7 +66,7 @@ impl AccountError {
     }
 
     /// What the server's not finding something means.
-    pub(in crate::cli) fn of_missing(error: SessionError, subject: &str) -> super::CliError {
+    pub(in crate::cli) fn of_missing(error: SessionError, subject: &str) -> CliError {
         match error {
             SessionError::Refused { ref name, .. } if name.ends_with("NotFound") => {
                 Self::NoSubject(subject.to_owned()).into()

@@ -3,9 +3,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::super::error::CliError;
-use super::super::session::{As, Session, SessionError, text_field};
-use super::AccountError;
+use super::error::CliError;
+use super::session::{As, Session, SessionError, text_field};
+
+mod error;
+
+pub(crate) use error::AccountError;
 
 /// What a server gives at once, at most.
 const PAGE_MAX: u32 = 100;
@@ -16,12 +19,12 @@ pub(crate) struct View {
     pub(crate) did: String,
     pub(crate) handle: String,
     #[serde(flatten)]
-    pub(super) rest: Map<String, Value>,
+    pub(in crate::cli) rest: Map<String, Value>,
 }
 
 impl View {
     /// A field as text; a dash where it is not there.
-    pub(super) fn text(&self, name: &str) -> String {
+    pub(in crate::cli) fn text(&self, name: &str) -> String {
         match self.rest.get(name) {
             Some(Value::String(text)) => text.clone(),
             Some(Value::Null) | None => "-".to_owned(),
@@ -29,16 +32,16 @@ impl View {
         }
     }
 
-    pub(super) fn email(&self) -> Option<&str> {
+    pub(in crate::cli) fn email(&self) -> Option<&str> {
         self.rest.get("email")?.as_str()
     }
 
-    pub(super) fn is_agent(&self) -> bool {
+    pub(in crate::cli) fn is_agent(&self) -> bool {
         self.rest.get("kind").and_then(Value::as_str) == Some("agent")
     }
 
     /// What commands that change an account print of it.
-    pub(super) fn named(&self) -> Map<String, Value> {
+    pub(in crate::cli) fn named(&self) -> Map<String, Value> {
         let pairs = [("did", &self.did), ("handle", &self.handle)];
         pairs.map(|(name, text)| (name.to_owned(), Value::from(text.as_str()))).into_iter().collect()
     }
@@ -98,7 +101,7 @@ pub(crate) async fn pages<T: serde::de::DeserializeOwned>(
 }
 
 /// A page of accounts, the oldest first; with a text those whose address contains it.
-pub(super) async fn list(
+pub(in crate::cli) async fn list(
     session: &Session,
     email: Option<&str>,
     wanted: &PageArgs,
