@@ -153,7 +153,7 @@ async fn create_note(client: &mut Client, account: &Account) -> Value {
 
 /// Every fourth time the subject is let go, and is taken down under another number else.
 fn kept(number: u64) -> u64 {
-    if number % 4 == 0 { 0 } else { number }
+    if number.is_multiple_of(4) { 0 } else { number }
 }
 
 async fn take_down(client: &mut Client, subject: Value, number: u64) -> anyhow::Result<harness::Answer> {
