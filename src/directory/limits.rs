@@ -30,6 +30,9 @@ pub const MAILS_A_DAY_MAX: i64 = 15;
 /// Mails that wait to be sent: what an hour of a small network comes to. A mail is a kilobyte, an operator's up to 150.
 pub const MAILS_WAITING_MAX: i64 = 5_000;
 
+/// Of these, those with a code have this many to themselves: whatever else is written keeps nobody from signing up.
+pub const CODE_MAILS_WAITING_MAX: i64 = 1_000;
+
 /// Mails given out at once: so many are on their way to the mail server at a time.
 pub const MAILS_AT_ONCE: usize = 4;
 

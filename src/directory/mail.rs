@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::account::{self, Account, Who, read_did};
 use super::{Error, mail_code};
 use crate::directory::limits::{
-    MAIL_RETRY_SECONDS, MAIL_RETRY_SECONDS_MAX, MAIL_SECONDS, MAILS_A_DAY_MAX, MAILS_AN_HOUR_MAX,
-    MAILS_AT_ONCE, MAILS_WAITING_MAX,
+    CODE_MAILS_WAITING_MAX, MAIL_RETRY_SECONDS, MAIL_RETRY_SECONDS_MAX, MAIL_SECONDS, MAILS_A_DAY_MAX,
+    MAILS_AN_HOUR_MAX, MAILS_AT_ONCE, MAILS_WAITING_MAX,
 };
 use crate::env::{Env, Network};
 use crate::mail::{self, Addressed, Letter, MailPurpose};
@@ -252,7 +252,8 @@ fn post(
     let old_us = env.now_us.saturating_sub(DAY_US);
     sql.execute("DELETE FROM mail WHERE created_us < ? AND sealed IS NULL", &[old_us.into()])?;
     let waiting = "SELECT count(*) FROM mail WHERE sealed IS NOT NULL";
-    if query_first(sql, waiting, &[], |row| row.integer(0))?.unwrap_or(0) >= MAILS_WAITING_MAX {
+    let reserved = if purpose.is_none() { CODE_MAILS_WAITING_MAX } else { 0 };
+    if query_first(sql, waiting, &[], |row| row.integer(0))?.unwrap_or(0) >= MAILS_WAITING_MAX - reserved {
         return Err(Error::MailQueueFull);
     }
     let bytes = serde_ipld_dagcbor::to_vec(addressed).map_err(|error| Error::Wrap(error.to_string()))?;

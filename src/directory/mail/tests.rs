@@ -161,3 +161,19 @@ fn nobody_is_told_that_a_mail_went_where_none_can_go() {
     assert_eq!(ask(&mut cell, &did), Err(Error::NoMail));
     assert_eq!(cell.ask(letter(&did, "Hello")), Err(Error::NoMail));
 }
+
+/// What breaks: a thousand notices wait for a mail server that is slow, and nobody gets a code.
+#[test]
+fn whatever_waits_there_is_room_for_codes() {
+    let mut cell = Cell::new();
+    let did = cell.person("alice.test", "alice@example.com");
+    let (subject, content) = ("News".to_owned(), "All is well.".to_owned());
+    let letter = SendLetter { did: did.clone(), subject, content };
+    let mut waiting = 0;
+    while cell.ask(letter.clone()).is_ok() {
+        waiting += 1;
+    }
+    assert_eq!(waiting, MAILS_WAITING_MAX - CODE_MAILS_WAITING_MAX);
+    assert_eq!(cell.ask(letter), Err(Error::MailQueueFull));
+    assert_eq!(ask(&mut cell, &did), Ok(true));
+}
