@@ -34,7 +34,7 @@ use crate::{blobs, memory, moving, outbox, preferences, repo, vault};
 
 /// The cell's schema.
 pub const MIGRATIONS: &[Migration] = crate::migrations!("account", 1 "0001_init", 2 "0002_vault", 3 "0003_settled_nodes", 4 "0004_move", 5 "0005_export",
-    6 "0006_cut", 7 "0007_marks", 8 "0008_sent", 9 "0009_points", 10 "0010_preferences", 11 "0011_takedown");
+    6 "0006_cut", 7 "0007_marks", 8 "0008_sent", 9 "0009_points", 10 "0010_preferences", 11 "0011_takedown", 12 "0012_outbox_slots");
 
 crate::cell! {
     Hosting: hosting,
@@ -103,12 +103,12 @@ impl Account {
         self.answer_within(sql, env, change, true)
     }
 
-    /// As [`Account::change`], in the caller's transaction, in which nothing else is done: a savepoint costs a copy of each
+    /// As [`Account::change`], in the caller's transaction, in which nothing was done yet: a savepoint costs a copy of each
     /// page that changes.
     ///
     /// # Errors
     /// [`Error`]; then the caller's transaction must be undone.
-    pub fn change_alone(&mut self, sql: &dyn Sql, env: &mut Env<'_>, change: Change) -> Result<Reply, Error> {
+    pub fn change_first(&mut self, sql: &dyn Sql, env: &mut Env<'_>, change: Change) -> Result<Reply, Error> {
         self.answer_within(sql, env, change, false)
     }
 
@@ -174,6 +174,11 @@ impl Account {
     /// [`Error::Sql`].
     pub fn clear_outbox(&mut self, sql: &dyn Sql) -> Result<(), Error> {
         Ok(self.outbox.clear_synced(sql)?)
+    }
+
+    /// Tells the cell that its transaction was undone though no command failed.
+    pub fn undone(&mut self) {
+        self.outbox.undone();
     }
 
     /// Whether commands since the last [`Account::take_effects`] left events.

@@ -4,6 +4,11 @@
 //! that the host need not read it back. After a crash the host reads what is left ([`PendingOutbox`]).
 //!
 //! Ids rise strictly, also after a restore from a backup: the next is `max(last + 1, now)`.
+//!
+//! Tricky bit: a few rows are kept and written over once the sequencer has what they hold, since a row that comes and goes
+//! costs a commit a third of its pages (the row's own, those above it, the list of free ones). So a row may still be there
+//! though its event is safe; the sequencer, which knows the ids, takes none twice. What is large, and what finds no such
+//! row, has a row of its own that goes again.
 
 mod command;
 pub mod drain;
@@ -30,15 +35,32 @@ impl Effects {
     }
 }
 
+/// Rows that are written over: about what one account can write until the sequencer has synced, which it does some ten times
+/// a second. Their slots are below this, the lowest first; the slot of any other row is its event's id.
+const SLOTS: usize = 64;
+
+/// The longest frame that is put into one of them, so that little stays behind in an account that rests.
+const SLOT_BYTES_MAX: usize = 8 << 10;
+
 /// A cell's outbox, as its writer knows it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outbox {
     /// The newest id given.
     last: i64,
     /// Rows up to here are safe at the sequencer.
     synced: i64,
+    /// The newest event of each slot.
+    slots: [i64; SLOTS],
+    /// The newest event that has a row of its own, while it may be there.
+    own: Option<i64>,
     /// What commands since the last [`Outbox::take_effects`] leave to the host.
     pub effects: Effects,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self { last: 0, synced: 0, slots: [0; SLOTS], own: None, effects: Effects::default() }
+    }
 }
 
 impl Outbox {
@@ -48,12 +70,23 @@ impl Outbox {
     /// # Errors
     /// [`SqlError`].
     pub fn open(sql: &dyn Sql, floor: i64) -> Result<Self, SqlError> {
-        Ok(Self { last: newest(sql)?.max(floor), ..Self::default() })
+        let mut outbox = Self::default();
+        let statement = "SELECT slot, id FROM outbox WHERE slot < ?";
+        sql.query(statement, &[slots()], &mut |row| {
+            let slot = usize::try_from(row.integer(0)?).ok().and_then(|slot| outbox.slots.get_mut(slot));
+            *slot.ok_or_else(damaged)? = row.integer(1)?;
+            Ok(())
+        })?;
+        outbox.own = newest_own(sql)?;
+        let newest = outbox.slots.into_iter().chain(outbox.own).max();
+        outbox.last = newest.unwrap_or(0).max(floor);
+        Ok(outbox)
     }
 
     /// Takes over where another outbox of this database stands; effects stay.
     pub fn adopt(&mut self, opened: Self) {
-        (self.last, self.synced) = (opened.last, opened.synced);
+        let effects = std::mem::take(&mut self.effects);
+        *self = Self { effects, ..opened };
     }
 
     /// Puts an event into the outbox, and removes what the sequencer has safely.
@@ -69,28 +102,35 @@ impl Outbox {
     ) -> Result<(), SqlError> {
         self.clear_synced(sql)?;
         let id = now_us.max(self.last.saturating_add(1));
+        let fits = frame.bytes().len() <= SLOT_BYTES_MAX;
+        let free = self.slots.iter().position(|held| *held <= self.synced).filter(|_| fits);
         sql.execute(
-            "INSERT INTO outbox (id, kind, seq_at, frame) VALUES (?, ?, ?, ?)",
+            "REPLACE INTO outbox (slot, id, kind, seq_at, frame) VALUES (?, ?, ?, ?, ?)",
             &[
+                Value::Integer(free.map_or(id, |slot| slot as i64)),
                 Value::Integer(id),
                 Value::Integer(kind.number()),
                 Value::Integer(i64::from(frame.seq_at())),
                 Value::Blob(frame.bytes()),
             ],
         )?;
+        match free.and_then(|slot| self.slots.get_mut(slot)) {
+            Some(held) => *held = id,
+            None => self.own = Some(id),
+        }
         self.last = id;
         self.effects.events.push(OutboxRow { id, kind, frame });
         Ok(())
     }
 
-    /// Removes what the sequencer has safely.
+    /// Removes what has rows of its own and is safe at the sequencer.
     ///
     /// # Errors
     /// [`SqlError`].
     pub fn clear_synced(&mut self, sql: &dyn Sql) -> Result<(), SqlError> {
-        if self.synced > 0 {
-            clear(sql, self.synced)?;
-            self.synced = 0;
+        if let Some(newest) = self.own {
+            clear_own(sql, self.synced)?;
+            self.own = Some(newest).filter(|newest| *newest > self.synced);
         }
         Ok(())
     }
@@ -100,7 +140,7 @@ impl Outbox {
         self.last = self.last.max(id);
     }
 
-    /// Notes that the rows up to `id` are safe at the sequencer. The next event removes them.
+    /// Notes that the rows up to `id` are safe at the sequencer. The next events take their place.
     pub fn note_synced(&mut self, id: i64) {
         self.synced = self.synced.max(id);
     }
@@ -110,6 +150,11 @@ impl Outbox {
         std::mem::take(&mut self.effects)
     }
 
+    /// The transaction was undone, and what it removed is there again.
+    pub fn undone(&mut self) {
+        self.own = Some(self.last);
+    }
+
     /// Runs one command; where it fails, its effects are taken back.
     pub fn undo_on_error<T, E>(&mut self, command: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
         let (events, wake_us) = (self.effects.events.len(), self.effects.wake_us);
@@ -117,12 +162,13 @@ impl Outbox {
         if answer.is_err() {
             self.effects.events.truncate(events);
             self.effects.wake_us = wake_us;
+            self.undone();
         }
         answer
     }
 }
 
-/// The id of the newest event, where it is still there; 0 where it is not.
+/// The id of the newest event, where it is still there; 0 where it is not. Also of a database whose schema is not up to date.
 ///
 /// # Errors
 /// [`SqlError`].
@@ -131,12 +177,22 @@ pub fn newest(sql: &dyn Sql) -> Result<i64, SqlError> {
     Ok(query_first(sql, newest, &[], |row| row.integer(0))?.unwrap_or(0))
 }
 
-/// The id of the oldest event that has not been removed, which is about when it was made.
+fn newest_own(sql: &dyn Sql) -> Result<Option<i64>, SqlError> {
+    query_first(
+        sql,
+        "SELECT slot FROM outbox WHERE slot >= ? ORDER BY slot DESC LIMIT 1",
+        &[slots()],
+        |row| row.integer(0),
+    )
+}
+
+/// The id of the oldest event above `after`, which is about when it was made.
 ///
 /// # Errors
 /// [`SqlError`].
-pub fn oldest(sql: &dyn Sql) -> Result<Option<i64>, SqlError> {
-    Ok(query_first(sql, "SELECT min(id) FROM outbox", &[], |row| row.optional_integer(0))?.flatten())
+pub fn oldest(sql: &dyn Sql, after: i64) -> Result<Option<i64>, SqlError> {
+    let statement = "SELECT min(id) FROM outbox WHERE id > ?";
+    Ok(query_first(sql, statement, &[Value::Integer(after)], |row| row.optional_integer(0))?.flatten())
 }
 
 /// Answers a reading command.
@@ -154,11 +210,11 @@ pub fn read(sql: &dyn Sql, query: Query) -> Result<Reply, SqlError> {
 /// # Errors
 /// [`SqlError`].
 pub fn pending(sql: &dyn Sql, pending: &PendingOutbox) -> Result<Vec<OutboxRow>, SqlError> {
-    let damaged = || SqlError::Corrupt("an outbox row".to_owned());
     let (mut rows, mut bytes, mut full) = (Vec::new(), 0, false);
     let outcome = sql.query(
-        "SELECT id, kind, seq_at, frame FROM outbox WHERE id > ? ORDER BY id LIMIT ?",
-        &[Value::Integer(pending.after), Value::Integer(i64::from(pending.limit))],
+        "SELECT id, kind, seq_at, frame FROM outbox WHERE slot >= ?1 AND slot > ?2 \
+         UNION ALL SELECT id, kind, seq_at, frame FROM outbox WHERE slot < ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+        &[slots(), Value::Integer(pending.after), Value::Integer(i64::from(pending.limit))],
         &mut |row| {
             if bytes >= OUTBOX_BATCH_BYTES_MAX {
                 full = true;
@@ -186,5 +242,77 @@ pub fn pending(sql: &dyn Sql, pending: &PendingOutbox) -> Result<Vec<OutboxRow>,
 /// # Errors
 /// [`SqlError`].
 pub fn clear(sql: &dyn Sql, id: i64) -> Result<(), SqlError> {
-    sql.execute("DELETE FROM outbox WHERE id <= ?", &[Value::Integer(id)])
+    sql.execute("DELETE FROM outbox WHERE slot < ? AND id <= ?", &[slots(), Value::Integer(id)])?;
+    clear_own(sql, id)
+}
+
+fn clear_own(sql: &dyn Sql, id: i64) -> Result<(), SqlError> {
+    sql.execute("DELETE FROM outbox WHERE slot >= ? AND slot <= ?", &[slots(), Value::Integer(id)])
+}
+
+fn slots() -> Value<'static> {
+    Value::Integer(SLOTS as i64)
+}
+
+fn damaged() -> SqlError {
+    SqlError::Corrupt("an outbox row".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::IdentityEvent;
+    use crate::native::sql::Database;
+    use crate::store::migrate::migrate;
+
+    fn emit(sql: &dyn Sql, outbox: &mut Outbox, times: usize, length: usize) {
+        for _ in 0..times {
+            let frame = IdentityEvent { did: "did:web:a", time: &"t".repeat(length), handle: None }.encode();
+            outbox.emit(sql, 1_000, EventKind::Identity, frame).unwrap();
+        }
+    }
+
+    /// Rows, and those of them that are written over.
+    fn rows(sql: &dyn Sql) -> (i64, i64) {
+        let statement = "SELECT count(*), coalesce(sum(slot < 64), 0) FROM outbox";
+        let counted = query_first(sql, statement, &[], |row| Ok((row.integer(0)?, row.integer(1)?)));
+        counted.unwrap().unwrap()
+    }
+
+    fn waiting(sql: &dyn Sql, after: i64) -> Vec<i64> {
+        pending(sql, &PendingOutbox { after, limit: 1_000 }).unwrap().iter().map(|row| row.id).collect()
+    }
+
+    #[test]
+    fn what_is_safe_is_written_over_and_what_waits_is_not() {
+        let sql = Database::in_memory().unwrap();
+        migrate(&sql, crate::account::MIGRATIONS).unwrap();
+        let mut outbox = Outbox::open(&sql, 0).unwrap();
+        for _ in 0..100 {
+            emit(&sql, &mut outbox, 1, 10);
+            outbox.note_synced(outbox.last);
+        }
+        assert_eq!(rows(&sql), (1, 1));
+        let safe = outbox.last;
+        emit(&sql, &mut outbox, 100, 10);
+        assert_eq!((rows(&sql), waiting(&sql, safe)), ((100, 64), (safe + 1..=safe + 100).collect()));
+
+        // In a new life, what is safe by then and what is not; some of the rows were gone, and are taken again.
+        outbox = Outbox::open(&sql, 0).unwrap();
+        outbox.note_synced(safe + 80);
+        emit(&sql, &mut outbox, 3, SLOT_BYTES_MAX);
+        assert_eq!(rows(&sql), (64 + 20 + 3, 64), "long ones have rows of their own");
+        emit(&sql, &mut outbox, 1, 10);
+        assert_eq!(waiting(&sql, safe + 80), (safe + 81..=safe + 104).collect::<Vec<_>>());
+        assert_eq!((newest(&sql), oldest(&sql, safe + 80)), (Ok(safe + 104), Ok(Some(safe + 81))));
+        outbox.note_synced(safe + 104);
+        emit(&sql, &mut outbox, 1, 10);
+        assert_eq!((rows(&sql), waiting(&sql, safe + 104)), ((64, 64), vec![safe + 105]));
+
+        // For a host that wants it empty.
+        clear(&sql, safe + 105).unwrap();
+        assert_eq!(rows(&sql), (0, 0));
+        emit(&sql, &mut outbox, 1, 10);
+        assert_eq!(waiting(&sql, 0), [safe + 106]);
+    }
 }

@@ -1,8 +1,9 @@
 //! The writers: a few threads, each owning the account cells that hash to it.
 //!
 //! A shard takes everything that waits in its mailbox, groups it by agent, and runs each agent's commands in one
-//! transaction, a savepoint each. All are answered after the one synced commit; so one repo's writes are serial
-//! without a lock, and writers that wait for the same repo share an fsync. Other shards sync at the same time.
+//! transaction, a savepoint each but for the first: where that one fails, the transaction is undone, and the others get
+//! another. All are answered after the one synced commit; so one repo's writes are serial without a lock, and writers that
+//! wait for the same repo share an fsync. Other shards sync at the same time.
 //!
 //! Invariants
 //! - Nobody is answered before the commit is on disk.
@@ -12,13 +13,13 @@
 //! - Events go to the sequencer in the order of the outbox; opening a cell sends what its outbox still holds, and what finds
 //!   no place then is tried again.
 
+mod group;
 mod later;
 mod open;
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -31,15 +32,14 @@ use super::clock::{now_us, system_random};
 use super::files::Files;
 use super::label::{self, Part};
 use super::readers::Readers;
-use super::sequencer::{Place, SequencerHandle};
+use super::sequencer::SequencerHandle;
 use super::sql::{Database, Durability};
-use crate::account::{Account, Change, Error, Reply, may_end_keys};
+use crate::account::{Account, Change, Error, Reply};
 use crate::env::{Env, Network};
 use crate::host::{Answered, Failed};
 use crate::limits::{MAILBOX_BATCH_MAX, OUTBOX_BATCH_BYTES_MAX};
 use crate::outbox::drain::Drain;
-use crate::seam::{Access, Named as _};
-use crate::store::{Sql, SqlError, in_transaction};
+use crate::store::{SqlError, in_transaction};
 use crate::syntax::Did;
 use crate::vault::{self, Keyring};
 
@@ -290,102 +290,6 @@ impl Shard {
                 }
             }
         }
-    }
-
-    fn answer(&mut self, did: &Did, group: Group) {
-        match self.shared.sequencer.reserve() {
-            Some(place) => self.answer_together(did, group, Some(place)),
-            // Each by itself, so that those that make no events are answered.
-            None => group.into_iter().for_each(|one| self.answer_together(did, vec![one], None)),
-        }
-    }
-
-    fn answer_together(&mut self, did: &Did, group: Group, place: Option<Place>) {
-        let (changes, waiting): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        let answers = self.run_group(did, changes, place).unwrap_or_else(|failed| {
-            self.open.remove(did);
-            if let Failed::Cell(error) = &failed
-                && error.is_storage()
-            {
-                tracing::error!(%did, %error, "commands failed");
-            }
-            std::iter::repeat_with(|| Err(failed.clone())).take(waiting.len()).collect()
-        });
-        for (answer, waiting) in answers.into_iter().zip(waiting) {
-            // An error means that the caller has gone; its command stands all the same.
-            let _ = waiting.send(answer);
-        }
-    }
-
-    /// Runs commands of one agent in one transaction. An error undoes all of them; without a place in the sequencer's queue,
-    /// events are one.
-    fn run_group(
-        &mut self,
-        did: &Did,
-        changes: Vec<Change>,
-        place: Option<Place>,
-    ) -> Result<Vec<Answer>, Failed<Error>> {
-        let creating = changes.iter().any(|change| change.access() == Access::Create);
-        let shared = Arc::clone(&self.shared);
-        let open = self.opened(did, creating)?;
-        open.cell.outbox_synced(open.synced.load(Ordering::Acquire));
-        let mut answers = Vec::with_capacity(changes.len());
-        let mut failed = None;
-        let is_alone = changes.len() == 1;
-        let mut changes = Some(changes);
-        let Open { database, cell, cut, .. } = open;
-        database.overwrite(changes.iter().flatten().any(may_end_keys)).map_err(Error::from)?;
-        let mut is_kept = true;
-        let transaction = database.transaction(&mut || {
-            // Before what may owe the next.
-            let noted = if *cut == Cut::Paid { vault::cut_paid(&*database) } else { Ok(()) };
-            if let Err(error) = noted.map_err(Error::from).and_then(|()| cell.clear_outbox(&*database)) {
-                failed = Some(Failed::Cell(error));
-                return false;
-            }
-            let (changes_before, mut is_undone) = (database.changes(), false);
-            for change in changes.take().into_iter().flatten() {
-                let mut rng = system_random();
-                let mut env = Env { now_us: now_us(), rng: &mut rng, network: &shared.network };
-                let answer = if is_alone {
-                    cell.change_alone(&*database, &mut env, change)
-                } else {
-                    cell.change(&*database, &mut env, change)
-                };
-                if let Err(error) = &answer
-                    && error.is_storage()
-                {
-                    failed = Some(Failed::Cell(error.clone()));
-                    return false;
-                }
-                is_undone = is_alone && answer.is_err();
-                answers.push(answer.map_err(Failed::Cell));
-            }
-            if place.is_none() && cell.has_events() {
-                failed = Some(Failed::Busy);
-                return false;
-            }
-            // With what is written anyway: who changes nothing needs no room on the disk.
-            is_kept = !is_undone && database.changes() > changes_before;
-            is_kept
-        });
-        transaction.map_err(Error::from)?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        // What is committed is answered so, whatever comes after.
-        let effects = open.cell.take_effects();
-        open.drain.hold(effects.events);
-        let drained = open.drain(did, &shared.sequencer, place);
-        if is_kept {
-            open.cut = match vault::owes_cut(&open.database) {
-                Ok(false) => Cut::Never,
-                Ok(true) | Err(_) => Cut::Owed,
-            };
-        }
-        self.settle(did);
-        self.note_drained(did, drained);
-        Ok(answers)
     }
 
     /// The account's cell, opened if need be. `create` makes its file when there is none.

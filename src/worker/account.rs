@@ -291,7 +291,7 @@ impl Inner {
 
     /// When to try again to bring the outbox to the sequencer.
     fn retry_us(&self) -> i64 {
-        let oldest_us = match outbox::oldest(&self.sql) {
+        let oldest_us = match outbox::oldest(&self.sql, self.drain.borrow().last_arrived()) {
             Ok(oldest) => oldest.unwrap_or(i64::MAX),
             Err(_) => i64::MAX,
         };

@@ -51,7 +51,8 @@ fn says_full(answer: &Answer) {
 fn make_older(zap: &Zap, account: &Account) {
     let name = format!("{}.sqlite", account.did.replace(':', "_"));
     let file = data_folder::all(&zap.data).into_iter().find(|path| path.ends_with(&name)).unwrap();
-    let older = "DROP TABLE record_takedown; DROP TABLE blob_takedown; DELETE FROM schema_migration WHERE number = 11";
+    let older = "DROP TABLE outbox; DELETE FROM schema_migration WHERE number = 12; CREATE TABLE outbox \
+         (id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, seq_at INTEGER NOT NULL, frame BLOB NOT NULL) STRICT";
     let database = rusqlite::Connection::open(file).unwrap();
     // The files beside it stay: making them anew would need room as well.
     database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();

@@ -42,7 +42,7 @@ const TABLES: [(&str, &str); 14] = [
     ("keyring", "rkey"),
     ("move_key", "id"),
     ("export", "id"),
-    ("outbox", "id"),
+    ("outbox", "slot"),
     ("blob", "cid"),
     ("record", "path"),
     ("blob_reference", "path, cid"),

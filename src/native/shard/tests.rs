@@ -4,8 +4,12 @@ use std::path::PathBuf;
 
 use super::super::sequencer::Options;
 use super::*;
-use crate::account::CreateRepo;
+use crate::account::{Command, CreateRepo};
+use crate::event::EventKind;
+use crate::repo::{self, ApplyWrites, Swap, Write, WriteAction};
 use crate::seam::{Hidden, Request as _};
+use crate::sequencer;
+use crate::store::Sql as _;
 
 struct World {
     _folder: tempfile::TempDir,
@@ -32,7 +36,7 @@ impl World {
             records: Vec::new(),
         };
         let shard = ShardHandle::start(0, Arc::clone(&shared)).unwrap();
-        let crate::account::Command::Change(create) = create.into_command().into() else { unreachable!() };
+        let Command::Change(create) = create.into_command().into() else { unreachable!() };
         shard.ask(did.clone(), create).await.unwrap();
         shard.stop();
         Self { _folder: folder, shared, did }
@@ -118,4 +122,54 @@ async fn why_an_agent_does_not_open_is_told_and_it_is_tried_again() {
     world.clear();
     assert_eq!(shard.visit(world.did.clone()).await, Ok(true));
     shard.stop();
+}
+
+/// What breaks: who is refused takes others' writes along, is answered as another, or leaves events that never come.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_leaves_those_who_wait_beside_alone() {
+    let world = World::new().await;
+    let mut shard = world.shard();
+    let create = |rkey: &str| {
+        let write = Write {
+            action: WriteAction::Create,
+            collection: "com.example.note".parse().unwrap(),
+            rkey: Some(rkey.parse().unwrap()),
+            record: Some(b"\xa1\x65$typepcom.example.note".to_vec().into()),
+            blobs: Vec::new(),
+            swap_record: Swap::Any,
+        };
+        let writes = ApplyWrites { writes: vec![write], swap_commit: None };
+        let Command::Change(change) = writes.into_command().into() else { unreachable!() };
+        change
+    };
+    let (before, mut made) = (world.shared.sequencer.last_seq(), Vec::new());
+    for group in ["aab", "aabacad", "eef", "aba", "g", "a"] {
+        let (changes, answers): (Vec<_>, Vec<_>) = group
+            .chars()
+            .map(|rkey| {
+                let (sender, receiver) = oneshot::channel();
+                ((create(&rkey.to_string()), sender), receiver)
+            })
+            .unzip();
+        shard.answer(&world.did, changes);
+        for (rkey, answer) in group.chars().zip(answers) {
+            match answer.await.unwrap() {
+                Ok(_) => {
+                    assert!(!made.contains(&rkey), "{rkey} is made twice");
+                    made.push(rkey);
+                }
+                Err(Failed::Cell(Error::Repo(repo::Error::RecordExists(path)))) => {
+                    assert!(made.contains(&rkey) && path.ends_with(rkey), "{path} of {rkey}");
+                }
+                Err(other) => panic!("{rkey}: {other:?}"),
+            }
+        }
+    }
+    assert_eq!(made, ['a', 'b', 'c', 'd', 'e', 'f', 'g']);
+    shard.open[&world.did].await_sequencer(&world.shared.sequencer).unwrap();
+    let read = sequencer::Read { cursor: before, limit: 100, bytes_max: u64::MAX };
+    let told = world.shared.sequencer.call(read.into_command()).await.unwrap();
+    let sequencer::Reply::Read(page) = told else { unreachable!() };
+    assert_eq!(page.events.len(), made.len());
+    assert!(page.events.iter().all(|event| event.kind == EventKind::Commit));
 }
