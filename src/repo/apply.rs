@@ -2,7 +2,9 @@
 //!
 //! Tricky bit: nodes come and go with every commit, and their CIDs are in random order, so one index over all of them
 //! would cost each commit about twenty scattered pages of a large repo. New nodes have a small index of their own; the
-//! oldest of those that are still there move to the large one, [`NODES_SETTLED_AT_ONCE`] at a time.
+//! oldest of those that are still there move to the large one, [`NODES_SETTLED_AT_ONCE`] at a time. And most nodes that a
+//! commit removes came with one of the last few: those that it adds take over their rows, which stand together, so that
+//! the same pages are written again and none comes or goes.
 
 use bytes::Bytes;
 use cid::Cid;
@@ -19,7 +21,7 @@ use crate::store::{Sql, SqlError, Value, query_first};
 const NODES_SETTLED_AT_ONCE: u64 = 32;
 
 /// Nodes inserted or removed by one statement: a statement costs more than a node, above all across the boundary to
-/// JavaScript. Three parameters a node, and few different texts to prepare.
+/// JavaScript. Four parameters a node, and few different texts to prepare.
 const NODES_A_STATEMENT: usize = 16;
 
 /// How many nodes are not settled yet: the head says so, since counting them at each opening would read hundreds of rows.
@@ -38,17 +40,22 @@ pub fn new_nodes(sql: &dyn Sql) -> Result<u64, SqlError> {
 /// [`Error::Sql`]; the caller's transaction must then be undone.
 pub fn apply(sql: &dyn Sql, plan: &CommitPlan, new_nodes: u64, sent: Sent) -> Result<u64, Error> {
     let rev = Value::Text(plan.head.rev.as_str());
-    let mut new_nodes = new_nodes + plan.nodes_added.len() as u64;
+    let mut rows = Vec::new();
     for cids in plan.nodes_removed.chunks(NODES_A_STATEMENT) {
-        new_nodes = new_nodes.saturating_sub(remove_nodes(sql, cids)?);
+        remove_nodes(sql, cids, &mut rows)?;
     }
+    let mut new_nodes = (new_nodes + plan.nodes_added.len() as u64).saturating_sub(rows.len() as u64);
     for nodes in plan.nodes_added.chunks(NODES_A_STATEMENT) {
-        insert_nodes(sql, rev, nodes)?;
+        insert_nodes(sql, rev, nodes, &mut rows)?;
+    }
+    for rows in rows.chunks(NODES_A_STATEMENT) {
+        let statement = format!("DELETE FROM node WHERE id IN ({})", marks("?", rows.len()));
+        sql.execute(&statement, &rows.iter().map(|row| Value::Integer(*row)).collect::<Vec<_>>())?;
     }
     while new_nodes > 2 * NODES_SETTLED_AT_ONCE {
         let settled = sql.execute_counted(
             "UPDATE node SET settled = 1 \
-             WHERE id IN (SELECT id FROM node WHERE settled = 0 ORDER BY id LIMIT ?)",
+             WHERE id IN (SELECT id FROM node WHERE settled = 0 ORDER BY rev LIMIT ?)",
             &[Value::Integer(NODES_SETTLED_AT_ONCE.cast_signed())],
         )?;
         // Were there none, the count would be wrong: then there are none.
@@ -80,26 +87,42 @@ pub fn apply(sql: &dyn Sql, plan: &CommitPlan, new_nodes: u64, sent: Sent) -> Re
     Ok(new_nodes)
 }
 
-/// Removes nodes; answers how many of them were new.
-fn remove_nodes(sql: &dyn Sql, cids: &[Cid]) -> Result<u64, SqlError> {
+/// Removes nodes that are settled, and puts the rows of those that are new into `rows`, to be written over.
+fn remove_nodes(sql: &dyn Sql, cids: &[Cid], rows: &mut Vec<i64>) -> Result<(), SqlError> {
     let keys: Vec<Vec<u8>> = cids.iter().map(Cid::to_bytes).collect();
     let params: Vec<Value<'_>> = keys.iter().map(|key| Value::Blob(key)).collect();
-    let marks = vec!["?"; cids.len()].join(", ");
-    let new = format!("DELETE FROM node WHERE settled = 0 AND cid IN ({marks})");
-    let removed = sql.execute_counted(&new, &params)?;
-    if removed < cids.len() as u64 {
+    let marks = marks("?", cids.len());
+    let before = rows.len();
+    let new = format!("SELECT id FROM node WHERE settled = 0 AND cid IN ({marks})");
+    sql.query(&new, &params, &mut |row| {
+        rows.push(row.integer(0)?);
+        Ok(())
+    })?;
+    if rows.len() - before < cids.len() {
         sql.execute(&format!("DELETE FROM node WHERE settled = 1 AND cid IN ({marks})"), &params)?;
     }
-    Ok(removed)
+    Ok(())
 }
 
-fn insert_nodes(sql: &dyn Sql, rev: Value<'_>, nodes: &[(Cid, Bytes)]) -> Result<(), SqlError> {
+/// Inserts nodes, into `rows` while there are some.
+fn insert_nodes(
+    sql: &dyn Sql,
+    rev: Value<'_>,
+    nodes: &[(Cid, Bytes)],
+    rows: &mut Vec<i64>,
+) -> Result<(), SqlError> {
     let keys: Vec<Vec<u8>> = nodes.iter().map(|(cid, _)| cid.to_bytes()).collect();
-    let rows =
-        keys.iter().zip(nodes).flat_map(|(key, (_, block))| [Value::Blob(key), rev, Value::Blob(block)]);
-    let marks = vec!["(?, ?, ?)"; nodes.len()].join(", ");
-    let statement = format!("INSERT INTO node (cid, rev, block) VALUES {marks}");
-    sql.execute(&statement, &rows.collect::<Vec<_>>())
+    let values = keys.iter().zip(nodes).flat_map(|(key, (_, block))| {
+        let row = rows.pop().map_or(Value::Null, Value::Integer);
+        [row, Value::Blob(key), rev, Value::Blob(block)]
+    });
+    let values: Vec<_> = values.collect();
+    let marks = marks("(?, ?, ?, ?)", nodes.len());
+    sql.execute(&format!("REPLACE INTO node (id, cid, rev, block) VALUES {marks}"), &values)
+}
+
+fn marks(mark: &str, count: usize) -> String {
+    vec![mark; count].join(", ")
 }
 
 fn apply_record(sql: &dyn Sql, rev: &str, change: &RecordChange) -> Result<(), Error> {
