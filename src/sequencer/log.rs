@@ -148,24 +148,29 @@ pub fn read(sql: &dyn Sql, query: Query) -> Result<Reply, Error> {
     })
 }
 
-/// The source's id when the event is new to it; the commit it tells of is the source's from now on.
+/// The source's id when the event is new to it; the commit it tells of is the source's from now on. In two statements, for
+/// `RETURNING` makes a table for what it returns.
 fn take(sql: &dyn Sql, event: &OutboxEvent) -> Result<Option<i64>, SqlError> {
     let commit = last_commit::told(event);
     let head = commit.map(|commit| commit.cid.to_bytes());
-    query_first(
-        sql,
-        "INSERT INTO source (did, last_outbox_id, head, rev) VALUES (?, ?, ?, ?) \
-         ON CONFLICT (did) DO UPDATE SET last_outbox_id = excluded.last_outbox_id, \
-         head = coalesce(excluded.head, head), rev = coalesce(excluded.rev, rev) \
-         WHERE excluded.last_outbox_id > source.last_outbox_id RETURNING id",
-        &[
-            Value::Text(event.did.as_str()),
-            Value::Integer(event.outbox_id),
-            head.as_deref().map_or(Value::Null, Value::Blob),
-            Value::optional_text(commit.as_ref().map(|commit| commit.rev.as_str())),
-        ],
-        |row| row.integer(0),
-    )
+    let head = head.as_deref().map_or(Value::Null, Value::Blob);
+    let rev = Value::optional_text(commit.as_ref().map(|commit| commit.rev.as_str()));
+    let (did, outbox_id) = (Value::Text(event.did.as_str()), Value::Integer(event.outbox_id));
+    let known = "SELECT id, last_outbox_id FROM source WHERE did = ?";
+    match query_first(sql, known, &[did], |row| Ok((row.integer(0)?, row.integer(1)?)))? {
+        Some((_, last)) if event.outbox_id <= last => Ok(None),
+        Some((id, _)) => {
+            let statement = "UPDATE source SET last_outbox_id = ?, head = coalesce(?, head), rev = coalesce(?, rev) \
+                             WHERE id = ?";
+            sql.execute(statement, &[outbox_id, head, rev, Value::Integer(id)])?;
+            Ok(Some(id))
+        }
+        None => {
+            let statement = "INSERT INTO source (did, last_outbox_id, head, rev) VALUES (?, ?, ?, ?)";
+            sql.execute(statement, &[did, outbox_id, head, rev])?;
+            query_first(sql, "SELECT id FROM source WHERE did = ?", &[did], |row| row.integer(0))
+        }
+    }
 }
 
 /// The newest outbox id that was taken of a DID; 0 for one that the log knows nothing of.
