@@ -37,6 +37,10 @@ const RELEASED: &[(&str, &str)] = &[
         "1f34e56a967c09c783d624e0c0ca744a8fc652a0c9cab222da43cae3927b12dc",
     ),
     (
+        "migrations/account/0012_outbox_slots.sql",
+        "35956cb337160d986211afa4cda7d1d07051773e2310f1902af1170d4c4b8a35",
+    ),
+    (
         "migrations/directory/0001_init.sql",
         "cb7936a7340f1bc55267014c3a8cd5f9e4aff683442309fd85cf1ebd026bdabf",
     ),
