@@ -124,14 +124,23 @@ pub enum Scope {
     /// As [`Scope::AppPass`], and the agent's memories. Ours: the protocol has no such thing.
     #[serde(rename = "agent.vault.appPass")]
     AppPassVault,
+    /// What is left to an account that was taken down: its data, a report, and moving away.
+    #[serde(rename = "com.atproto.takendown")]
+    Takendown,
     /// The next pair of tokens, nothing else.
     #[serde(rename = "com.atproto.refresh")]
     Refresh,
 }
 
 impl Scope {
-    const ALL: [Self; 5] =
-        [Self::Access, Self::AppPass, Self::AppPassPrivileged, Self::AppPassVault, Self::Refresh];
+    const ALL: [Self; 6] = [
+        Self::Access,
+        Self::AppPass,
+        Self::AppPassPrivileged,
+        Self::AppPassVault,
+        Self::Takendown,
+        Self::Refresh,
+    ];
 
     /// The claim's text.
     pub fn as_str(self) -> &'static str {
@@ -140,6 +149,7 @@ impl Scope {
             Self::AppPass => "com.atproto.appPass",
             Self::AppPassPrivileged => "com.atproto.appPassPrivileged",
             Self::AppPassVault => "agent.vault.appPass",
+            Self::Takendown => "com.atproto.takendown",
             Self::Refresh => "com.atproto.refresh",
         }
     }

@@ -89,7 +89,7 @@ pub enum Caller {
 /// An account that calls, by what has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountCaller {
-    /// Which. Neither taken down, suspended nor deleted; it may be deactivated.
+    /// Which. Not deleted; it may be deactivated, and taken down or suspended where its token is one for that.
     pub account: AccountSummary,
     /// What its token opens.
     pub grant: Grant,
@@ -193,9 +193,22 @@ fn opens(scope: Scope, need: &Need<'_>) -> bool {
         Scope::AppPass => !is_vault && !is_privileged,
         Scope::AppPassPrivileged => !is_vault,
         Scope::AppPassVault => is_vault || !is_privileged,
+        Scope::Takendown => matches!(need, Need::Rpc { lxm, .. } if OF_TAKEN_DOWN_ELSEWHERE.contains(lxm)),
         Scope::Refresh => false,
     }
 }
+
+/// What the owner of an account that was taken down may do: appeal, and take along what is needed elsewhere. Beside it the
+/// repo and the blobs, which whoever is anonymous may ask for and the owner gets.
+const OF_TAKEN_DOWN: [&str; 3] = [
+    "app.bsky.actor.getPreferences",
+    "com.atproto.moderation.createReport",
+    "com.atproto.server.getServiceAuth",
+];
+
+/// What other services may be asked for in its name.
+const OF_TAKEN_DOWN_ELSEWHERE: [&str; 2] =
+    ["com.atproto.moderation.createReport", "com.atproto.server.createAccount"];
 
 const BAD_SCOPE: &str = "Bad token scope";
 const NO_APPS: &str = "OAuth credentials are not supported for this endpoint";
@@ -232,7 +245,7 @@ impl Access {
             (Self::Service, _) => Err(Error::Required("a service token is required")),
 
             (_, Caller::Account(account)) => match &account.grant {
-                Grant::Own(scope) => self.permits_scope(*scope),
+                Grant::Own(scope) => self.permits_scope(*scope, nsid),
                 Grant::App(_) => apps.permit(nsid, audience, account),
             },
             (_, Caller::Refresh { .. }) => Err(Error::Invalid(BAD_SCOPE)),
@@ -261,11 +274,12 @@ impl Access {
         }
     }
 
-    fn permits_scope(self, scope: Scope) -> Result<(), Error> {
+    fn permits_scope(self, scope: Scope, nsid: &str) -> Result<(), Error> {
         let permitted = match scope {
             Scope::Access => true,
             Scope::AppPass | Scope::AppPassPrivileged => self == Self::Account,
             Scope::AppPassVault => matches!(self, Self::Account | Self::Vault),
+            Scope::Takendown => self == Self::Account && OF_TAKEN_DOWN.contains(&nsid),
             Scope::Refresh => false,
         };
         if permitted { Ok(()) } else { Err(Error::Invalid(BAD_SCOPE)) }
@@ -332,6 +346,7 @@ mod tests {
             ("plain app password", account(Scope::AppPass), "++++-----"),
             ("privileged app password", account(Scope::AppPassPrivileged), "++++-----"),
             ("vault app password", account(Scope::AppPassVault), "++++-+---"),
+            ("session of who was taken down", account(Scope::Takendown), "+++------"),
             ("refresh scope in an access token", account(Scope::Refresh), "+++------"),
             ("refresh token", Caller::Refresh { did: did.clone(), id: "1".to_owned() }, "+-----+--"),
             ("service token", Caller::Service { did }, "+-+----+-"),
@@ -367,6 +382,29 @@ mod tests {
             for (scope, expected) in scopes.into_iter().zip(row) {
                 assert_eq!(permitted(lxm, scope), expected, "{lxm} {scope:?}");
             }
+        }
+    }
+
+    #[test]
+    fn who_was_taken_down_may_appeal_and_leave() {
+        let Caller::Account(caller) = account(Scope::Takendown) else { panic!("an account") };
+        let permits = |nsid, access: Access| {
+            access.permits(Apps::Never, nsid, &String::new, &Caller::Account(caller.clone())).is_ok()
+        };
+        for nsid in OF_TAKEN_DOWN {
+            assert!(permits(nsid, Access::Account), "{nsid}");
+            assert!(!permits(nsid, Access::AccountFull) && !permits(nsid, Access::Vault), "{nsid}");
+        }
+        assert!(!permits("com.atproto.repo.createRecord", Access::Account));
+        for (lxm, expected) in [
+            (Some("com.atproto.moderation.createReport"), true),
+            (Some("com.atproto.server.createAccount"), true),
+            (Some("app.bsky.feed.getTimeline"), false),
+            (Some("agent.comms.deliver"), false),
+            (None, false),
+        ] {
+            let permitted = caller.require_rpc("did:web:mod.test#atproto_labeler", lxm).is_ok();
+            assert_eq!(permitted, expected, "{lxm:?}");
         }
     }
 

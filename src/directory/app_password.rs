@@ -216,6 +216,7 @@ mod tests {
                 proof: Proof::AppPassword(digest),
                 client: None,
                 device: None,
+                allow_takendown: false,
             };
             assert_eq!(cell.ask(ask).unwrap().scope, scope);
         }
@@ -228,15 +229,24 @@ mod tests {
         let did = cell.person("alice.test", "alice@example.com");
         let made = create(&mut cell, &did, "phone", AppPasswordKind::Plain);
         let proof = Proof::AppPassword(sha256(made.password.expose().as_bytes()));
-        let mut open =
-            |proof| cell.ask(OpenSession { did: did.clone(), proof, client: None, device: None }).unwrap().id;
+        let mut open = |proof| {
+            cell.ask(OpenSession {
+                did: did.clone(),
+                proof,
+                client: None,
+                device: None,
+                allow_takendown: false,
+            })
+            .unwrap()
+            .id
+        };
         let (own, phone) = (open(Proof::Generation(i64::MAX)), open(proof.clone()));
         let phone = cell.ask(RotateSession { id: phone }).unwrap().id;
         cell.ask(RevokeAppPassword { did: did.clone(), name: "phone".to_owned() }).unwrap();
         assert_eq!(cell.ask(RotateSession { id: phone }), Err(Error::TokenRevoked));
         assert!(cell.ask(RotateSession { id: own }).is_ok());
         assert_eq!(
-            cell.ask(OpenSession { did, proof, client: None, device: None }),
+            cell.ask(OpenSession { did, proof, client: None, device: None, allow_takendown: false }),
             Err(Error::TokenRevoked)
         );
     }

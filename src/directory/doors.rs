@@ -157,7 +157,13 @@ mod tests {
         knock(cell, "alice.test", client)?;
         let alice = account::get(&cell.disk, &Who::parse("alice.test").unwrap()).unwrap().unwrap();
         let proof = Proof::Generation(alice.generation);
-        cell.ask(OpenSession { did: alice.did, proof, client: Some(client.to_owned()), device: None })
+        cell.ask(OpenSession {
+            did: alice.did,
+            proof,
+            client: Some(client.to_owned()),
+            device: None,
+            allow_takendown: false,
+        })
     }
 
     #[test]

@@ -109,7 +109,7 @@ mod tests {
 
     fn open(cell: &mut Cell, did: &Did, proof: Proof, client: &str, device: Option<&str>) {
         let (client, device) = (Some(client.to_owned()), device.map(str::to_owned));
-        cell.ask(OpenSession { did: did.clone(), proof, client, device }).unwrap();
+        cell.ask(OpenSession { did: did.clone(), proof, client, device, allow_takendown: false }).unwrap();
     }
 
     fn sign_in(cell: &mut Cell, did: &Did, client: &str) {
@@ -171,7 +171,14 @@ mod tests {
         let did = alice(&mut cell);
         sign_in(&mut cell, &did, "192.0.2.1");
         open(&mut cell, &did, Proof::Generation(i64::MAX), "192.0.2.2", None);
-        cell.ask(OpenSession { did: did.clone(), proof: proof(), client: None, device: None }).unwrap();
+        cell.ask(OpenSession {
+            did: did.clone(),
+            proof: proof(),
+            client: None,
+            device: None,
+            allow_takendown: false,
+        })
+        .unwrap();
         assert!(news(&mut cell).is_empty());
         cell.network.sends_mail = false;
         sign_in(&mut cell, &did, "192.0.2.3");

@@ -80,8 +80,13 @@ mod tests {
         let mut cell = Cell::new();
         let did = cell.person("alice.test", "alice@example.com");
         cell.person("bob.test", "bob@example.com");
-        let open =
-            OpenSession { did: did.clone(), proof: Proof::Generation(i64::MAX), client: None, device: None };
+        let open = OpenSession {
+            did: did.clone(),
+            proof: Proof::Generation(i64::MAX),
+            client: None,
+            device: None,
+            allow_takendown: false,
+        };
         let session = cell.ask(open).unwrap();
         let ask =
             |email: &str| SendCode { who: Who::Email(email.to_owned()), purpose: MailPurpose::ResetPassword };

@@ -180,7 +180,13 @@ mod tests {
         let old = digest(cell.ask(IssueAgentToken { did: alice.clone() }).unwrap());
         let proof = Proof::AgentToken(old);
         let session = cell
-            .ask(OpenSession { did: alice.clone(), proof: proof.clone(), client: None, device: None })
+            .ask(OpenSession {
+                did: alice.clone(),
+                proof: proof.clone(),
+                client: None,
+                device: None,
+                allow_takendown: false,
+            })
             .unwrap();
         let lost = digest(cell.ask(RotateAgentToken { did: alice.clone(), proof: proof.clone() }).unwrap());
         let new = digest(cell.ask(RotateAgentToken { did: alice.clone(), proof }).unwrap());

@@ -31,6 +31,8 @@ pub struct OpenSession {
     pub client: Option<String>,
     /// What the program says it is.
     pub device: Option<String>,
+    /// Whether a session that opens little ([`Scope::Takendown`]) is wanted where the moderators hold the account.
+    pub allow_takendown: bool,
 }
 
 /// Uses a refresh token.
@@ -68,6 +70,7 @@ pub(super) fn open(
     client: Option<&str>,
 ) -> Result<Session, Error> {
     let scope = match app_password.map(|app_password| app_password.kind) {
+        _ if account.status.is_moderated() => Scope::Takendown,
         None => Scope::Access,
         Some(AppPasswordKind::Plain) => Scope::AppPass,
         Some(AppPasswordKind::Privileged) => Scope::AppPassPrivileged,
@@ -264,8 +267,13 @@ mod tests {
     use crate::crypto::sha256;
 
     fn open(cell: &mut Cell, did: &Did) -> Session {
-        let ask =
-            OpenSession { did: did.clone(), proof: Proof::Generation(i64::MAX), client: None, device: None };
+        let ask = OpenSession {
+            did: did.clone(),
+            proof: Proof::Generation(i64::MAX),
+            client: None,
+            device: None,
+            allow_takendown: false,
+        };
         cell.ask(ask).unwrap()
     }
 
@@ -367,7 +375,13 @@ mod tests {
         let change = StatusChange::TakeDown { reference: None };
         cell.ask(SetStatus { did: did.clone(), change }).unwrap();
         assert_eq!(cell.ask(RotateSession { id: session.id }), Err(Error::TokenRevoked));
-        let ask = OpenSession { did, proof: Proof::Generation(i64::MAX), client: None, device: None };
+        let ask = OpenSession {
+            did,
+            proof: Proof::Generation(i64::MAX),
+            client: None,
+            device: None,
+            allow_takendown: false,
+        };
         assert_eq!(cell.ask(ask), Err(Error::AccountTakedown));
     }
 
@@ -394,7 +408,13 @@ mod tests {
             Proof::AppPassword(old),
             Proof::Password(old),
         ] {
-            let ask = OpenSession { did: did.clone(), proof: proof.clone(), client: None, device: None };
+            let ask = OpenSession {
+                did: did.clone(),
+                proof: proof.clone(),
+                client: None,
+                device: None,
+                allow_takendown: false,
+            };
             assert_eq!(cell.ask(ask), Err(Error::TokenRevoked), "{proof:?}");
             let ask = RotateAgentToken { did: did.clone(), proof: proof.clone() };
             assert_eq!(cell.ask(ask).err(), Some(Error::TokenRevoked), "{proof:?}");
@@ -402,6 +422,13 @@ mod tests {
             let ask = CreateAppPassword { did: did.clone(), proof: proof.clone(), name, kind };
             assert_eq!(cell.ask(ask).err(), Some(Error::TokenRevoked), "{proof:?}");
         }
-        cell.ask(OpenSession { did, proof: Proof::AgentToken(new), client: None, device: None }).unwrap();
+        cell.ask(OpenSession {
+            did,
+            proof: Proof::AgentToken(new),
+            client: None,
+            device: None,
+            allow_takendown: false,
+        })
+        .unwrap();
     }
 }

@@ -164,7 +164,9 @@ mod tests {
 
     fn open(cell: &mut Cell, did: &Did, client: &str) -> String {
         let (proof, client) = (Proof::Generation(i64::MAX), Some(client.to_owned()));
-        cell.ask(OpenSession { did: did.clone(), proof, client, device: None }).unwrap().id
+        cell.ask(OpenSession { did: did.clone(), proof, client, device: None, allow_takendown: false })
+            .unwrap()
+            .id
     }
 
     fn browse(cell: &mut Cell, did: &Did, cookie: u8) {

@@ -134,11 +134,11 @@ async fn account(app: &App, did: Did, grant: Grant, proof: Proof) -> Result<Call
     let account = app.find_account(&AtIdentifier::Did(did)).await?;
     let account = account.ok_or(Error::Invalid("the token's account does not exist"))?;
     match account.status {
-        Status::Takendown | Status::Suspended => {
+        Status::Takendown | Status::Suspended if grant != Grant::Own(Scope::Takendown) => {
             Err(XrpcError::unauthorized("AccountTakedown", "Account has been taken down"))
         }
         Status::Pending | Status::Deleted => Err(Error::Invalid("the token's account does not exist").into()),
-        Status::Active | Status::Deactivated => match proof {
+        Status::Active | Status::Deactivated | Status::Takendown | Status::Suspended => match proof {
             Proof::Generation(generation) if account.generation > generation => Err(Error::Expired.into()),
             proof => Ok(Caller::Account(AccountCaller { account, grant, proof })),
         },

@@ -65,6 +65,12 @@ test('a takedown and its end', options, async () => {
   assert.deepEqual([active, status], [false, 'takendown'])
   await fails(stranger().login({ identifier: handle, password }), 'AccountTakedown', 401)
   await assert.rejects(repo.createRecord({ repo: did, collection, record: { text: 'more' } }))
+  const leaving = stranger()
+  await leaving.login({ identifier: handle, password, allowTakendown: true })
+  assert.ok((await leaving.com.atproto.sync.getRepo({ did })).data.length > 100)
+  const lxm = 'com.atproto.server.createAccount'
+  assert.ok((await leaving.com.atproto.server.getServiceAuth({ aud: 'did:web:new.example', lxm })).data.token)
+  await fails(leaving.com.atproto.repo.createRecord({ repo: did, collection, record: { text: 'more' } }), 'InvalidToken', 400)
   await set(repoRef(did), false)
   const back = stranger()
   await back.login({ identifier: handle, password })

@@ -168,8 +168,13 @@ async fn mails(both: &mut Both) -> Hidden<String> {
 }
 
 async fn sessions(both: &mut Both, alice: &Did) {
-    let open =
-        OpenSession { did: alice.clone(), proof: Proof::Generation(i64::MAX), client: None, device: None };
+    let open = OpenSession {
+        did: alice.clone(),
+        proof: Proof::Generation(i64::MAX),
+        client: None,
+        device: None,
+        allow_takendown: false,
+    };
     let session = both.directory(open).await.unwrap();
     let rotated = both.directory(RotateSession { id: session.id.clone() }).await.unwrap();
     both.now_us += 3 * 3_600 * 1_000_000;
@@ -215,8 +220,13 @@ async fn browsers(both: &mut Both, alice: &Did) {
     assert!(both.directory(GetBrowserSession { cookie: [1; 32] }).await.unwrap().is_none(), "replaced");
     let kept = both.directory(GetBrowserSession { cookie: [2; 32] }).await.unwrap().unwrap();
     both.directory(CloseBrowserSession { cookie: [3; 32] }).await.unwrap();
-    let opened =
-        OpenSession { did: alice.clone(), proof: Proof::Browser([2; 32]), client: None, device: None };
+    let opened = OpenSession {
+        did: alice.clone(),
+        proof: Proof::Browser([2; 32]),
+        client: None,
+        device: None,
+        allow_takendown: false,
+    };
     both.directory(opened.clone()).await.unwrap();
     let listed = both.directory(ListSignedIn { did: alice.clone() }).await.unwrap();
     assert!(!listed.apps.is_empty() && listed.browsers.len() == 2, "{listed:?}");
@@ -232,7 +242,8 @@ async fn browsers(both: &mut Both, alice: &Did) {
     let proof = Proof::Password(sha256(b"$argon2id$third"));
     for client in ["192.0.2.1", "192.0.2.2", "192.0.2.2"] {
         let (client, device) = (Some(client.to_owned()), Some("curl".to_owned()));
-        let open = OpenSession { did: alice.clone(), proof: proof.clone(), client, device };
+        let open =
+            OpenSession { did: alice.clone(), proof: proof.clone(), client, device, allow_takendown: false };
         both.directory(open).await.unwrap();
         both.now_us += 1;
     }
@@ -271,7 +282,13 @@ async fn factors(both: &mut Both, alice: &Did) {
     let on_paper = both.directory(confirm.clone()).await.unwrap().unwrap();
     assert!(both.directory(confirm).await.is_err(), "it is on");
     assert!(both.directory(begin).await.is_err());
-    let open = OpenSession { did: did.clone(), proof: proof.clone(), client: None, device: None };
+    let open = OpenSession {
+        did: did.clone(),
+        proof: proof.clone(),
+        client: None,
+        device: None,
+        allow_takendown: false,
+    };
     assert!(both.directory(open.clone()).await.is_err(), "the password alone");
     both.directory(BeginHalfSignIn { did: did.clone(), proof: proof.clone(), browser: [7; 32] })
         .await

@@ -44,7 +44,7 @@ impl Owner {
 
     fn open(&mut self, proof: Proof) -> Result<(), Error> {
         let (did, client) = (self.did.clone(), None);
-        self.cell.ask(OpenSession { did, proof, client, device: None }).map(drop)
+        self.cell.ask(OpenSession { did, proof, client, device: None, allow_takendown: false }).map(drop)
     }
 }
 
@@ -242,7 +242,14 @@ fn it_is_on_with_a_code_only_and_off_with_another_and_signs_other_browsers_out()
     let begin = BeginTotp { did: did.clone(), proof: asks.clone() };
     let secret = *cell.ask(begin.clone()).unwrap().expose();
     assert_eq!(cell.ask(begin.clone()).unwrap().expose(), &secret, "the page that is shown again has it");
-    cell.ask(OpenSession { did: did.clone(), proof: password(), client: None, device: None }).unwrap();
+    cell.ask(OpenSession {
+        did: did.clone(),
+        proof: password(),
+        client: None,
+        device: None,
+        allow_takendown: false,
+    })
+    .unwrap();
     let confirm =
         |code: String| ConfirmTotp { did: did.clone(), proof: asks.clone(), code: Hidden::new(code) };
     assert_eq!(cell.ask(confirm("000000".to_owned())).err(), Some(Error::InvalidFactor));

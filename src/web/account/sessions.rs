@@ -91,6 +91,7 @@ fn of_app(signed: &Signed, told: &Told, app: SignedInApp) -> Item {
         Scope::Access => "Opens everything.",
         Scope::AppPassVault => "Opens public records and private memories.",
         Scope::AppPassPrivileged => "Opens public records and direct messages.",
+        Scope::Takendown => "Opens what is left to an account that was taken down.",
         Scope::AppPass | Scope::Refresh => "Opens public records.",
     };
     let mut details = vec![opens.to_owned()];

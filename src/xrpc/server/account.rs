@@ -75,6 +75,7 @@ pub(super) async fn create(context: Context, input: CreateInput) -> Result<Json<
         proof: Proof::Generation(account.generation),
         client: None,
         device: None,
+        allow_takendown: false,
     };
     let session = context.directory(open).await?;
     let view = SessionView::of_session(&context, session).await?;

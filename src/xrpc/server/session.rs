@@ -19,11 +19,14 @@ pub(super) struct CreateSession {
     identifier: String,
     password: Hidden<String>,
     auth_factor_token: Option<Hidden<String>>,
+    #[serde(default)]
+    allow_takendown: Option<bool>,
 }
 
 pub(super) async fn create(context: Context, input: CreateSession) -> Result<Json<SessionView>, XrpcError> {
     let wrong = || XrpcError::unauthorized("AuthenticationRequired", "Invalid identifier or password");
     let who = Who::parse(input.identifier.trim());
+    let allow_takendown = input.allow_takendown.unwrap_or(false);
     let client = context.client_text();
     let sign_in = context.check_password(who, client.clone(), input.password).await?.ok_or_else(wrong)?;
     let did = sign_in.account.did;
@@ -35,7 +38,7 @@ pub(super) async fn create(context: Context, input: CreateSession) -> Result<Jso
         }
         None => sign_in.proof,
     };
-    let open = OpenSession { did, proof, client, device: context.device() };
+    let open = OpenSession { did, proof, client, device: context.device(), allow_takendown };
     let session = context.directory(open).await?;
     Ok(Json(SessionView::of_session(&context, session).await?))
 }

@@ -145,6 +145,63 @@ async fn an_account_that_was_taken_down_is_closed_to_all_and_comes_back_as_it_wa
     world.get("com.atproto.server.getSession", &bearer(&session["accessJwt"])).await.ok();
 }
 
+/// What breaks: who was taken down can neither appeal nor take anything along, or can do more than that.
+#[tokio::test]
+async fn who_was_taken_down_may_appeal_and_take_their_data_along() {
+    let world = World::new();
+    let alice = alice(&world).await;
+    let subject = json!({"$type": "com.atproto.admin.defs#repoRef", "did": alice.did});
+    let sign_in = json!({"identifier": "alice.test", "password": "correct horse", "allowTakendown": true});
+    let usual = world.post("com.atproto.server.createSession", "", sign_in.clone()).await.ok();
+    assert_eq!(usual["active"], json!(true));
+    take_down(&world, &subject, true).await;
+    let mut wrong = sign_in.clone();
+    wrong["password"] = json!("battery staple");
+    let wrong = world.post("com.atproto.server.createSession", "", wrong).await;
+    assert_eq!(wrong.error(), (401, "AuthenticationRequired"));
+    let session = world.post("com.atproto.server.createSession", "", sign_in).await.ok();
+    assert_eq!((&session["active"], &session["status"]), (&json!(false), &json!("takendown")));
+    let (access, refresh) = (bearer(&session["accessJwt"]), bearer(&session["refreshJwt"]));
+
+    for path in [
+        format!("com.atproto.sync.getRepo?did={}", alice.did),
+        format!("com.atproto.sync.listBlobs?did={}", alice.did),
+        format!("com.atproto.sync.getBlob?did={}&cid={}", alice.did, alice.blob_cid),
+        "com.atproto.server.getServiceAuth?aud=did:web:mod.test&lxm=com.atproto.moderation.createReport"
+            .to_owned(),
+        "com.atproto.server.getServiceAuth?aud=did:web:new.test&lxm=com.atproto.server.createAccount"
+            .to_owned(),
+        "app.bsky.actor.getPreferences".to_owned(),
+    ] {
+        assert_eq!(world.get(&path, &access).await.status, 200, "{path}");
+        assert_ne!(world.get(&path, "").await.status, 200, "{path}");
+    }
+    for (path, name) in [
+        ("com.atproto.server.getServiceAuth?aud=did:web:api.test", "InvalidRequest"),
+        (
+            "com.atproto.server.getServiceAuth?aud=did:web:api.test&lxm=app.bsky.feed.getTimeline",
+            "InvalidRequest",
+        ),
+        ("com.atproto.server.getSession", "InvalidToken"),
+        ("com.atproto.server.listAppPasswords", "InvalidToken"),
+        ("app.bsky.feed.getTimeline", "InvalidToken"),
+        ("agent.memory.list", "InvalidToken"),
+    ] {
+        assert_eq!(world.get(path, &access).await.error(), (400, name), "{path}");
+    }
+    let record = json!({"$type": "com.example.post"});
+    let input = json!({"repo": alice.did, "collection": "com.example.post", "record": record});
+    let refused = world.post("com.atproto.repo.createRecord", &access, input.clone()).await;
+    assert_eq!(refused.error(), (400, "InvalidToken"));
+    let renewed = world.post("com.atproto.server.refreshSession", &refresh, Value::Null).await;
+    assert_eq!(renewed.error(), (401, "AccountTakedown"));
+
+    // It stays what it is when all is well again.
+    take_down(&world, &subject, false).await;
+    let refused = world.post("com.atproto.repo.createRecord", &access, input).await;
+    assert_eq!(refused.error().0, 400);
+}
+
 #[tokio::test]
 async fn subjects_that_are_none_are_refused() {
     let world = World::new();

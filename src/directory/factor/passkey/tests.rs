@@ -102,7 +102,10 @@ fn a_passkey_signs_in_by_itself_and_says_whose_it_is() {
     assert_eq!(owner.cell.ask(open), Err(Error::TokenRevoked));
     let shown = owner.shown();
     assert_eq!(owner.use_it(shown), refused("it is not known here"));
-    owner.cell.ask(OpenSession { did, proof: password(), client: None, device: None }).unwrap();
+    owner
+        .cell
+        .ask(OpenSession { did, proof: password(), client: None, device: None, allow_takendown: false })
+        .unwrap();
 }
 
 /// What breaks: whoever saw one answer gives it again.
@@ -181,7 +184,13 @@ fn a_counter_that_does_not_grow_is_refused_and_that_is_kept() {
 fn after_a_password_it_stands_in_for_a_code_and_an_app_needs_a_recovery_code() {
     let mut owner = Owner::new();
     let did = owner.did.clone();
-    let open = OpenSession { did: did.clone(), proof: password(), client: None, device: None };
+    let open = OpenSession {
+        did: did.clone(),
+        proof: password(),
+        client: None,
+        device: None,
+        allow_takendown: false,
+    };
     let needed = owner.cell.ask(open.clone()).unwrap_err();
     assert_eq!(needed, Error::FactorRequired { by_code: false });
     assert!(needed.to_string().contains("recovery code") && needed.to_string().contains("app password"));
