@@ -57,6 +57,8 @@ pub enum Host {
 pub enum Build {
     /// The one that is deployed.
     Deployed,
+    /// The same, built in less time (`worker dev`).
+    Dev,
     /// With an object more, which a test or a benchmark drives (`worker build --testing`).
     Testing,
     /// The Worker, with objects whose alarms ring twice and whose sequencer can be told to fail.
@@ -68,6 +70,7 @@ impl Build {
     fn parts(self) -> (&'static str, &'static [&'static str]) {
         match self {
             Build::Deployed => ("build", &[]),
+            Build::Dev => ("build-dev", &[]),
             Build::Testing => ("build-testing", &["TESTING:TestingObject"]),
             Build::Faulty => (
                 "build-testing",

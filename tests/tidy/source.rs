@@ -4,8 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders that are nobody's source.
-const IGNORED: &[&str] =
-    &["target", "node_modules", "corpus", "artifacts", ".git", "data", "build-testing", ".wrangler"];
+const IGNORED: &[&str] = &[
+    "target",
+    "node_modules",
+    "corpus",
+    "artifacts",
+    ".git",
+    "data",
+    "build-dev",
+    "build-testing",
+    ".wrangler",
+];
 
 /// What is built of the Worker, perhaps just now.
 const BUILT: &str = "worker/build";

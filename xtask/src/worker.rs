@@ -47,14 +47,37 @@ pub(crate) enum Task {
 pub(crate) fn run(task: &Task) -> Result<()> {
     let places = Places::find()?;
     match task {
-        Task::Build { testing } => places.build(*testing),
+        Task::Build { testing: false } => places.build(Form::Deployed),
+        Task::Build { testing: true } => places.build(Form::Testing),
         Task::Dev { port } => places.dev(*port),
         Task::Test { no_build } => {
             if !no_build {
-                places.build(false)?;
-                places.build(true)?;
+                places.build(Form::Deployed)?;
+                places.build(Form::Testing)?;
             }
             places.test()
+        }
+    }
+}
+
+/// What is built.
+#[derive(Clone, Copy)]
+enum Form {
+    /// What is deployed, checked for its size.
+    Deployed,
+    /// With what tests need.
+    Testing,
+    /// The one that is deployed, hardly optimised.
+    Dev,
+}
+
+impl Form {
+    /// Where it goes, and how it is built.
+    fn parts(self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            Self::Deployed => ("build", &["--profile", "worker"]),
+            Self::Testing => ("build-testing", &["--profile", "worker", "--features", "testing"]),
+            Self::Dev => ("build-dev", &["--profile", "worker-quick", "--no-opt"]),
         }
     }
 }
@@ -74,18 +97,15 @@ impl Places {
         Ok(Self { worker: root.join("worker"), tools: target.join("tools"), root, target })
     }
 
-    fn build(&self, testing: bool) -> Result<()> {
+    fn build(&self, form: Form) -> Result<()> {
         self.install()?;
         let bin = self.worker.join("node_modules/.bin");
         let mut path = std::ffi::OsString::from(&bin);
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
-        let out = if testing { "build-testing" } else { "build" };
+        let (out, flags) = form.parts();
         let mut build = Command::new(self.tools.join("bin/worker-build"));
-        build.current_dir(&self.worker).args(["--profile", "worker", "--out-dir", out]);
-        if testing {
-            build.args(["--features", "testing"]);
-        }
+        build.current_dir(&self.worker).args(["--out-dir", out]).args(flags);
         build
             .env("PATH", path)
             // Another compiler target must not disturb the fingerprints of the first.
@@ -97,7 +117,10 @@ impl Places {
             .env("ESBUILD_BIN", bin.join("esbuild"));
         step(&format!("building worker/{out}"));
         succeed(&mut build)?;
-        if testing { Ok(()) } else { self.check_size() }
+        match form {
+            Form::Deployed => self.check_size(),
+            Form::Testing | Form::Dev => Ok(()),
+        }
     }
 
     /// As Cloudflare counts: all modules, compressed together.
@@ -160,20 +183,22 @@ impl Places {
 
     fn dev(&self, port: u16) -> Result<()> {
         self.need_node()?;
-        // The PLC directory beside the Worker. As tests build it: it serves a few requests.
+        // The PLC directory beside the Worker, and the command to try it with.
         let mut zap = Command::new("cargo");
-        zap.current_dir(&self.root).args(["build", "--quiet", "--bin", "zap"]);
+        zap.current_dir(&self.root).args(["build", "--quiet", "--profile", "quick", "--bin", "zap"]);
         let mut zap = Building::start(&mut zap)?;
-        self.build(false)?;
-        println!("waiting for the PLC directory: cargo build --bin zap");
+        self.build(Form::Dev)?;
+        step("waiting for the PLC directory: cargo build --profile quick --bin zap");
         zap.finish()?;
         let data = self.target.join("worker-dev");
         fs::create_dir_all(&data)?;
-        let binary = self.target.join("debug/zap");
+        let programs = self.target.join("quick");
+        let binary = programs.join("zap");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let host = harness::Host::Worker(self.worker.clone(), harness::Build::Deployed);
+        let host = harness::Host::Worker(self.worker.clone(), harness::Build::Dev);
         let address = ([127, 0, 0, 1], port).into();
         let server = runtime.block_on(harness::Zap::start_at(&binary, &data, host, address))?;
+        step("it serves");
         println!(
             "The Worker serves http://localhost:{port}; what it keeps is in {data}.\n\
              The admin token is {token}; agents' tokens will be in {client}.\n\
@@ -184,7 +209,7 @@ impl Places {
              zap repo verify alice\n  zap firehose --cursor 0\n\nPress Enter to stop.",
             data = data.display(),
             client = data.join("client").display(),
-            programs = self.target.join("debug").display(),
+            programs = programs.display(),
             plc = server.plc_address,
             token = harness::zap::ADMIN_TOKEN,
         );
