@@ -118,7 +118,7 @@ use crate::syntax::Did;
 /// The cell's schema.
 pub const MIGRATIONS: &[Migration] = crate::migrations!("directory", 1 "0001_init", 2 "0002_flow", 3 "0003_flow_handle",
     4 "0004_generation", 5 "0005_rotation", 6 "0006_account_methods", 7 "0007_oauth",
-    8 "0008_browsers", 9 "0009_handles_devices", 10 "0010_factors");
+    8 "0008_browsers", 9 "0009_handles_devices", 10 "0010_factors", 11 "0011_challenges");
 
 crate::seam! {
     read {

@@ -123,6 +123,16 @@ pub enum MeansChange {
         /// A did:key.
         key: String,
     },
+    /// It may have power: the PLC directory was asked for that, and another change came before its answer.
+    RecoveryKeyMayBeAdded {
+        /// A did:key.
+        key: String,
+    },
+    /// Likewise, it may have none any more.
+    RecoveryKeyMayBeRemoved {
+        /// A did:key.
+        key: String,
+    },
 }
 
 /// A letter with whom it is for.
@@ -221,6 +231,8 @@ mod tests {
             (MeansChange::RecoveryCodesRenewed, "write to whoever"),
             (MeansChange::RecoveryKeyAdded { key: key() }, "within 72 hours"),
             (MeansChange::RecoveryKeyRemoved { key: key() }, "within 72 hours"),
+            (MeansChange::RecoveryKeyMayBeAdded { key: key() }, "within 72 hours"),
+            (MeansChange::RecoveryKeyMayBeRemoved { key: key() }, "within 72 hours"),
         ] {
             let has_key = remedy == "within 72 hours";
             let mail = mail(Letter::MeansChanged { handle: "alice.test".parse().unwrap(), change });

@@ -2,7 +2,8 @@
 //!
 //! A change is recorded before its first step and struck off in the transaction that makes it true here
 //! ([`CompleteFlow`]). A later wish takes an earlier one's place, which then completes nothing any more; only the end of
-//! an account gives way to nothing.
+//! an account gives way to nothing. Where one gives way that its owner is told of when it is done, they are told that it may
+//! be: its steps may have been taken, and nobody looks any more.
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -109,7 +110,7 @@ pub struct ListFlows {
     pub after: Option<Did>,
 }
 
-pub(super) fn begin(sql: &dyn Sql, env: &Env<'_>, ask: &BeginFlow) -> Result<bool, Error> {
+pub(super) fn begin(sql: &dyn Sql, env: &mut Env<'_>, ask: &BeginFlow) -> Result<bool, Error> {
     let bytes = write(&ask.flow)?;
     if recorded(sql, &ask.did)?.is_some_and(|recorded| recorded == bytes) {
         return Ok(true);
@@ -130,7 +131,15 @@ pub(super) fn begin(sql: &dyn Sql, env: &Env<'_>, ask: &BeginFlow) -> Result<boo
         signup::release_stale(sql, env, handle)?;
         handle_rules::require_free(sql, env, handle, Some(&ask.did))?;
     }
+    let earlier = get(sql, &ask.did)?;
     let was_recorded = supersede(sql, &ask.did)?;
+    if let Some(Flow::RecoveryKey { key, is_there }) = earlier {
+        let change = match is_there {
+            true => MeansChange::RecoveryKeyMayBeAdded { key },
+            false => MeansChange::RecoveryKeyMayBeRemoved { key },
+        };
+        tell(sql, env, &ask.did, change)?;
+    }
     sql.execute(
         "INSERT INTO flow (did, flow, handle, begun_us) VALUES (?, ?, ?, ?)",
         &[
@@ -160,15 +169,20 @@ pub(super) fn complete(sql: &dyn Sql, env: &mut Env<'_>, ask: &CompleteFlow) -> 
         }
         // All else of it is in the DID's log.
         Flow::RecoveryKey { key, is_there } => {
-            let (account, key) = (account::require(sql, did)?, key.clone());
+            let key = key.clone();
             let change = match is_there {
                 true => MeansChange::RecoveryKeyAdded { key },
                 false => MeansChange::RecoveryKeyRemoved { key },
             };
-            mail::tell(sql, env, &account, |handle| Letter::MeansChanged { handle, change })
+            tell(sql, env, did, change)
         }
         Flow::DeleteAgent => status::delete(sql, env, &DeleteAccount { did: did.clone(), code: None }),
     }
+}
+
+fn tell(sql: &dyn Sql, env: &mut Env<'_>, did: &Did, change: MeansChange) -> Result<(), Error> {
+    let account = account::require(sql, did)?;
+    mail::tell(sql, env, &account, |handle| Letter::MeansChanged { handle, change })
 }
 
 fn set(sql: &dyn Sql, env: &Env<'_>, did: &Did, change: StatusChange) -> Result<(), Error> {
@@ -229,7 +243,7 @@ fn write(flow: &Flow) -> Result<Vec<u8>, Error> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::Cell;
-    use super::super::{GetAccount, ImportAccount, Who};
+    use super::super::{GetAccount, ImportAccount, ListDueMail, Who};
     use super::*;
     use crate::actor::{Kind, Status};
 
@@ -297,6 +311,34 @@ mod tests {
         assert_eq!(complete(&mut cell, &did, &Flow::Activate), Err(Error::Superseded));
         let account = cell.ask(GetAccount { who: Who::Did(did) }).unwrap().unwrap();
         assert_eq!(account.status, Status::Deactivated);
+    }
+
+    /// What breaks: whoever has the account puts a key of theirs above all others, hangs up, renames the account, and nobody
+    /// is told of the key.
+    #[test]
+    fn an_owner_is_told_of_a_key_whose_change_gives_way() {
+        let mut cell = Cell::new();
+        let did = cell.person("alice.test", "alice@example.com");
+        let told = |cell: &mut Cell| {
+            let mails = cell.ask(ListDueMail {}).unwrap().mails;
+            let mails = mails.into_iter().filter_map(|mail| match mail.addressed?.letter {
+                Letter::MeansChanged { change, .. } => Some(change),
+                _ => None,
+            });
+            mails.collect::<Vec<_>>()
+        };
+        let key = "did:key:zQ3sh".to_owned();
+        let flow = |is_there| Flow::RecoveryKey { key: "did:key:zQ3sh".to_owned(), is_there };
+        begin(&mut cell, &did, &flow(true)).unwrap();
+        begin(&mut cell, &did, &flow(true)).unwrap();
+        cell.ask(DropFlow { did: did.clone(), flow: flow(true) }).unwrap();
+        assert_eq!(told(&mut cell), [], "it came to nothing");
+        begin(&mut cell, &did, &flow(true)).unwrap();
+        begin(&mut cell, &did, &flow(false)).unwrap();
+        assert_eq!(told(&mut cell), [MeansChange::RecoveryKeyMayBeAdded { key: key.clone() }]);
+        begin(&mut cell, &did, &rename("alicia.test")).unwrap();
+        let removed = MeansChange::RecoveryKeyMayBeRemoved { key };
+        assert_eq!(told(&mut cell).last(), Some(&removed));
     }
 
     #[test]

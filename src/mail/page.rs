@@ -76,7 +76,10 @@ impl<'a> Page<'a> {
                 let (subject, what) = means_words(change);
                 let mut text = vec![format!("{what} of the account {handle} on {server}.").into()];
                 match change {
-                    MeansChange::RecoveryKeyAdded { key } | MeansChange::RecoveryKeyRemoved { key } => {
+                    MeansChange::RecoveryKeyAdded { key }
+                    | MeansChange::RecoveryKeyRemoved { key }
+                    | MeansChange::RecoveryKeyMayBeAdded { key }
+                    | MeansChange::RecoveryKeyMayBeRemoved { key } => {
                         text.extend([format!("The key is {key}.").into(), WORRY_OF_KEYS.into()]);
                     }
                     _ => text.push(WORRY.into()),
@@ -167,6 +170,14 @@ fn means_words(change: &MeansChange) -> (&'static str, &'static str) {
         MeansChange::RecoveryKeyRemoved { .. } => {
             ("A recovery key was removed", "A recovery key was taken out of the DID")
         }
+        MeansChange::RecoveryKeyMayBeAdded { .. } => (
+            "A recovery key may have been added",
+            "A recovery key was to stand above this server’s, and may do so, in the DID",
+        ),
+        MeansChange::RecoveryKeyMayBeRemoved { .. } => (
+            "A recovery key may have been removed",
+            "A recovery key was to be taken out, and may be gone, of the DID",
+        ),
     }
 }
 

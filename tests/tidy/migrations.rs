@@ -80,6 +80,10 @@ const RELEASED: &[(&str, &str)] = &[
         "migrations/directory/0010_factors.sql",
         "f27f2903613067631ecec03258c1ff72cf10f5694a62b13f72410ac169fecfeb",
     ),
+    (
+        "migrations/directory/0011_challenges.sql",
+        "f81d97bb77fab12360e33e7de87d809900af8c85375adc4cfe69bb29da66157d",
+    ),
     ("migrations/plc/0001_init.sql", "34e67790f0ff42f070c2f03273fa55bbcf6da9c574827d1db4fe65a5ce748e77"),
     (
         "migrations/sequencer/0001_init.sql",

@@ -117,14 +117,30 @@ fn is_used(sql: &dyn Sql, env: &Env<'_>, ask: &BeginConsent) -> Result<bool, Err
         &[ask.id.as_str().into()],
         |row| row.integer(0),
     )?;
-    Ok(answered.is_some_and(|answered| answered > 0) || has_session(sql, env, &ask.request.code_challenge)?)
+    Ok(answered.is_some_and(|answered| answered > 0)
+        || is_challenge_used(sql, env, &ask.request.code_challenge)?)
 }
 
-/// Whether a session of the last day began with this challenge.
-pub(super) fn has_session(sql: &dyn Sql, env: &Env<'_>, challenge: &str) -> Result<bool, Error> {
-    let since = env.now_us.saturating_sub(CHALLENGE_SECONDS.saturating_mul(1_000_000));
-    let session = "SELECT 1 FROM oauth_session WHERE code_challenge = ? AND created_us > ?";
-    Ok(query_first(sql, session, &[challenge.into(), since.into()], |row| row.integer(0))?.is_some())
+/// Whether a session of the last day began with this challenge, ended or not.
+fn is_challenge_used(sql: &dyn Sql, env: &Env<'_>, challenge: &str) -> Result<bool, Error> {
+    let used = "SELECT 1 FROM oauth_challenge WHERE challenge = ? AND used_us > ?";
+    let params = [challenge.into(), a_day_ago(env).into()];
+    Ok(query_first(sql, used, &params, |row| row.integer(0))?.is_some())
+}
+
+/// Notes that a session begins with this challenge; false where one has.
+pub(super) fn use_challenge(sql: &dyn Sql, env: &Env<'_>, challenge: &str) -> Result<bool, Error> {
+    if is_challenge_used(sql, env, challenge)? {
+        return Ok(false);
+    }
+    sql.execute("DELETE FROM oauth_challenge WHERE used_us <= ?", &[a_day_ago(env).into()])?;
+    let insert = "INSERT INTO oauth_challenge (challenge, used_us) VALUES (?, ?)";
+    sql.execute(insert, &[challenge.into(), env.now_us.into()])?;
+    Ok(true)
+}
+
+fn a_day_ago(env: &Env<'_>) -> i64 {
+    env.now_us.saturating_sub(CHALLENGE_SECONDS.saturating_mul(1_000_000))
 }
 
 pub(in super::super) fn get(

@@ -143,12 +143,12 @@ pub(in super::super) fn redeem(
     if !ct_eq(challenge.as_bytes(), request.code_challenge.as_bytes()) {
         return Ok(Exchange::refused("code_verifier does not fit code_challenge"));
     }
-    if consent::has_session(sql, env, &challenge)? {
-        return Ok(Exchange::refused("code_challenge was used before"));
-    }
     let account = account::require(sql, &did)?;
     if account.status.is_moderated() {
         return Ok(Exchange::refused("the account has been taken down"));
+    }
+    if !consent::use_challenge(sql, env, &challenge)? {
+        return Ok(Exchange::refused("code_challenge was used before"));
     }
     make_room(sql, env, &did)?;
     let lives =
@@ -163,9 +163,9 @@ pub(in super::super) fn redeem(
         expires_us: after(env, lives),
     };
     sql.execute(
-        "INSERT INTO oauth_session (id, did, client_id, client_key, dpop_jkt, scope, code, code_challenge, number,
-           created_us, refreshed_us, expires_us, client_name)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO oauth_session (id, did, client_id, client_key, dpop_jkt, scope, code, number, created_us,
+           refreshed_us, expires_us, client_name)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         &[
             session.id.as_str().into(),
             session.did.as_str().into(),
@@ -174,7 +174,6 @@ pub(in super::super) fn redeem(
             session.holder.dpop_jkt.as_str().into(),
             session.scope.as_str().into(),
             Value::Blob(&ask.code),
-            challenge.as_str().into(),
             session.number.into(),
             env.now_us.into(),
             env.now_us.into(),

@@ -105,8 +105,10 @@ fn of_two_requests_with_one_challenge_the_first_has_a_session() {
         begin_as(&mut cell, &did, id, request(None)).unwrap();
         grant(&mut cell, id).unwrap()
     });
-    granted(cell.ask(redeem(&codes[0])).unwrap());
-    assert!(!ended(cell.ask(redeem(&codes[1])).unwrap()), "the first goes on");
+    let first = granted(cell.ask(redeem(&codes[0])).unwrap());
+    let client_id = "https://app.example.com/client.json".to_owned();
+    assert!(cell.ask(CloseOauthSession { id: first.id, client_id }).unwrap().is_some());
+    assert!(!ended(cell.ask(redeem(&codes[1])).unwrap()), "it was none that ended");
 }
 
 #[test]
@@ -127,7 +129,10 @@ fn a_request_is_granted_in_the_browser_that_signed_in_and_once() {
     let session = granted(cell.ask(redeem(&code)).unwrap());
     assert_eq!((&session.did, &*session.scope, session.number), (&did, "atproto repo:*", 1));
     assert_eq!(begin_as(&mut cell, &did, "r", request(None)), Err(Error::RequestUsed));
-    // The same challenge in another request, within a day.
+    // The same challenge in another request, within a day, though its session ends.
+    assert_eq!(begin_as(&mut cell, &did, "s", request(None)), Err(Error::RequestUsed));
+    let client_id = "https://app.example.com/client.json".to_owned();
+    assert!(cell.ask(CloseOauthSession { id: session.id, client_id }).unwrap().is_some());
     assert_eq!(begin_as(&mut cell, &did, "s", request(None)), Err(Error::RequestUsed));
     cell.now_us += DAY_US + SECOND_US;
     begin_as(&mut cell, &did, "s", request(None)).unwrap();

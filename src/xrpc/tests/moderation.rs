@@ -184,7 +184,7 @@ async fn who_was_taken_down_may_appeal_and_take_their_data_along() {
         ),
         ("com.atproto.server.getSession", "InvalidToken"),
         ("com.atproto.server.listAppPasswords", "InvalidToken"),
-        ("app.bsky.feed.getTimeline", "InvalidToken"),
+        ("com.atproto.server.checkAccountStatus", "InvalidToken"),
         ("agent.memory.list", "InvalidToken"),
     ] {
         assert_eq!(world.get(path, &access).await.error(), (400, name), "{path}");
