@@ -167,13 +167,13 @@ impl Account {
         self.outbox.take_effects()
     }
 
-    /// Removes what the sequencer has safely. The next event does so as well; before the commands of a transaction, and so
-    /// outside their savepoints, it costs fewer pages.
+    /// Removes what the sequencer has safely, but for rows that are about to be written over. The next event does so as
+    /// well; before the commands of a transaction, and so outside their savepoints, it costs fewer pages.
     ///
     /// # Errors
     /// [`Error::Sql`].
-    pub fn clear_outbox(&mut self, sql: &dyn Sql) -> Result<(), Error> {
-        Ok(self.outbox.clear_synced(sql)?)
+    pub fn clear_outbox(&mut self, sql: &dyn Sql, now_us: i64) -> Result<(), Error> {
+        Ok(self.outbox.clear_synced(sql, now_us)?)
     }
 
     /// Tells the cell that its transaction was undone though no command failed.
@@ -198,7 +198,7 @@ impl Account {
         self.state.as_mut().map(|state| std::mem::take(&mut state.repo.replaced)).unwrap_or_default()
     }
 
-    /// Tells the cell that its outbox rows up to `id` are safe at the sequencer. The cell's next event removes them.
+    /// Tells the cell that its outbox rows up to `id` are safe at the sequencer. The cell's next events take their place.
     pub fn outbox_synced(&mut self, id: i64) {
         self.outbox.note_synced(id);
     }

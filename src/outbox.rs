@@ -7,8 +7,8 @@
 //!
 //! Tricky bit: a few rows are kept and written over once the sequencer has what they hold, since a row that comes and goes
 //! costs a commit a third of its pages (the row's own, those above it, the list of free ones). So a row may still be there
-//! though its event is safe; the sequencer, which knows the ids, takes none twice. What is large, and what finds no such
-//! row, has a row of its own that goes again.
+//! though its event is safe; the sequencer, which knows the ids, takes none twice. All but the first go when they have not
+//! been written over for a minute, with the next event. What is large, and what finds no such row, has a row of its own.
 
 mod command;
 pub mod drain;
@@ -38,6 +38,10 @@ impl Effects {
 /// Rows that are written over: about what one account can write until the sequencer has synced, which it does some ten times
 /// a second. Their slots are below this, the lowest first; the slot of any other row is its event's id.
 const SLOTS: usize = 64;
+
+/// How long a row is kept to be written over: as long as a burst may pause, and not as long as what is in it is missed where
+/// it was deleted.
+const SLOT_KEPT_US: i64 = 60_000_000;
 
 /// The longest frame that is put into one of them, so that little stays behind in an account that rests.
 const SLOT_BYTES_MAX: usize = 8 << 10;
@@ -89,7 +93,7 @@ impl Outbox {
         *self = Self { effects, ..opened };
     }
 
-    /// Puts an event into the outbox, and removes what the sequencer has safely.
+    /// Puts an event into the outbox, in place of one that the sequencer has safely.
     ///
     /// # Errors
     /// [`SqlError`].
@@ -100,7 +104,7 @@ impl Outbox {
         kind: EventKind,
         frame: Frame,
     ) -> Result<(), SqlError> {
-        self.clear_synced(sql)?;
+        self.clear_synced(sql, now_us)?;
         let id = now_us.max(self.last.saturating_add(1));
         let fits = frame.bytes().len() <= SLOT_BYTES_MAX;
         let free = self.slots.iter().position(|held| *held <= self.synced).filter(|_| fits);
@@ -123,11 +127,17 @@ impl Outbox {
         Ok(())
     }
 
-    /// Removes what has rows of its own and is safe at the sequencer.
+    /// Removes what is safe at the sequencer, but for rows that are about to be written over.
     ///
     /// # Errors
     /// [`SqlError`].
-    pub fn clear_synced(&mut self, sql: &dyn Sql) -> Result<(), SqlError> {
+    pub fn clear_synced(&mut self, sql: &dyn Sql, now_us: i64) -> Result<(), SqlError> {
+        let before = self.synced.min(now_us.saturating_sub(SLOT_KEPT_US));
+        let rest = self.slots.iter_mut().skip(1).filter(|held| (1..=before).contains(*held));
+        if rest.map(|held| *held = 0).count() > 0 {
+            let statement = "DELETE FROM outbox WHERE slot > 0 AND slot < ? AND id <= ?";
+            sql.execute(statement, &[slots(), Value::Integer(before)])?;
+        }
         if let Some(newest) = self.own {
             clear_own(sql, self.synced)?;
             self.own = Some(newest).filter(|newest| *newest > self.synced);
@@ -212,7 +222,7 @@ pub fn read(sql: &dyn Sql, query: Query) -> Result<Reply, SqlError> {
 pub fn pending(sql: &dyn Sql, pending: &PendingOutbox) -> Result<Vec<OutboxRow>, SqlError> {
     let (mut rows, mut bytes, mut full) = (Vec::new(), 0, false);
     let outcome = sql.query(
-        "SELECT id, kind, seq_at, frame FROM outbox WHERE slot >= ?1 AND slot > ?2 \
+        "SELECT slot AS id, kind, seq_at, frame FROM outbox WHERE slot >= ?1 AND slot > ?2 \
          UNION ALL SELECT id, kind, seq_at, frame FROM outbox WHERE slot < ?1 AND id > ?2 ORDER BY id LIMIT ?3",
         &[slots(), Value::Integer(pending.after), Value::Integer(i64::from(pending.limit))],
         &mut |row| {
@@ -309,10 +319,17 @@ mod tests {
         emit(&sql, &mut outbox, 1, 10);
         assert_eq!((rows(&sql), waiting(&sql, safe + 104)), ((64, 64), vec![safe + 105]));
 
+        // What is not written over goes, but for the first.
+        outbox.clear_synced(&sql, safe + SLOT_KEPT_US).unwrap();
+        assert!(rows(&sql).0 > 20, "some may be written over yet");
+        emit(&sql, &mut outbox, 1, 10);
+        outbox.clear_synced(&sql, outbox.last + SLOT_KEPT_US).unwrap();
+        assert_eq!((rows(&sql), waiting(&sql, safe + 104)), ((2, 2), vec![safe + 105, safe + 106]));
+
         // For a host that wants it empty.
-        clear(&sql, safe + 105).unwrap();
+        clear(&sql, safe + 106).unwrap();
         assert_eq!(rows(&sql), (0, 0));
         emit(&sql, &mut outbox, 1, 10);
-        assert_eq!(waiting(&sql, 0), [safe + 106]);
+        assert_eq!(waiting(&sql, 0), [safe + 107]);
     }
 }

@@ -8,7 +8,7 @@
 //! - `seq` never goes back: the next is `max(last + 1, now)` in microseconds, below 2^53. An
 //!   emptied log does not start over: expiry notes the last number it takes away.
 //! - A repeated drain is harmless: an event is taken only when its outbox id is above the last of its DID. The other
-//!   side of that bargain: an outbox has to be drained in order and without gaps.
+//!   side of that bargain: an outbox has to be drained in order, and without gaps above what was taken before.
 //! - What a DID last committed stands beside it, in the transaction that takes the event: repos are listed from it.
 //! - After `#account deleted` the account's older events go, in bounded steps ([`Expire`]), also after a crash.
 

@@ -229,7 +229,8 @@ fn rebuild_log(files: &Files, out: Out) -> Result<(), CliError> {
     let rebuilt = repair::rebuild_log(files, &mut |events| progress.at(|| counted(events, "event")));
     drop(progress);
     let rebuilt = rebuilt.map_err(RepairFailure::from)?;
-    files.mark_running().map_err(|error| RepairFailure::from(RepairError::from(error)))?;
+    let noted = files.mark_running().and_then(|_| files.mark_restored());
+    noted.map_err(|error| RepairFailure::from(RepairError::from(error)))?;
     if out.json {
         return out
             .json(&json!({"events": rebuilt.events, "lost": rebuilt.lost, "damaged": rebuilt.damaged}));

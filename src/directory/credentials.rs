@@ -72,6 +72,10 @@ pub(super) fn open_session(sql: &dyn Sql, env: &mut Env<'_>, ask: &OpenSession) 
         return Err(Error::AccountTakedown);
     }
     let (account, app_password) = prove_sign_in(sql, &ask.did, &ask.proof)?;
+    // What opens less than all of an account does not open the way out of it either.
+    if account.status.is_moderated() && app_password.is_some() {
+        return Err(Error::AccountTakedown);
+    }
     session::open(sql, env, account, app_password.as_ref(), ask.client.as_deref())
 }
 

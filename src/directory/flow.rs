@@ -3,7 +3,7 @@
 //! A change is recorded before its first step and struck off in the transaction that makes it true here
 //! ([`CompleteFlow`]). A later wish takes an earlier one's place, which then completes nothing any more; only the end of
 //! an account gives way to nothing. Where one gives way that its owner is told of when it is done, they are told that it may
-//! be: its steps may have been taken, and nobody looks any more.
+//! be: its steps may have been taken, and nobody looks any more (with the account, its address goes).
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -131,7 +131,7 @@ pub(super) fn begin(sql: &dyn Sql, env: &mut Env<'_>, ask: &BeginFlow) -> Result
         signup::release_stale(sql, env, handle)?;
         handle_rules::require_free(sql, env, handle, Some(&ask.did))?;
     }
-    let earlier = get(sql, &ask.did)?;
+    let earlier = get(sql, &ask.did).ok().flatten(); // One that can't be read gives way as well.
     let was_recorded = supersede(sql, &ask.did)?;
     if let Some(Flow::RecoveryKey { key, is_there }) = earlier {
         let change = match is_there {

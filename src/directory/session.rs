@@ -32,6 +32,7 @@ pub struct OpenSession {
     /// What the program says it is.
     pub device: Option<String>,
     /// Whether a session that opens little ([`Scope::Takendown`]) is wanted where the moderators hold the account.
+    #[serde(default)]
     pub allow_takendown: bool,
 }
 
@@ -90,7 +91,8 @@ pub(super) fn rotate(sql: &dyn Sql, env: &mut Env<'_>, id: &str) -> Result<Sessi
     if account.status.is_moderated() {
         return Err(Error::AccountTakedown);
     }
-    if old.expires_us <= env.now_us {
+    // Whoever was let in again signs in again, and then has all of the account.
+    if old.expires_us <= env.now_us || old.origin.scope == Scope::Takendown {
         return Err(Error::TokenRevoked);
     }
     // A successor that is gone was closed; its chain is older than the points, which would have led here.

@@ -282,6 +282,14 @@ impl Files {
         Ok(crashed)
     }
 
+    /// Notes that the event log may lack what it had told, or tell it once more: all accounts are to say where they stand.
+    ///
+    /// # Errors
+    /// [`SqlError`] when the note can't be made.
+    pub fn mark_restored(&self) -> Result<(), SqlError> {
+        mark_restored(&self.root)
+    }
+
     /// Notes that all outboxes were drained and the server stops.
     pub fn mark_stopped(&self) {
         if let Err(error) = std::fs::remove_file(self.root.join("running")) {

@@ -151,14 +151,17 @@ pub fn read(sql: &dyn Sql, query: Query) -> Result<Reply, Error> {
 /// The source's id when the event is new to it; the commit it tells of is the source's from now on. In two statements, for
 /// `RETURNING` makes a table for what it returns.
 fn take(sql: &dyn Sql, event: &OutboxEvent) -> Result<Option<i64>, SqlError> {
+    let (did, outbox_id) = (Value::Text(event.did.as_str()), Value::Integer(event.outbox_id));
+    let known = "SELECT id, last_outbox_id FROM source WHERE did = ?";
+    let known = query_first(sql, known, &[did], |row| Ok((row.integer(0)?, row.integer(1)?)))?;
+    if known.is_some_and(|(_, last)| event.outbox_id <= last) {
+        return Ok(None);
+    }
     let commit = last_commit::told(event);
     let head = commit.map(|commit| commit.cid.to_bytes());
     let head = head.as_deref().map_or(Value::Null, Value::Blob);
     let rev = Value::optional_text(commit.as_ref().map(|commit| commit.rev.as_str()));
-    let (did, outbox_id) = (Value::Text(event.did.as_str()), Value::Integer(event.outbox_id));
-    let known = "SELECT id, last_outbox_id FROM source WHERE did = ?";
-    match query_first(sql, known, &[did], |row| Ok((row.integer(0)?, row.integer(1)?)))? {
-        Some((_, last)) if event.outbox_id <= last => Ok(None),
+    match known {
         Some((id, _)) => {
             let statement = "UPDATE source SET last_outbox_id = ?, head = coalesce(?, head), rev = coalesce(?, rev) \
                              WHERE id = ?";

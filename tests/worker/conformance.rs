@@ -421,6 +421,7 @@ async fn a_cell_that_wakes_keeps_a_memory_for_few_rows() {
             both.account(memory(kept)).await.unwrap();
             kept += 1;
         }
+        both.run("arrived", Step::Arrived).await;
         let before = both.rows().await;
         both.run("reopen", Step::Reopen).await;
         both.account(memory(kept)).await.unwrap();

@@ -77,7 +77,9 @@ impl Shard {
         let transaction = database.transaction(&mut || {
             // Before what may owe the next.
             let noted = if *cut == Cut::Paid { vault::cut_paid(&*database) } else { Ok(()) };
-            if let Err(error) = noted.map_err(Error::from).and_then(|()| cell.clear_outbox(&*database)) {
+            if let Err(error) =
+                noted.map_err(Error::from).and_then(|()| cell.clear_outbox(&*database, now_us()))
+            {
                 failed = Some(Failed::Cell(error));
                 return false;
             }

@@ -154,6 +154,9 @@ async fn who_was_taken_down_may_appeal_and_take_their_data_along() {
     let sign_in = json!({"identifier": "alice.test", "password": "correct horse", "allowTakendown": true});
     let usual = world.post("com.atproto.server.createSession", "", sign_in.clone()).await.ok();
     assert_eq!(usual["active"], json!(true));
+    let named = json!({"name": "an app"});
+    let made = world.post("com.atproto.server.createAppPassword", &alice.own, named).await.ok();
+    let app_password = made["password"].clone();
     take_down(&world, &subject, true).await;
     let mut wrong = sign_in.clone();
     wrong["password"] = json!("battery staple");
@@ -196,10 +199,17 @@ async fn who_was_taken_down_may_appeal_and_take_their_data_along() {
     let renewed = world.post("com.atproto.server.refreshSession", &refresh, Value::Null).await;
     assert_eq!(renewed.error(), (401, "AccountTakedown"));
 
-    // It stays what it is when all is well again.
+    let app_password = json!({"identifier": "alice.test", "password": app_password, "allowTakendown": true});
+    let refused = world.post("com.atproto.server.createSession", "", app_password.clone()).await;
+    assert_eq!(refused.error(), (401, "AccountTakedown"), "it opens no way out while all is well either");
+
+    // It stays what it is when all is well again, and is not renewed.
     take_down(&world, &subject, false).await;
     let refused = world.post("com.atproto.repo.createRecord", &access, input).await;
-    assert_eq!(refused.error().0, 400);
+    assert_eq!(refused.error(), (400, "InvalidToken"));
+    let renewed = world.post("com.atproto.server.refreshSession", &refresh, Value::Null).await;
+    assert_eq!(renewed.error(), (400, "ExpiredToken"));
+    world.post("com.atproto.server.createSession", "", app_password).await.ok();
 }
 
 #[tokio::test]

@@ -14,8 +14,8 @@ pub(super) const COLLECTION: &str = "app.bsky.feed.post";
 /// Writes of one applyWrites: the protocol's limit of operations in a commit.
 const BATCH: usize = 200;
 
-/// `["Agent", "Insert"]` as CBOR: a step of `src/testing.rs`.
-const INSERT: &[u8] = b"\x82\x65Agent\x66Insert";
+/// `["Account", "Insert"]` as CBOR: a step of `src/testing/driven.rs`.
+const INSERT: &[u8] = b"\x82\x67Account\x66Insert";
 
 /// A post of usual length.
 pub(super) fn post(number: usize) -> Value {
