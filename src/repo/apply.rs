@@ -44,6 +44,8 @@ pub fn apply(sql: &dyn Sql, plan: &CommitPlan, new_nodes: u64, sent: Sent) -> Re
     for cids in plan.nodes_removed.chunks(NODES_A_STATEMENT) {
         remove_nodes(sql, cids, &mut rows)?;
     }
+    // Whatever the plan of the query: the same rows on every host.
+    rows.sort_unstable();
     let mut new_nodes = (new_nodes + plan.nodes_added.len() as u64).saturating_sub(rows.len() as u64);
     for nodes in plan.nodes_added.chunks(NODES_A_STATEMENT) {
         insert_nodes(sql, rev, nodes, &mut rows)?;
@@ -55,7 +57,7 @@ pub fn apply(sql: &dyn Sql, plan: &CommitPlan, new_nodes: u64, sent: Sent) -> Re
     while new_nodes > 2 * NODES_SETTLED_AT_ONCE {
         let settled = sql.execute_counted(
             "UPDATE node SET settled = 1 \
-             WHERE id IN (SELECT id FROM node WHERE settled = 0 ORDER BY rev LIMIT ?)",
+             WHERE id IN (SELECT id FROM node WHERE settled = 0 ORDER BY rev, id LIMIT ?)",
             &[Value::Integer(NODES_SETTLED_AT_ONCE.cast_signed())],
         )?;
         // Were there none, the count would be wrong: then there are none.
