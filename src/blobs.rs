@@ -200,6 +200,17 @@ fn unknown(sql: &dyn Sql, mut cids: Vec<Cid>) -> Result<Vec<Cid>, SqlError> {
     failed.map_or(Ok(cids), Err)
 }
 
+/// Goes through the blobs whose bytes the host keeps, with their lengths.
+///
+/// # Errors
+/// [`SqlError`].
+pub fn for_each_kept(sql: &dyn Sql, mut each: impl FnMut(Cid, u64)) -> Result<(), SqlError> {
+    sql.query("SELECT cid, bytes FROM blob ORDER BY cid", &[], &mut |row| {
+        each(read_cid(row.text(0)?)?, row.integer(1)?.unsigned_abs());
+        Ok(())
+    })
+}
+
 fn read_cid(text: &str) -> Result<Cid, SqlError> {
     Cid::try_from(text).map_err(|_| SqlError::Column { column: 0, expected: "a CID".into() })
 }

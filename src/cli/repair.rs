@@ -136,11 +136,12 @@ pub(crate) fn check(args: &CheckArgs, data: &Path, out: Out) -> Result<(), CliEr
         }
         Err(error) => (None, vec![error.to_string()]),
     };
-    let (mut records, mut nodes, mut damaged) = (0, 0, Vec::new());
+    let (mut records, mut nodes, mut blobs, mut damaged) = (0, 0, 0, Vec::new());
     for (number, hosted) in chosen.iter().enumerate() {
         progress.at(|| format!("{} of {}", number + 1, counted(chosen.len() as u64, "account")));
         let checked = repair::check_account(&files, hosted, log.as_ref());
-        (records, nodes) = (records + checked.records, nodes + checked.nodes);
+        (records, nodes, blobs) =
+            (records + checked.records, nodes + checked.nodes, blobs + checked.blobs);
         if !checked.findings.is_empty() {
             damaged.push((hosted, checked));
         }
@@ -153,7 +154,7 @@ pub(crate) fn check(args: &CheckArgs, data: &Path, out: Out) -> Result<(), CliEr
         let damaged: Vec<_> =
             damaged.iter().map(|(hosted, checked)| finding_json(&files, hosted, checked)).collect();
         out.json(&json!({
-            "accounts": chosen.len(), "records": records, "nodes": nodes, "events": events,
+            "accounts": chosen.len(), "records": records, "nodes": nodes, "blobs": blobs, "events": events,
             "log": { "file": files.sequencer(), "findings": log_findings }, "damaged": damaged,
         }))?;
     } else {
@@ -172,10 +173,11 @@ pub(crate) fn check(args: &CheckArgs, data: &Path, out: Out) -> Result<(), CliEr
             }
         }
         out.line(&format!(
-            "{} with {} and {}, {}: {}",
+            "{} with {}, {} and {}, {}: {}",
             counted(chosen.len() as u64, "account"),
             counted(records, "record"),
             counted(nodes, "node"),
+            counted(blobs, "blob"),
             counted(events, "event"),
             if findings == 0 { out.good("whole") } else { out.bold(&counted(findings as u64, "fault")) }
         ))?;

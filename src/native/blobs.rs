@@ -11,7 +11,7 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -25,6 +25,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::descriptors;
+use super::sql::is_full;
 use crate::host::{ByteStream, HostError, PutBlobError, StoredBlob};
 use crate::limits::{BLOB_CHUNK_BYTES, BLOB_HEAD_BYTES};
 use crate::syntax::Did;
@@ -188,14 +189,42 @@ impl Blobs {
     }
 
     fn folder(&self, did: &Did) -> PathBuf {
-        let name = data_encoding::HEXLOWER.encode(&Sha256::digest(did.as_str().as_bytes()));
-        self.root.join(name.get(..2).unwrap_or_default()).join(name)
+        folder(&self.root, did)
     }
 
     /// Where a blob would be; `None` for a CID that is not of bytes as they are.
     fn path(&self, did: &Did, cid: &Cid) -> Option<PathBuf> {
         (cid.codec() == CODEC_RAW).then(|| self.folder(did).join(cid.to_string()))
     }
+}
+
+/// What is wrong with a blob that the account keeps, read from the data folder of a stopped server.
+pub(super) fn fault(data: &Path, did: &Did, cid: &Cid, bytes: u64) -> Option<String> {
+    let mut digest = Sha256::new();
+    let mut read = || -> std::io::Result<u64> {
+        let mut file = std::fs::File::open(folder(&data.join("blobs"), did).join(cid.to_string()))?;
+        let mut chunk = vec![0; BLOB_CHUNK_BYTES];
+        let mut read = 0;
+        loop {
+            match file.read(&mut chunk)? {
+                0 => return Ok(read),
+                count => digest.update(chunk.get(..count).unwrap_or_default()),
+            }
+            read = file.stream_position()?;
+        }
+    };
+    match read() {
+        Ok(read) if read != bytes => Some(format!("blob {cid} has {read} of {bytes} bytes")),
+        Ok(_) if digest.finalize()[..] != *cid.hash().digest() => Some(format!("blob {cid} has other bytes")),
+        Ok(_) => None,
+        Err(error) if is_missing(&error) => Some(format!("blob {cid} is missing")),
+        Err(error) => Some(format!("blob {cid}: {error}")),
+    }
+}
+
+fn folder(root: &Path, did: &Did) -> PathBuf {
+    let name = data_encoding::HEXLOWER.encode(&Sha256::digest(did.as_str().as_bytes()));
+    root.join(name.get(..2).unwrap_or_default()).join(name)
 }
 
 /// A file that is removed when this is dropped, if it is still there.
@@ -297,8 +326,8 @@ fn sync_folder(folder: &Path) -> std::io::Result<()> {
 }
 
 fn storage(doing: &str, error: &std::io::Error) -> HostError {
-    match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => HostError::Full,
+    match error {
+        _ if is_full(error) => HostError::Full,
         _ if descriptors::is_lack(error) => {
             tracing::warn!(%error, doing, "no descriptors");
             HostError::Busy

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use super::descriptors;
 use super::label::{self, NetworkId, Part};
-use super::sql::{Database, Durability};
+use super::sql::{Database, Durability, is_full};
 use crate::config::NetworkAge;
 use crate::crypto::sha256;
 use crate::limits::STORAGE_ROOM_BYTES_MIN;
@@ -352,8 +352,8 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn failed(path: &Path, error: &io::Error) -> SqlError {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => SqlError::Full,
+    match error {
+        _ if is_full(error) => SqlError::Full,
         _ if descriptors::is_lack(error) => SqlError::Busy,
         _ => SqlError::Other(format!("{}: {error}", path.display())),
     }

@@ -11,11 +11,13 @@ use rusqlite::Connection;
 
 pub use self::log::{RebuiltLog, rebuild_log};
 pub use self::rebuild::{Rebuilt, rebuild_account};
+use super::blobs::fault;
 use super::clock::now_us;
 use super::files::Files;
 use super::label::{self, Part};
 use super::sql::{Database, Durability};
 use crate::account::{self, MIGRATIONS};
+use crate::blobs::for_each_kept;
 use crate::directory::{self, ListAccounts};
 use crate::event::verify::{Finding, Severity, Verifier};
 use crate::event::{Event, SEQ_MIN};
@@ -185,7 +187,8 @@ fn rev_of(event: &Event<'_>) -> Option<(String, String)> {
     }
 }
 
-/// Checks an account's database: the file as SQLite sees it, the repo, and that the log has come to where the repo is.
+/// Checks an account: its database's file as SQLite sees it, the repo, that the log has come to where the repo is, and each
+/// blob against its CID.
 pub fn check_account(files: &Files, hosted: &Hosted, log: Option<&Log>) -> Checked {
     let file = files.account(&hosted.did);
     let opened = open(files, &hosted.did);
@@ -204,6 +207,17 @@ pub fn check_account(files: &Files, hosted: &Hosted, log: Option<&Log>) -> Check
         let finding = behind(&database, hosted, head, log);
         checked.findings.extend(finding);
     }
+    let mut blobs = 0;
+    let read = for_each_kept(&database, |cid, bytes| {
+        blobs += 1;
+        if let Some(fault) = fault(files.root(), &hosted.did, &cid, bytes) {
+            checked.found(fault);
+        }
+    });
+    if let Err(error) = read {
+        checked.found(format!("the list of blobs: {error}"));
+    }
+    checked.blobs = blobs;
     checked
 }
 

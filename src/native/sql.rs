@@ -1,11 +1,12 @@
 //! [`Sql`] over rusqlite.
 
 use std::cell::Cell;
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+use rusqlite::ffi::{SQLITE_IOERR_FSYNC, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_WRITE};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
 
@@ -14,6 +15,9 @@ use crate::store::{Row, Sql, SqlError, Value, check_params, in_transaction};
 
 /// The longest a statement waits for another connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What is written to see whether there is room: a few pages.
+const PROBE_BYTES: usize = 64 << 10;
 
 /// Where a database without a file is.
 const MEMORY: &str = "a database in memory";
@@ -311,10 +315,13 @@ impl Row for NativeRow<'_, '_> {
 /// What SQLite said, with the file it said it of.
 fn error(place: &str, source: rusqlite::Error) -> SqlError {
     let message = format!("{place}: {source}");
+    let extended = source.sqlite_error().map_or(0, |error| error.extended_code);
     match source.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => SqlError::Full,
         // The index of the write-ahead log could not be made, which reading needs as well.
-        _ if source.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_IOERR_SHMSIZE) => {
+        _ if extended == SQLITE_IOERR_SHMSIZE => SqlError::Full,
+        // A quota that is used up is to SQLite a write that failed as any other.
+        _ if matches!(extended, SQLITE_IOERR_WRITE | SQLITE_IOERR_FSYNC) && has_no_room(Path::new(place)) => {
             SqlError::Full
         }
         Some(ErrorCode::CannotOpen) if descriptors::are_gone() => SqlError::Busy,
@@ -325,14 +332,41 @@ fn error(place: &str, source: rusqlite::Error) -> SqlError {
     }
 }
 
+/// Whether a file beside this one finds no room either.
+fn has_no_room(beside: &Path) -> bool {
+    let write = || {
+        let mut probe = tempfile::tempfile_in(beside.parent().unwrap_or(beside))?;
+        probe.write_all(&[1; PROBE_BYTES])?;
+        probe.sync_all()
+    };
+    write().is_err_and(|error: io::Error| is_full(&error))
+}
+
+/// Whether a file could not be written for want of room.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::io::Errno;
     use crate::limits::{SQL_PARAMETERS_MAX, SQL_VALUE_BYTES_MAX};
     use crate::store::query_first;
 
     fn count(database: &Database) -> i64 {
         query_first(database, "SELECT count(*) FROM t", &[], |row| row.integer(0)).unwrap().unwrap()
+    }
+
+    /// What breaks: who has used up a quota hears of an unknown fault, and nobody makes room.
+    #[test]
+    fn a_quota_is_room_too() {
+        for (errno, want) in [(Errno::DQUOT, true), (Errno::NOSPC, true), (Errno::IO, false)] {
+            assert_eq!(is_full(&errno.into()), want, "{errno}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!has_no_room(&folder.path().join("a.sqlite")), "there is room for this test");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing stays");
     }
 
     #[test]

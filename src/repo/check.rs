@@ -25,12 +25,15 @@ pub struct Checked {
     pub nodes: u64,
     /// Records that were read.
     pub records: u64,
+    /// Blobs that were read; none here, where only their host can.
+    pub blobs: u64,
     /// What is wrong, for people; the first [`FINDINGS_MAX`].
     pub findings: Vec<String>,
 }
 
 impl Checked {
-    fn found(&mut self, what: String) {
+    /// Notes what is wrong.
+    pub fn found(&mut self, what: String) {
         if self.findings.len() < FINDINGS_MAX {
             self.findings.push(what);
         }

@@ -172,5 +172,17 @@ pub(super) fn route(router: axum::Router, env: &Env) -> axum::Router {
         let failed = |error: String| (http::StatusCode::INTERNAL_SERVER_ERROR, error);
         SendFuture::new(async move { forwarded.await.map_err(failed) })
     };
-    router.route("/testing/{object}/{name}", axum::routing::post(forward))
+    router
+        .route("/testing/{object}/{name}", axum::routing::post(forward))
+        .route("/testing/trap", axum::routing::post(trap))
+}
+
+thread_local! {
+    /// Whether the module has trapped since it was started.
+    static TRAPPED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Traps as a fault of ours would; a module that has done so and goes on as it is says it.
+async fn trap() -> &'static str {
+    if TRAPPED.replace(true) { "it goes on with what a trap has left" } else { std::process::abort() }
 }

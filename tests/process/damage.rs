@@ -5,9 +5,11 @@ use std::path::Path;
 
 use harness::zap::create_agent;
 use harness::{Account, Client, Zap};
+use hyper::Method;
 use serde_json::{Value, json};
 use zap::event::Event;
 
+use crate::data_folder::all;
 use crate::firehose;
 use crate::mishaps::{agent_file, destroy_page, flip_record, repair, verify_repo};
 
@@ -183,6 +185,33 @@ async fn a_repo_that_lost_its_tree_comes_back_as_it_was() {
     verify_repo(&zap, &alice);
     post(&mut zap.client(), &alice, "and goes on").await;
     verify_repo(&zap, &alice);
+}
+
+/// What breaks: a picture that the disk has changed or lost is found by whoever wanted to see it.
+#[tokio::test]
+async fn blobs_are_held_against_their_cids() {
+    let Some((_folder, mut zap, alice, _)) = start(0).await else { return };
+    let mut kept = Vec::new();
+    for number in 0..3 {
+        let own = Some(alice.authorization.as_str());
+        let (path, bytes) = ("/xrpc/com.atproto.repo.uploadBlob", format!("blob {number}").into());
+        let uploaded = zap.client().send(Method::POST, path, own, Some("text/plain"), bytes).await.unwrap();
+        kept.push(uploaded.ok().unwrap()["blob"]["ref"]["$link"].as_str().unwrap().to_owned());
+    }
+    zap.stop().await.unwrap();
+    let (code, found, said) = repair(&zap, &["check"]);
+    assert_eq!((code, &found["blobs"]), (0, &json!(3)), "{said} {found}");
+    let files = all(&zap.data.join("blobs"));
+    let file = |cid: &str| files.iter().find(|file| file.ends_with(cid)).expect("it has a file");
+    std::fs::write(file(&kept[0]), "Blob 0").unwrap();
+    std::fs::write(file(&kept[1]), "blob").unwrap();
+    std::fs::remove_file(file(&kept[2])).unwrap();
+    let (code, found, _) = repair(&zap, &["check", "alice"]);
+    let findings = found["damaged"][0]["findings"].to_string();
+    assert_eq!(code, 1, "{found}");
+    for (cid, fault) in kept.iter().zip(["has other bytes", "has 4 of 6 bytes", "is missing"]) {
+        assert!(findings.contains(&format!("blob {cid} {fault}")), "{findings}");
+    }
 }
 
 /// What breaks: records vanish without anybody being asked, or the memories that are left do not open.

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use harness::zap::{create_account, create_agent};
 use harness::{Build, Client, Conduct, Peer, Zap};
+use hyper::Method;
 use zap::testing::Fault;
 
 use super::stream::{commits_until, post, subscribe};
@@ -54,6 +56,23 @@ async fn events_come_once_when_the_sequencer_does_not_answer_and_alarms_ring_twi
     // The first is the commit that made the account.
     let kept = commits_until(&mut subscribe(&zap, Some(0)).await, &revs[revs.len() - 1]).await;
     assert_eq!(kept[1..], revs);
+}
+
+/// What breaks: after one fault of ours nobody is answered until the runtime ends.
+#[tokio::test]
+async fn a_module_that_traps_starts_anew() {
+    let Some((_folder, zap)) = super::start(Build::Testing).await else { return };
+    let account = create_account(&mut zap.client(), "steady.test").await.unwrap();
+    let mut live = subscribe(&zap, None).await;
+    let mut revs = Vec::new();
+    for round in 0..3 {
+        revs.push(post(&mut zap.client(), &account, &format!("round {round}")).await);
+        let end = zap.client().send(Method::POST, "/testing/trap", None, None, Bytes::new()).await.unwrap();
+        assert_eq!(end.status, 500, "round {round}: {}", String::from_utf8_lossy(&end.body));
+        revs.push(post(&mut zap.client(), &account, "all is well").await);
+    }
+    assert!(commits_until(&mut live, &revs[5]).await.ends_with(&revs), "a subscriber hears on");
+    logged(&zap, "the module trapped", 3).await;
 }
 
 /// What breaks: an account that a stop cut short is made twice, or its handle is lost.

@@ -1,7 +1,9 @@
 //! The Worker: built, run and tested without an account and without network.
 //!
-//! What is missing is installed: the wasm target by rustup, `worker-build` and `wasm-bindgen` by cargo under
-//! `target/tools`, the tools of `worker/package.json` by npm. Versions are pinned here and there.
+//! What is missing is installed: the wasm target by rustup, the tools of `worker/package.json` by npm. `worker-build` would
+//! do what [`build`] does, but compiling it and the command of wasm-bindgen takes longer than compiling the Worker.
+
+mod build;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,14 +14,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Subcommand;
 
-const TARGET: &str = "wasm32-unknown-unknown";
-const WORKER_BUILD: &str = "0.8.7";
-/// The version of Cargo.lock: the two must be the same.
-const WASM_BINDGEN: &str = "0.2.130";
+use self::build::Form;
+
 /// What `wrangler` asks for.
 const NODE_MAJOR_MIN: u32 = 22;
-/// Compressed bytes that the Worker may have: two thirds of what a free account takes.
-const COMPRESSED_BYTES_MAX: u64 = 2_000_000;
 
 /// What to do with it.
 #[derive(Debug, Subcommand)]
@@ -60,33 +58,10 @@ pub(crate) fn run(task: &Task) -> Result<()> {
     }
 }
 
-/// What is built.
-#[derive(Clone, Copy)]
-enum Form {
-    /// What is deployed, checked for its size.
-    Deployed,
-    /// With what tests need.
-    Testing,
-    /// The one that is deployed, hardly optimised.
-    Dev,
-}
-
-impl Form {
-    /// Where it goes, and how it is built.
-    fn parts(self) -> (&'static str, &'static [&'static str]) {
-        match self {
-            Self::Deployed => ("build", &["--profile", "worker"]),
-            Self::Testing => ("build-testing", &["--profile", "worker", "--features", "testing"]),
-            Self::Dev => ("build-dev", &["--profile", "worker-quick", "--no-opt"]),
-        }
-    }
-}
-
 struct Places {
     root: PathBuf,
     worker: PathBuf,
     target: PathBuf,
-    tools: PathBuf,
 }
 
 impl Places {
@@ -94,91 +69,7 @@ impl Places {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has a parent")?.to_owned();
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         let target = std::path::absolute(target)?;
-        Ok(Self { worker: root.join("worker"), tools: target.join("tools"), root, target })
-    }
-
-    fn build(&self, form: Form) -> Result<()> {
-        self.install()?;
-        let bin = self.worker.join("node_modules/.bin");
-        let mut path = std::ffi::OsString::from(&bin);
-        path.push(":");
-        path.push(std::env::var_os("PATH").unwrap_or_default());
-        let (out, flags) = form.parts();
-        let mut build = Command::new(self.tools.join("bin/worker-build"));
-        build.current_dir(&self.worker).args(["--out-dir", out]).args(flags);
-        build
-            .env("PATH", path)
-            // Another compiler target must not disturb the fingerprints of the first.
-            .env("CARGO_TARGET_DIR", self.target.join("wasm"))
-            // WebAssembly has no 64 by 64 bit product: k256 with 32-bit limbs signs faster there.
-            .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "--cfg cpubits=\"32\"")
-            .env("WASM_BINDGEN_BIN", self.tools.join("bin/wasm-bindgen"))
-            .env("WASM_OPT_BIN", bin.join("wasm-opt"))
-            .env("ESBUILD_BIN", bin.join("esbuild"));
-        step(&format!("building worker/{out}"));
-        succeed(&mut build)?;
-        match form {
-            Form::Deployed => self.check_size(),
-            Form::Testing | Form::Dev => Ok(()),
-        }
-    }
-
-    /// As Cloudflare counts: all modules, compressed together.
-    fn check_size(&self) -> Result<()> {
-        let build = self.worker.join("build");
-        let (module, glue) = (build.join("index_bg.wasm"), build.join("index.js"));
-        let packed = Command::new("gzip").arg("-9c").args([&module, &glue]).output()?;
-        ensure!(packed.status.success(), "gzip failed");
-        let (bytes, packed) = (fs::metadata(&module)?.len(), packed.stdout.len() as u64);
-        println!("the Worker has {bytes} bytes, {packed} compressed; {COMPRESSED_BYTES_MAX} are allowed");
-        ensure!(packed <= COMPRESSED_BYTES_MAX, "the Worker is too large");
-        Ok(())
-    }
-
-    fn install(&self) -> Result<()> {
-        let targets = Command::new("rustup").args(["target", "list", "--installed"]).output();
-        let there = targets.is_ok_and(|list| String::from_utf8_lossy(&list.stdout).contains(TARGET));
-        if !there {
-            succeed(Command::new("rustup").args(["target", "add", TARGET]))?;
-        }
-        let lock = fs::read_to_string(self.root.join("Cargo.lock"))?;
-        let locked = format!("name = \"wasm-bindgen\"\nversion = \"{WASM_BINDGEN}\"");
-        ensure!(
-            lock.contains(&locked),
-            "wasm-bindgen in Cargo.lock is not {WASM_BINDGEN}: change xtask/src/worker.rs"
-        );
-        // Not --locked: its lock file names a version that has been withdrawn.
-        self.tool("wasm-bindgen", "wasm-bindgen-cli", WASM_BINDGEN, "1", &["--no-default-features"])?;
-        self.tool("worker-build", "worker-build", WORKER_BUILD, "0", &["--locked"])?;
-        if !self.worker.join("node_modules/.package-lock.json").exists() {
-            step("installing the tools of worker/package.json, once");
-            succeed(Command::new("npm").current_dir(&self.worker).args(["ci", "--no-audit", "--no-fund"]))?;
-        }
-        Ok(())
-    }
-
-    /// Installs a program of this version, hardly optimised: it is compiled once and runs for seconds.
-    fn tool(
-        &self,
-        program: &str,
-        package: &str,
-        version: &str,
-        optimise: &str,
-        flags: &[&str],
-    ) -> Result<()> {
-        let installed = Command::new(self.tools.join("bin").join(program)).arg("--version").output();
-        if installed.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).contains(version)) {
-            return Ok(());
-        }
-        step(&format!("installing {package} {version} under {}, once", self.tools.display()));
-        let built = self.tools.join("build");
-        let mut install = Command::new("cargo");
-        install.args(["install", "--root"]).arg(&self.tools);
-        install.args([&format!("{package}@{version}"), "--bin", program]).args(flags);
-        install.env("CARGO_TARGET_DIR", &built).env("CARGO_PROFILE_RELEASE_OPT_LEVEL", optimise);
-        install.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
-        succeed(&mut install).context("worker-build needs OpenSSL's headers (libssl-dev) and pkg-config")?;
-        Ok(fs::remove_dir_all(built)?)
+        Ok(Self { worker: root.join("worker"), root, target })
     }
 
     fn dev(&self, port: u16) -> Result<()> {

@@ -1,0 +1,78 @@
+// What workerd loads: the entrypoint and the objects, each in front of its Rust half. `cargo xtask worker build` bundles
+// this with what wasm-bindgen made, which is "bindings" here.
+import * as bindings from "bindings";
+
+Error.stackTraceLimit = 100;
+const module = bindings.__worker_init_state();
+
+// After a trap nobody knows what state the module's memory is in: the next call begins with a new one, for which each
+// object makes its Rust half anew.
+const trapped = (error) => {
+  if (error instanceof WebAssembly.RuntimeError) module.criticalError = true;
+};
+addEventListener("error", (event) => trapped(event.error));
+
+const guarded = async (call) => {
+  try {
+    return await call();
+  } catch (error) {
+    trapped(error);
+    throw error;
+  }
+};
+
+const revive = () => {
+  if (!module.criticalError) return;
+  console.error("the module trapped: it starts anew");
+  bindings.__wbg_reset_state();
+  module.criticalError = false;
+};
+
+const HANDLERS = ["fetch", "alarm", "webSocketMessage", "webSocketClose", "webSocketError"];
+
+export const object = (Rust) => {
+  class Front {
+    #state;
+    #env;
+    #rust;
+    #instance;
+
+    constructor(state, env) {
+      this.#state = state;
+      this.#env = env;
+      this.rust();
+    }
+
+    rust() {
+      revive();
+      if (this.#instance !== module.instanceId) {
+        try {
+          this.#rust = new Rust(this.#state, this.#env);
+        } catch (error) {
+          trapped(error);
+          throw error;
+        }
+        this.#instance = module.instanceId;
+      }
+      return this.#rust;
+    }
+  }
+  for (const handler of HANDLERS.filter((handler) => handler in Rust.prototype)) {
+    Front.prototype[handler] = function (...given) {
+      return guarded(() => this.rust()[handler](...given));
+    };
+  }
+  return Front;
+};
+
+export const AgentObject = object(bindings.AgentObject);
+export const DirectoryObject = object(bindings.DirectoryObject);
+export const SequencerObject = object(bindings.SequencerObject);
+
+export default {
+  fetch: (request, env, context) =>
+    guarded(() => {
+      revive();
+      return bindings.fetch(request, env, context);
+    }),
+};
