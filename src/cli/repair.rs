@@ -140,8 +140,7 @@ pub(crate) fn check(args: &CheckArgs, data: &Path, out: Out) -> Result<(), CliEr
     for (number, hosted) in chosen.iter().enumerate() {
         progress.at(|| format!("{} of {}", number + 1, counted(chosen.len() as u64, "account")));
         let checked = repair::check_account(&files, hosted, log.as_ref());
-        (records, nodes, blobs) =
-            (records + checked.records, nodes + checked.nodes, blobs + checked.blobs);
+        (records, nodes, blobs) = (records + checked.records, nodes + checked.nodes, blobs + checked.blobs);
         if !checked.findings.is_empty() {
             damaged.push((hosted, checked));
         }

@@ -350,9 +350,9 @@ pub(super) fn is_full(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::io::Errno;
     use crate::limits::{SQL_PARAMETERS_MAX, SQL_VALUE_BYTES_MAX};
     use crate::store::query_first;
+    use rustix::io::Errno;
 
     fn count(database: &Database) -> i64 {
         query_first(database, "SELECT count(*) FROM t", &[], |row| row.integer(0)).unwrap().unwrap()

@@ -29,6 +29,16 @@ const PATH: &str = "/testing";
 /// How often a fault is looked at whether it still stands.
 const FAULT_LOOK: Duration = Duration::from_millis(100);
 
+thread_local! {
+    /// Whether the module has trapped since it was started.
+    static TRAPPED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Traps as a fault of ours would; a module that has done so and goes on as it is says it.
+fn trap() -> &'static str {
+    if TRAPPED.replace(true) { "it goes on with what a trap has left" } else { std::process::abort() }
+}
+
 /// An object that a test drives step by step.
 #[durable_object(fetch)]
 pub struct TestingObject {
@@ -45,9 +55,13 @@ impl DurableObject for TestingObject {
         let (kind, step): (Kind, Step) = object::read_command(&mut request).await?;
         let mut driven = self.driven.borrow_mut();
         let driven = driven.get_or_insert_with(|| Driven::new(kind));
-        if let Step::Rows = step {
-            let (read, written) = self.sql.counted();
-            return Response::ok(format!("{read} {written}"));
+        match step {
+            Step::Rows => {
+                let (read, written) = self.sql.counted();
+                return Response::ok(format!("{read} {written}"));
+            }
+            Step::Trap => return Response::ok(trap()),
+            _ => {}
         }
         match driven.run(&self.sql, &step) {
             Ok(bytes) => Response::from_bytes(bytes),
@@ -172,17 +186,5 @@ pub(super) fn route(router: axum::Router, env: &Env) -> axum::Router {
         let failed = |error: String| (http::StatusCode::INTERNAL_SERVER_ERROR, error);
         SendFuture::new(async move { forwarded.await.map_err(failed) })
     };
-    router
-        .route("/testing/{object}/{name}", axum::routing::post(forward))
-        .route("/testing/trap", axum::routing::post(trap))
-}
-
-thread_local! {
-    /// Whether the module has trapped since it was started.
-    static TRAPPED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Traps as a fault of ours would; a module that has done so and goes on as it is says it.
-async fn trap() -> &'static str {
-    if TRAPPED.replace(true) { "it goes on with what a trap has left" } else { std::process::abort() }
+    router.route("/testing/{object}/{name}", axum::routing::post(forward))
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use harness::zap::{create_account, create_agent};
 use harness::{Build, Client, Conduct, Peer, Zap};
 use hyper::Method;
-use zap::testing::Fault;
+use zap::testing::{Fault, Kind, Step};
 
 use super::stream::{commits_until, post, subscribe};
 
@@ -64,12 +64,17 @@ async fn a_module_that_traps_starts_anew() {
     let Some((_folder, zap)) = super::start(Build::Testing).await else { return };
     let account = create_account(&mut zap.client(), "steady.test").await.unwrap();
     let mut live = subscribe(&zap, None).await;
-    let mut revs = Vec::new();
+    let (mut client, mut revs) = (zap.client(), Vec::new());
+    let step = |step| Bytes::from(serde_ipld_dagcbor::to_vec(&(Kind::Account, step)).unwrap());
+    let path = "/testing/TESTING/traps";
     for round in 0..3 {
-        revs.push(post(&mut zap.client(), &account, &format!("round {round}")).await);
-        let end = zap.client().send(Method::POST, "/testing/trap", None, None, Bytes::new()).await.unwrap();
-        assert_eq!(end.status, 500, "round {round}: {}", String::from_utf8_lossy(&end.body));
-        revs.push(post(&mut zap.client(), &account, "all is well").await);
+        revs.push(post(&mut client, &account, &format!("round {round}")).await);
+        let trapped = client.send(Method::POST, path, None, None, step(Step::Trap)).await.unwrap();
+        let said = String::from_utf8_lossy(&trapped.body);
+        assert!(trapped.status == 500 && !said.contains("stale"), "round {round}: {said}");
+        let works = client.send(Method::POST, path, None, None, step(Step::Insert)).await.unwrap();
+        assert_eq!(works.status, 200, "round {round}: {}", String::from_utf8_lossy(&works.body));
+        revs.push(post(&mut client, &account, "all is well").await);
     }
     assert!(commits_until(&mut live, &revs[5]).await.ends_with(&revs), "a subscriber hears on");
     logged(&zap, "the module trapped", 3).await;

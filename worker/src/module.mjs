@@ -5,19 +5,30 @@ import * as bindings from "bindings";
 Error.stackTraceLimit = 100;
 const module = bindings.__worker_init_state();
 
-// After a trap nobody knows what state the module's memory is in: the next call begins with a new one, for which each
-// object makes its Rust half anew.
+// After a trap nobody knows what state the module's memory is in: what is under way fails, since what would answer it is
+// gone, and the next call begins with a new module, for which each object makes its Rust half anew.
+const underway = new Set();
 const trapped = (error) => {
-  if (error instanceof WebAssembly.RuntimeError) module.criticalError = true;
+  if (!(error instanceof WebAssembly.RuntimeError)) return;
+  module.criticalError = true;
+  for (const fail of underway) fail(error);
+  underway.clear();
 };
 addEventListener("error", (event) => trapped(event.error));
 
 const guarded = async (call) => {
+  let fail;
+  const failure = new Promise((_, reject) => {
+    fail = reject;
+  });
+  underway.add(fail);
   try {
-    return await call();
+    return await Promise.race([call(), failure]);
   } catch (error) {
     trapped(error);
     throw error;
+  } finally {
+    underway.delete(fail);
   }
 };
 
