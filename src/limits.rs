@@ -64,6 +64,12 @@ pub const PREFERENCES_BYTES_MAX: usize = 2 * JSON_BODY_BYTES_MAX;
 /// Bytes of a body with records in it: as the reference server has it; a record of any size, or 200 operations.
 pub const RECORDS_BODY_BYTES_MAX: usize = 1_000_000;
 
+/// Bytes of the message in a letter: the longest text that the lexicon allows, and what is around it.
+pub const LETTER_BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes of a letter: that message with its padding, and what a host has to know.
+pub const LETTER_BYTES_MAX: usize = 320 * 1024;
+
 /// Bytes of a sealed blob: it is sealed and opened in memory at once.
 pub const SEALED_BLOB_BYTES_MAX: usize = 16 * 1024 * 1024;
 

@@ -13,6 +13,9 @@
 //!               └ seal   HKDF-SHA256 commits to key and place; ChaCha20-Poly1305 encrypts
 //! ```
 //!
+//! What goes to another agent is a letter, sealed to a key of its recipient and signed inside (`letter.rs`). All of it byte for
+//! byte, for other implementations: `docs/formats.md`.
+//!
 //! Invariants
 //! - Plaintext and unwrapped keys exist in memory only, and are wiped when dropped.
 //! - A seal is bound to DID, collection, record key and version: moved elsewhere or put back later, it does not open.
@@ -26,6 +29,7 @@
 mod cut;
 mod keyring;
 mod keys;
+mod letter;
 mod marks;
 mod padding;
 mod record;
@@ -36,6 +40,10 @@ mod transfer;
 pub use cut::{cut_paid, owes_cut};
 pub use keyring::{Keyring, KeyringRow, SealedWrite};
 pub use keys::{DataKey, EpochKey, MasterKey, RootKey, unwrap_secret, wrap_secret};
+pub use letter::{
+    AUTHOR_KEY_LEN, AuthorKey, Envelope, Header, LETTER_KEY_LEN, LETTER_SUITE, Letter, LetterKey, Unsigned,
+    seal_letter,
+};
 pub use marks::Marks;
 pub use padding::padded_len;
 pub use record::{Body, SealedBlob, SealedRecord, decode_record, encode_record, random_record_key};
@@ -82,6 +90,9 @@ pub enum Error {
     /// The ciphertext is not what was sealed.
     #[error("the ciphertext was changed")]
     Ciphertext,
+    /// A letter is not signed by who it says wrote it.
+    #[error("the letter is not signed by its author")]
+    Signature,
     /// The plaintext is too long for the form asked for.
     #[error("content of {bytes} bytes is over the limit of {limit}")]
     TooLong {

@@ -12,6 +12,7 @@
 //! A data key seals one version of one record, with a fresh salt, so the derived key is used once and a zero nonce is
 //! safe. `commit` makes the AEAD committing: ChaCha20-Poly1305 alone lets one ciphertext open under two keys.
 
+use super::padding::RECORD_FLOOR;
 use super::{Error, padding};
 use crate::crypto::{ct_eq, sha256};
 use crate::vault::DataKey;
@@ -121,7 +122,7 @@ pub fn seal(key: &DataKey, context: &Context<'_>, plaintext: &[u8], salt: [u8; 3
     }
     let aad = context.aad();
     let (aead, commit) = derive(Form::Inline, key, &salt, &aad)?;
-    let mut ciphertext = padding::pad(plaintext, TAG_LEN);
+    let mut ciphertext = padding::pad(plaintext, RECORD_FLOOR, TAG_LEN);
     let tag = aead
         .encrypt_inout_detached(&Nonce::default(), &aad, ciphertext.as_mut_slice().into())
         .map_err(|_| Error::Primitive("seal"))?;
@@ -143,6 +144,6 @@ pub fn open(key: &DataKey, context: &Context<'_>, sealed: &Sealed) -> Result<Zer
     let mut plaintext = Zeroizing::new(body.to_vec());
     aead.decrypt_inout_detached(&Nonce::default(), &aad, plaintext.as_mut_slice().into(), tag.into())
         .map_err(|_| Error::Ciphertext)?;
-    padding::unpad(&mut plaintext)?;
+    padding::unpad(&mut plaintext, RECORD_FLOOR)?;
     Ok(plaintext)
 }

@@ -6,6 +6,7 @@
 //! and the context's associated data, its tag after it. Order, number and end of the chunks are thus authenticated.
 //! Key and commitment come from the stream's own label, so that no chunk opens as an inline record.
 
+use super::padding::RECORD_FLOOR;
 use super::seal::{Context, Form, SUITE, Sealed, TAG_LEN, derive, derive_checked};
 use super::{DataKey, Error, padding};
 use crate::limits::SEALED_BLOB_BYTES_MAX;
@@ -32,7 +33,7 @@ pub fn seal_stream(
     }
     let aad = context.aad();
     let (aead, commit) = derive(Form::Stream, key, &salt, &aad)?;
-    let mut padded = Zeroizing::new(padding::pad(plaintext, 0));
+    let mut padded = Zeroizing::new(padding::pad(plaintext, RECORD_FLOOR, 0));
     let mut ciphertext = Vec::with_capacity(blob_len);
     let mut chunks = padded.chunks_mut(CHUNK_LEN).enumerate().peekable();
     while let Some((index, chunk)) = chunks.next() {
@@ -71,7 +72,7 @@ pub fn open_stream(
         let (_, body) = plaintext.split_at_mut(start);
         aead.decrypt_inout_detached(&nonce, &aad, body.into(), tag.into()).map_err(|_| Error::Ciphertext)?;
     }
-    padding::unpad(&mut plaintext)?;
+    padding::unpad(&mut plaintext, RECORD_FLOOR)?;
     Ok(plaintext)
 }
 

@@ -22,6 +22,7 @@ mod descriptors;
 mod firehose;
 mod flows;
 mod forgetting;
+mod formats;
 mod full_disk;
 mod interop;
 mod large_repo;
