@@ -113,6 +113,8 @@ enum Command {
     Remember(memory::RememberArgs),
     /// List an agent's memories, newest first
     Memories(memory::MemoriesArgs),
+    /// Print all of one memory
+    Memory(memory::MemoryArgs),
     /// Search an agent's memories
     Recall(memory::RecallArgs),
     /// Forget memories for good: their keys are destroyed
@@ -219,6 +221,7 @@ async fn run(cli: &Cli) -> Result<(), CliError> {
         Command::Restore(args) => takedown::restore(args, &session(args.connection())?, out).await,
         Command::Remember(args) => memory::remember(args, &session(&args.connection)?, out).await,
         Command::Memories(args) => memory::memories(args, &session(&args.connection)?, out).await,
+        Command::Memory(args) => memory::memory(args, &session(&args.connection)?, out).await,
         Command::Recall(args) => memory::recall(args, &session(&args.connection)?, out).await,
         Command::Forget(args) => memory::forget(args, &session(&args.connection)?, out).await,
         Command::Firehose(args) => firehose::run(args, &session(&args.connection)?, out).await,

@@ -1,4 +1,6 @@
-//! `zap remember`, `memories`, `recall` and `forget`: an agent's memory, as the agent.
+//! `zap remember`, `memories`, `recall` and `forget`: an agent's memory, as the agent. `zap memory show` is in [`show`].
+
+mod show;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -6,6 +8,7 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::error::{CliError, LocalError};
 use super::explain::{Code, Explain};
+use super::input;
 use super::out::{Out, clean, short_time, shortened};
 use super::session::{As, Connection, Session, SessionError, text_field};
 use zap::syntax::format_datetime_ms;
@@ -24,7 +27,7 @@ pub(crate) struct RememberArgs {
     pub(crate) connection: Connection,
     /// Name, handle or DID of the agent
     agent: String,
-    /// What to remember; for a fact: "subject | predicate | object"
+    /// What to remember; for a fact: "subject | predicate | object". `-` takes standard input
     text: String,
     /// A word to find it by; may be repeated
     #[arg(long = "tag", value_name = "TAG")]
@@ -92,6 +95,8 @@ pub(crate) struct ForgetArgs {
     #[arg(required = true, value_name = "KEY")]
     uris: Vec<String>,
 }
+
+pub(crate) use show::{MemoryArgs, memory};
 
 /// Why memories are left as they are.
 #[derive(Debug, thiserror::Error)]
@@ -171,8 +176,9 @@ struct Page {
 }
 
 pub(crate) async fn remember(args: &RememberArgs, session: &Session, out: Out) -> Result<(), CliError> {
+    // Nobody types a text for an agent that is not there.
     let token = session.token_of(&args.agent).await?;
-    let memory = memory_of(args, &now())?;
+    let memory = memory_of(args, &input::words(&args.text)?, &now())?;
     let answer = keep(session, &token, &memory).await?;
     if out.json {
         return out.json(&answer);
@@ -255,13 +261,7 @@ pub(crate) async fn recall(args: &RecallArgs, session: &Session, out: Out) -> Re
 
 pub(crate) async fn forget(args: &ForgetArgs, session: &Session, out: Out) -> Result<(), CliError> {
     let token = session.token_of(&args.agent).await?;
-    let mut uris = args.uris.clone();
-    if uris.iter().any(|uri| !uri.starts_with("at://")) {
-        let did = session.did(&args.agent).await?;
-        for uri in uris.iter_mut().filter(|uri| !uri.starts_with("at://")) {
-            *uri = format!("at://{did}/agent.vault.sealed/{uri}");
-        }
-    }
+    let uris = uris_of(session, &args.agent, &args.uris).await?;
     let (mut forgotten, mut shredded) = (0, 0);
     for portion in uris.chunks(100) {
         let answer: Value =
@@ -283,6 +283,18 @@ pub(crate) async fn forget(args: &ForgetArgs, session: &Session, out: Out) -> Re
     Ok(())
 }
 
+/// The addresses of memories, of which some may be given by their keys.
+async fn uris_of(session: &Session, agent: &str, given: &[String]) -> Result<Vec<String>, SessionError> {
+    let mut uris = given.to_vec();
+    if uris.iter().any(|uri| !uri.starts_with("at://")) {
+        let did = session.did(agent).await?;
+        for uri in uris.iter_mut().filter(|uri| !uri.starts_with("at://")) {
+            *uri = format!("at://{did}/agent.vault.sealed/{uri}");
+        }
+    }
+    Ok(uris)
+}
+
 impl Which {
     fn params(&self) -> Vec<(&str, &str)> {
         let tags = self.tags.iter().map(|tag| ("tags", tag.as_str()));
@@ -295,8 +307,8 @@ fn remaining(limit: u32, have: usize) -> Option<u32> {
 }
 
 /// A line of text as a memory of its kind.
-fn memory_of(args: &RememberArgs, now: &str) -> Result<Value, LocalError> {
-    let text = args.text.trim();
+fn memory_of(args: &RememberArgs, text: &str, now: &str) -> Result<Value, LocalError> {
+    let text = text.trim();
     if text.is_empty() {
         return Err(LocalError::Usage("there is nothing to remember: the text is empty".to_owned()));
     }
@@ -391,7 +403,8 @@ mod tests {
 
     fn memory(line: &[&str]) -> Result<Value, LocalError> {
         let line = ["remember", "alice"].iter().chain(line);
-        memory_of(&Line::try_parse_from(line).unwrap().args, "2026-01-01T00:00:00.000Z")
+        let args = Line::try_parse_from(line).unwrap().args;
+        memory_of(&args, &args.text, "2026-01-01T00:00:00.000Z")
     }
 
     #[test]

@@ -124,6 +124,7 @@ impl Server {
             tracing::warn!(%error, file = %file.display(), "client commands will need --url");
         }
         tracing::info!(%url, listen = %serving.address(), "serving");
+        tell_supervisor(sd_notify::NotifyState::Ready);
         let upkeep = tokio::spawn(metrics.upkeep());
         Ok(Self { url, plc_url, file, host, serving, plc, upkeep, _lock: lock })
     }
@@ -146,6 +147,7 @@ impl Server {
 
     async fn stop(self) {
         tracing::info!("stopping");
+        tell_supervisor(sd_notify::NotifyState::Stopping);
         self.serving.stop().await;
         self.host.stop().await;
         if let Some(plc) = self.plc {
@@ -197,10 +199,18 @@ fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, ServeErr
     })
 }
 
-/// SIGINT or SIGTERM. Made before the server starts, so that none is missed.
+/// Tells who started the server and asked to hear of it (systemd, by `NOTIFY_SOCKET`).
+fn tell_supervisor(state: sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "NOTIFY_SOCKET takes nothing: who started this server does not hear of it");
+    }
+}
+
+/// SIGINT, SIGTERM, or SIGHUP, which comes when a terminal goes. Made before the server starts, so that none is missed.
 pub(crate) struct StopSignal {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
 }
 
 impl StopSignal {
@@ -210,6 +220,7 @@ impl StopSignal {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
             terminate: signal(SignalKind::terminate()).map_err(failed)?,
+            hang_up: signal(SignalKind::hangup()).map_err(failed)?,
         })
     }
 
@@ -218,6 +229,7 @@ impl StopSignal {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
         }
     }
 }

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 const PICTURE: &[u8] = b"\x89PNG\r\n\x1a\nnot much of a picture";
 
 /// Runs `zap` with `--json` on standard input `input`.
-fn run(zap: &Zap, args: &[&str], input: &str) -> Output {
+pub(crate) fn run(zap: &Zap, args: &[&str], input: &str) -> Output {
     let mut command = zap.command();
     command.args(args).arg("--json");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -29,13 +29,13 @@ fn run(zap: &Zap, args: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn done_with(zap: &Zap, args: &[&str], input: &str) -> Value {
+pub(crate) fn done_with(zap: &Zap, args: &[&str], input: &str) -> Value {
     let output = run(zap, args, input);
     assert!(output.status.success(), "zap {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn done(zap: &Zap, args: &[&str]) -> Value {
+pub(crate) fn done(zap: &Zap, args: &[&str]) -> Value {
     done_with(zap, args, "")
 }
 

@@ -39,6 +39,7 @@ mod random;
 mod reference;
 mod strangers;
 mod stuck_log;
+mod terminal;
 mod transfer;
 
 use std::path::Path;
