@@ -13,7 +13,7 @@ use super::out::{Out, clean, short_time, shortened};
 use super::session::{As, Connection, Session, SessionError, text_field};
 use zap::syntax::format_datetime_ms;
 
-/// Characters of a note's summary; a longer text is kept whole beside it.
+/// Characters of a note's summary, its first line; what is more is kept whole beside it.
 const SUMMARY_GRAPHEMES_MAX: usize = 300;
 /// Characters of what can be looked for.
 const QUERY_GRAPHEMES_MAX: usize = 500;
@@ -320,8 +320,9 @@ fn memory_of(args: &RememberArgs, text: &str, now: &str) -> Result<Value, LocalE
         return Err(LocalError::Usage("--rationale is for --type decision".to_owned()));
     }
     let mut memory = match args.kind {
-        Kind::Note if text.graphemes(true).count() > SUMMARY_GRAPHEMES_MAX => {
-            json!({"summary": shortened(text, SUMMARY_GRAPHEMES_MAX), "text": text})
+        Kind::Note if text.contains('\n') || text.graphemes(true).count() > SUMMARY_GRAPHEMES_MAX => {
+            let first = text.lines().next().unwrap_or(text);
+            json!({"summary": shortened(first, SUMMARY_GRAPHEMES_MAX), "text": text})
         }
         Kind::Note => json!({"summary": text}),
         Kind::Fact => match text.split('|').map(str::trim).collect::<Vec<_>>().as_slice() {
@@ -413,6 +414,11 @@ mod tests {
         assert_eq!(note["$type"], "agent.memory.note");
         assert_eq!(note["tags"], json!(["tea", "colour"]));
         assert_eq!(text_of(&note), "tea is green");
+        let long = memory(&["tea is green\nand hot"]).unwrap();
+        assert_eq!(
+            (&long["summary"], &long["text"]),
+            (&json!("tea is green"), &json!("tea is green\nand hot"))
+        );
         let fact = memory(&["tea | is | green", "--type", "fact"]).unwrap();
         assert_eq!(fact["object"], "green");
         assert_eq!(text_of(&fact), "tea | is | green");

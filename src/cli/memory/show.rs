@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::{View, uris_of};
+use super::{MemoryError, View, uris_of};
 use crate::cli::error::CliError;
 use crate::cli::out::{Out, clean};
-use crate::cli::session::{As, Connection, Session, text_field};
+use crate::cli::session::{As, Connection, Session, SessionError, text_field};
 
 /// `zap memory`.
 #[derive(Debug, clap::Args)]
@@ -33,7 +33,13 @@ pub(crate) async fn memory(args: &MemoryArgs, session: &Session, out: Out) -> Re
     let token = session.token_of(agent).await?;
     let uris = uris_of(session, agent, std::slice::from_ref(uri)).await?;
     let params: Vec<_> = uris.iter().map(|uri| ("uri", uri.as_str())).collect();
-    let view: View = session.query(As::Token(&token), "agent.memory.get", &params).await?;
+    let view: View =
+        session.query(As::Token(&token), "agent.memory.get", &params).await.map_err(|error| match error {
+            SessionError::Refused { name, .. } if name == "MemoryNotFound" => {
+                CliError::from(MemoryError::NoMemory { agent: agent.clone() })
+            }
+            other => other.into(),
+        })?;
     if out.json {
         return out.json(&view);
     }
@@ -54,7 +60,7 @@ pub(crate) async fn memory(args: &MemoryArgs, session: &Session, out: Out) -> Re
     }
     // A summary that is the beginning of the text says nothing more.
     let is_beginning = |summary: &str| {
-        words.is_some_and(|words| summary.strip_suffix('…').is_some_and(|start| words.starts_with(start)))
+        words.is_some_and(|words| words.starts_with(summary.strip_suffix('…').unwrap_or(summary)))
     };
     if text_field(&view.memory, "summary").is_some_and(is_beginning) {
         pairs.retain(|(name, _)| name != "summary");
