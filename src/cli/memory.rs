@@ -251,7 +251,7 @@ pub(crate) async fn recall(args: &RecallArgs, session: &Session, out: Out) -> Re
             [
                 result.get("score").map(Value::to_string).unwrap_or_default(),
                 short_key(text_field(result, "uri").unwrap_or_default()).to_owned(),
-                shortened(text_field(result, "why").unwrap_or_default(), 40),
+                text_field(result, "why").unwrap_or_default().to_owned(),
                 result.get("memory").map(text_of).unwrap_or_default(),
             ]
         })

@@ -3,16 +3,22 @@
 //! Text that came from a server is shown without control characters: a memory must not be able to move the cursor or
 //! retitle the reader's terminal. A reader that stops early (`zap memories alice | head -1`) is no error.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
 use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
 
 use super::error::CliError;
 use super::explain::{Code, Explain};
 
-/// Width of a table's last column when the terminal does not tell its own.
+/// Columns of a terminal that does not tell its own.
 const COLUMNS_DEFAULT: usize = 120;
+/// Between two columns of a table.
+const GAP: usize = 2;
+/// A column of words is not made narrower: a time to the minute.
+const WORDS_COLUMNS_MIN: usize = 16;
 
 /// Why nothing more can be printed.
 #[derive(Debug, thiserror::Error)]
@@ -74,14 +80,29 @@ impl Out {
         self.line(&escaped(&text.map_err(OutError::NotJson)?))
     }
 
-    /// Rows under a heading, columns aligned, the last one cut at the terminal's edge.
+    /// Rows under a heading. Where a terminal has no room for them side by side, columns of words are cut, the widest first;
+    /// where that is not enough, each row becomes a block. A single word, which somebody may want to copy, is never cut.
     pub(crate) fn table<const N: usize>(
         &self,
         heading: [&str; N],
         rows: &[[String; N]],
     ) -> Result<(), CliError> {
+        let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| clean(cell))).collect();
+        let Some(lines) = table_lines(heading, &rows, self.columns) else {
+            for (number, row) in rows.iter().enumerate() {
+                if number > 0 {
+                    self.line("")?;
+                }
+                let names = heading.iter().map(|name| name.to_lowercase());
+                let pairs: Vec<_> = names.zip(row).collect();
+                let pairs: Vec<_> =
+                    pairs.iter().map(|(name, cell)| (name.as_str(), (*cell).clone())).collect();
+                self.pairs(&pairs)?;
+            }
+            return Ok(());
+        };
         let mut stdout = std::io::stdout().lock();
-        for (row, line) in table_lines(heading, rows, self.columns).iter().enumerate() {
+        for (row, line) in lines.iter().enumerate() {
             let line = if row == 0 { self.bold(line) } else { line.clone() };
             writeln!(stdout, "{line}").map_err(OutError::Output)?;
         }
@@ -167,38 +188,70 @@ pub(crate) fn short_time(datetime: &str) -> String {
     datetime.get(..16).map_or_else(|| datetime.to_owned(), |minutes| minutes.replace('T', " "))
 }
 
+/// The lines of a table, the heading first; `None` where the terminal is too narrow for one.
 fn table_lines<const N: usize>(
     heading: [&str; N],
     rows: &[[String; N]],
     columns: Option<usize>,
-) -> Vec<String> {
+) -> Option<Vec<String>> {
     let heading = heading.map(str::to_owned);
-    let rows: Vec<[String; N]> =
-        std::iter::once(&heading).chain(rows).map(|row| row.clone().map(|cell| clean(&cell))).collect();
-    let mut widths = [0; N];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.graphemes(true).count());
+    let mut widths = heading.each_ref().map(|name| name.width());
+    let mut are_words = [false; N];
+    for row in rows {
+        for ((width, are_words), cell) in widths.iter_mut().zip(&mut are_words).zip(row) {
+            *width = (*width).max(cell.width());
+            *are_words |= cell.contains(' ');
         }
     }
-    let before_last: usize = widths.iter().take(N.saturating_sub(1)).map(|width| width + 2).sum();
-    let last_max = columns.map_or(usize::MAX, |columns| columns.saturating_sub(before_last).max(20));
-    rows.iter()
-        .map(|row| {
-            let mut line = String::new();
-            for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-                if column + 1 == N {
-                    line.push_str(&shortened(cell, last_max));
-                } else {
-                    line.push_str(cell);
-                    let padding = (width + 2).saturating_sub(cell.graphemes(true).count());
-                    line.extend(std::iter::repeat_n(' ', padding));
-                }
-            }
-            line.truncate(line.trim_end().len());
-            line
-        })
-        .collect()
+    let room = columns.map(|columns| columns.saturating_sub(GAP * N.saturating_sub(1)));
+    fit(&mut widths, are_words, room.unwrap_or(usize::MAX))?;
+    let line = |row: &[String; N]| {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            let cell = cut(cell, width);
+            line.push_str(&cell);
+            line.extend(std::iter::repeat_n(' ', (width + GAP).saturating_sub(cell.width())));
+        }
+        line.truncate(line.trim_end().len());
+        line
+    };
+    Some(std::iter::once(&heading).chain(rows).map(line).collect())
+}
+
+/// Makes columns of words narrower, the widest first, until all have room.
+fn fit<const N: usize>(widths: &mut [usize; N], are_words: [bool; N], room: usize) -> Option<()> {
+    loop {
+        let too_much =
+            widths.iter().fold(0_usize, |all, width| all.saturating_add(*width)).saturating_sub(room);
+        if too_much == 0 {
+            return Some(());
+        }
+        let mut wide: Vec<_> = widths.iter_mut().zip(are_words).filter(|(_, words)| *words).collect();
+        wide.sort_unstable_by_key(|(width, _)| std::cmp::Reverse(**width));
+        let next = wide.get(1).map_or(0, |(width, _)| **width).max(WORDS_COLUMNS_MIN);
+        let (widest, _) = wide.first_mut().filter(|(width, _)| **width > WORDS_COLUMNS_MIN)?;
+        // Down to the next one, and then in turns.
+        let step = widest.saturating_sub(next).clamp(1, too_much);
+        **widest -= step;
+    }
+}
+
+/// As much of a text as has room, with an ellipsis for the rest.
+fn cut(text: &str, columns: usize) -> Cow<'_, str> {
+    if text.width() <= columns {
+        return Cow::Borrowed(text);
+    }
+    let mut kept = String::new();
+    let mut used = 1;
+    for grapheme in text.graphemes(true) {
+        used += grapheme.width();
+        if used > columns {
+            break;
+        }
+        kept.push_str(grapheme);
+    }
+    kept.push('…');
+    Cow::Owned(kept)
 }
 
 fn terminal_columns() -> usize {
@@ -210,12 +263,35 @@ fn terminal_columns() -> usize {
 mod tests {
     use super::*;
 
+    fn row<const N: usize>(row: [&str; N]) -> [String; N] {
+        row.map(str::to_owned)
+    }
+
     #[test]
-    fn columns_are_aligned_and_the_last_is_cut() {
-        let rows = [["a".to_owned(), "x".repeat(40)], ["née".to_owned(), "y".to_owned()]];
-        let lines = table_lines(["NAME", "TEXT"], &rows, Some(30));
-        assert_eq!(lines, ["NAME  TEXT", &format!("a     {}…", "x".repeat(23)), "née   y"]);
-        assert_eq!(table_lines(["NAME", "TEXT"], &rows, None)[1].len(), 46);
+    fn columns_of_words_are_cut_and_single_words_are_not() {
+        let words = "word ".repeat(20);
+        let rows = [row(["kv4f6phif8hv2g00", words.trim(), &words]), row(["née", "", "y"])];
+        let lines = table_lines(["KEY", "WHY", "TEXT"], &rows, Some(60)).unwrap();
+        assert_eq!(
+            lines,
+            [
+                "KEY               WHY                   TEXT",
+                "kv4f6phif8hv2g00  word word word word…  word word word word…",
+                "née                                     y",
+            ]
+        );
+        let whole = table_lines(["KEY", "WHY", "TEXT"], &rows, None).unwrap();
+        assert!(whole[1].ends_with("word") && whole[1].len() > 200, "nothing is cut in a pipe");
+        assert_eq!(table_lines(["KEY", "WHY", "TEXT"], &rows, Some(50)), None, "blocks are better then");
+    }
+
+    /// What breaks: a line of Chinese is twice as wide as was counted, and all after it stands elsewhere.
+    #[test]
+    fn wide_characters_take_two_columns() {
+        let rows = [row(["日本", "茶は四時です そして静か"]), row(["a", "tea"])];
+        let lines = table_lines(["NAME", "TEXT"], &rows, Some(24)).unwrap();
+        assert_eq!(lines, ["NAME  TEXT", "日本  茶は四時です そし…", "a     tea"]);
+        assert!(lines.iter().all(|line| line.width() <= 24));
     }
 
     #[test]
