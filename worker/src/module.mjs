@@ -8,15 +8,27 @@ const module = bindings.__worker_init_state();
 // After a trap nobody knows what state the module's memory is in: what is under way fails, since what would answer it is
 // gone, and the next call begins with a new module, for which each object makes its Rust half anew.
 const underway = new Set();
-const trapped = (error) => {
-  if (!(error instanceof WebAssembly.RuntimeError)) return;
-  module.criticalError = true;
+const failAll = (error) => {
   for (const fail of underway) fail(error);
   underway.clear();
 };
+const trapped = (error) => {
+  if (!(error instanceof WebAssembly.RuntimeError)) return;
+  module.criticalError = true;
+  failAll(error);
+};
 addEventListener("error", (event) => trapped(event.error));
 
+const revive = () => {
+  if (!module.criticalError) return;
+  console.error("the module trapped: it starts anew");
+  failAll(new Error("the module was started anew"));
+  bindings.__wbg_reset_state();
+  module.criticalError = false;
+};
+
 const guarded = async (call) => {
+  revive();
   let fail;
   const failure = new Promise((_, reject) => {
     fail = reject;
@@ -25,18 +37,12 @@ const guarded = async (call) => {
   try {
     return await Promise.race([call(), failure]);
   } catch (error) {
-    trapped(error);
+    // One that was failed by others' trap comes late, maybe in the life after it.
+    if (underway.has(fail)) trapped(error);
     throw error;
   } finally {
     underway.delete(fail);
   }
-};
-
-const revive = () => {
-  if (!module.criticalError) return;
-  console.error("the module trapped: it starts anew");
-  bindings.__wbg_reset_state();
-  module.criticalError = false;
 };
 
 const HANDLERS = ["fetch", "alarm", "webSocketMessage", "webSocketClose", "webSocketError"];
@@ -51,11 +57,11 @@ export const object = (Rust) => {
     constructor(state, env) {
       this.#state = state;
       this.#env = env;
+      revive();
       this.rust();
     }
 
     rust() {
-      revive();
       if (this.#instance !== module.instanceId) {
         try {
           this.#rust = new Rust(this.#state, this.#env);
@@ -81,9 +87,5 @@ export const DirectoryObject = object(bindings.DirectoryObject);
 export const SequencerObject = object(bindings.SequencerObject);
 
 export default {
-  fetch: (request, env, context) =>
-    guarded(() => {
-      revive();
-      return bindings.fetch(request, env, context);
-    }),
+  fetch: (request, env, context) => guarded(() => bindings.fetch(request, env, context)),
 };
