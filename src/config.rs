@@ -18,6 +18,7 @@ use crate::rate_limit::Rates;
 use crate::syntax::Did;
 use crate::vault::MasterKey;
 
+mod error;
 mod folder;
 pub mod layers;
 mod mail;
@@ -25,78 +26,12 @@ mod parse;
 pub mod secrets;
 pub mod settings;
 
+pub use error::ConfigError;
 pub use folder::FolderLock;
-pub use layers::{Effective, Layers, Source, Texts};
+pub use layers::{Effective, FileTexts, Layers, Source, Texts};
 pub use mail::{MailRoute, MailService, Mailbox, Mailing, SmtpCredentials, SmtpSecurity, SmtpServer};
 pub use secrets::Secrets;
 pub use settings::{SETTINGS, Setting};
-
-/// Why there is no configuration. Each message says what to do next.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The file can't be read.
-    #[error("the configuration file {} can't be read: {source}", path.display())]
-    ReadFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is not TOML.
-    #[error("the configuration file {} is not TOML, line {line}: {reason}", path.display())]
-    NotToml {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The file has a key that is no setting.
-    #[error("the configuration file {} has the unknown key `{key}`; {}", path.display(), hint(*nearest))]
-    UnknownKey {
-        /// The file.
-        path: PathBuf,
-        /// The key.
-        key: String,
-        /// The setting that was probably meant.
-        nearest: Option<&'static str>,
-    },
-    /// The file has a value of the wrong type.
-    #[error("the configuration file {}: `{name}` takes {wants}", path.display())]
-    FileType {
-        /// The file.
-        path: PathBuf,
-        /// The setting.
-        name: &'static str,
-        /// What it takes.
-        wants: &'static str,
-    },
-    /// A value can't be.
-    #[error("--{name}: {reason}")]
-    Invalid {
-        /// The setting.
-        name: &'static str,
-        /// What is wrong and how it should be.
-        reason: String,
-    },
-    /// The data folder or a key file can't be read, made or trusted.
-    #[error("{} {reason}", path.display())]
-    Folder {
-        /// The file or folder.
-        path: PathBuf,
-        /// What is wrong and what to do.
-        reason: String,
-    },
-}
-
-fn hint(nearest: Option<&str>) -> String {
-    match nearest {
-        Some(name) => format!("`{name}` was probably meant"),
-        None => "`zap config` lists all keys".to_owned(),
-    }
-}
 
 /// Whether a data folder holds a network already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -236,6 +171,10 @@ impl Config {
     /// # Errors
     /// The first value that can't be, by its setting's name.
     pub fn new(effective: &Effective) -> Result<Self, ConfigError> {
+        Self::read(effective).map_err(|error| error.placed(effective))
+    }
+
+    fn read(effective: &Effective) -> Result<Self, ConfigError> {
         let read = Reader(effective);
         let listen: SocketAddr = read.required("listen", address)?;
         let public_url = match read.optional("public-url", parse::origin)? {
@@ -323,8 +262,7 @@ impl Config {
     /// # Errors
     /// When one is missing.
     pub fn given_secrets(&self) -> Result<Secrets, ConfigError> {
-        let missing =
-            |name| ConfigError::Invalid { name, reason: "it must be given on this host".to_owned() };
+        let missing = |name| ConfigError::invalid(name, "it must be given on this host");
         Ok(Secrets {
             master_key: self.master_key.clone().ok_or_else(|| missing("master-key"))?,
             admin_token: self.admin_token.clone().ok_or_else(|| missing("admin-token"))?,
@@ -450,7 +388,7 @@ fn admin_token(text: &str) -> Result<String, String> {
 }
 
 fn invalid<T>(name: &'static str, reason: &str) -> Result<T, ConfigError> {
-    Err(ConfigError::Invalid { name, reason: reason.to_owned() })
+    Err(ConfigError::invalid(name, reason))
 }
 
 /// Reads effective texts through parsers, naming the setting in errors.
@@ -462,7 +400,7 @@ impl Reader<'_> {
         name: &'static str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>, ConfigError> {
-        self.0.one(name).map(parse).transpose().map_err(|reason| ConfigError::Invalid { name, reason })
+        self.0.one(name).map(parse).transpose().map_err(|reason| ConfigError::invalid(name, reason))
     }
 
     fn required<T>(
@@ -470,7 +408,7 @@ impl Reader<'_> {
         name: &'static str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<T, ConfigError> {
-        let missing = || ConfigError::Invalid { name, reason: "it is empty".to_owned() };
+        let missing = || ConfigError::invalid(name, "it is empty");
         self.optional(name, parse)?.ok_or_else(missing)
     }
 
@@ -479,7 +417,7 @@ impl Reader<'_> {
         name: &'static str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Vec<T>, ConfigError> {
-        let parse = |text: &String| parse(text).map_err(|reason| ConfigError::Invalid { name, reason });
+        let parse = |text: &String| parse(text).map_err(|reason| ConfigError::invalid(name, reason));
         self.0.all(name).iter().map(parse).collect()
     }
 }

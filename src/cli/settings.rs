@@ -115,7 +115,9 @@ pub(crate) fn config(effective: &Effective) -> Result<Config, ConfigError> {
     let config = Config::new(effective)?;
     match telemetry::check_filter(&config.log) {
         Ok(()) => Ok(config),
-        Err(error) => Err(ConfigError::Invalid { name: "log", reason: format!("`{}`: {error}", config.log) }),
+        Err(error) => {
+            Err(ConfigError::invalid("log", format!("`{}`: {error}", config.log)).placed(effective))
+        }
     }
 }
 

@@ -66,7 +66,7 @@ fn errors_of_this_side_say_what_to_do() {
     let message = "writing JSON: expected value at line 1 column 1";
     says(OutError::NotJson(not_json), 1, "Failed", message, "");
 
-    let invalid = ConfigError::Invalid { name: "listen", reason: "bad".to_owned() };
+    let invalid = ConfigError::invalid("listen", "bad");
     let hint = "`zap config` shows every setting and where it came from";
     says(invalid, 2, "Usage", "--listen: bad", hint);
     let folder = ConfigError::Folder { path: "data".into(), reason: "is open to others".to_owned() };

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use toml::Spanned;
+
 use super::ConfigError;
 use super::settings::{Kind, SETTINGS, Setting, nearest};
 
@@ -38,6 +40,15 @@ impl std::fmt::Display for Source {
 /// Texts by setting name.
 pub type Texts = BTreeMap<&'static str, Vec<String>>;
 
+/// What a configuration file says, and where.
+#[derive(Debug, Default)]
+pub struct FileTexts {
+    /// What it says.
+    pub texts: Texts,
+    /// The file and the line, by setting name.
+    pub places: BTreeMap<&'static str, String>,
+}
+
 /// A configuration as it was given, form by form.
 #[derive(Debug, Default)]
 pub struct Layers {
@@ -46,7 +57,7 @@ pub struct Layers {
     /// From the environment.
     pub env: Texts,
     /// From the file.
-    pub file: Texts,
+    pub file: FileTexts,
     /// Defaults that the command brings along.
     pub dev: Texts,
 }
@@ -72,7 +83,7 @@ impl Layers {
     ///
     /// # Errors
     /// When it can't be read, is not TOML, or has a key or value that no setting takes.
-    pub fn read_file(path: &Path) -> Result<Texts, ConfigError> {
+    pub fn read_file(path: &Path) -> Result<FileTexts, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::ReadFile { path: path.to_owned(), source })?;
         Self::parse_file(&text, path)
@@ -82,22 +93,23 @@ impl Layers {
     ///
     /// # Errors
     /// As [`Layers::read_file`].
-    pub fn parse_file(text: &str, path: &Path) -> Result<Texts, ConfigError> {
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| ConfigError::NotToml {
-            path: path.to_owned(),
-            // The message alone: the rendered error quotes the line, which may hold a secret.
-            reason: error.message().to_owned(),
-            line: error
-                .span()
-                .map_or(0, |span| 1 + text.bytes().take(span.start).filter(|b| *b == b'\n').count()),
-        })?;
-        let mut texts = Texts::new();
+    pub fn parse_file(text: &str, path: &Path) -> Result<FileTexts, ConfigError> {
+        let line_at = |at: usize| 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count();
+        let table: BTreeMap<String, Spanned<toml::Value>> =
+            toml::from_str(text).map_err(|error| ConfigError::NotToml {
+                path: path.to_owned(),
+                // The message alone: the rendered error quotes the line, which may hold a secret.
+                reason: error.message().to_owned(),
+                line: error.span().map_or(0, |span| line_at(span.start)),
+            })?;
+        let mut file = FileTexts::default();
         for (key, value) in table {
+            let line = line_at(value.span().start);
             let Some(setting) = Setting::find(&key) else {
                 let nearest = nearest(&key);
                 return Err(ConfigError::UnknownKey { path: path.to_owned(), key, nearest });
             };
-            let values = file_values(setting, value).ok_or(ConfigError::FileType {
+            let values = file_values(setting, value.into_inner()).ok_or(ConfigError::FileType {
                 path: path.to_owned(),
                 name: setting.name,
                 wants: match setting.kind {
@@ -106,9 +118,10 @@ impl Layers {
                     Kind::List(_) => "a list of texts",
                 },
             })?;
-            texts.insert(setting.name, values);
+            file.texts.insert(setting.name, values);
+            file.places.insert(setting.name, format!("{}, line {line}, `{}`", path.display(), setting.name));
         }
-        Ok(texts)
+        Ok(file)
     }
 
     /// The winning value of every setting.
@@ -117,7 +130,7 @@ impl Layers {
         let layers = [
             (Source::Flag, &self.flags),
             (Source::Env, &self.env),
-            (Source::File, &self.file),
+            (Source::File, &self.file.texts),
             (Source::Dev, &self.dev),
         ];
         let values = SETTINGS
@@ -129,7 +142,12 @@ impl Layers {
                 let (source, texts) = given.unwrap_or_else(|| {
                     (Source::Default, setting.default.map(str::to_owned).into_iter().collect())
                 });
-                Value { setting, texts, source }
+                let place = match source {
+                    Source::Env => setting.env(),
+                    Source::File => self.file.places.get(setting.name).cloned().unwrap_or_default(),
+                    Source::Flag | Source::Dev | Source::Default => format!("--{}", setting.name),
+                };
+                Value { setting, texts, source, place }
             })
             .collect();
         Effective { values }
@@ -145,6 +163,8 @@ pub struct Value {
     pub texts: Vec<String>,
     /// Who gave it.
     pub source: Source,
+    /// Where, for messages.
+    pub place: String,
 }
 
 /// The winning value of every setting, in the table's order.
@@ -155,6 +175,11 @@ pub struct Effective {
 }
 
 impl Effective {
+    /// Where a setting's value was given, for messages.
+    pub fn place(&self, name: &'static str) -> &str {
+        self.values.iter().find(|value| value.setting.name == name).map_or(name, |value| &value.place)
+    }
+
     /// All texts of a setting.
     pub(super) fn all(&self, name: &str) -> &[String] {
         self.values.iter().find(|value| value.setting.name == name).map_or(&[], |value| &value.texts)

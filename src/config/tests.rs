@@ -49,7 +49,7 @@ fn a_flag_wins_over_the_environment_that_over_the_file_that_over_the_default() {
     assert_eq!(Config::new(&layers.effective()).unwrap().listen.port(), 2);
     layers.env.clear();
     assert_eq!(Config::new(&layers.effective()).unwrap().listen.port(), 3);
-    layers.file.clear();
+    layers.file = FileTexts::default();
     assert_eq!(Config::new(&layers.effective()).unwrap().listen.port(), 2583);
 }
 
@@ -105,6 +105,19 @@ fn the_file_names_what_it_does_not_know() {
     assert!(parse("invite-required = 'yes'").contains("true or false"));
     let message = parse("listen = 'x'\nadmin-token = 'hunter2hunter2\n");
     assert!(message.contains("line 2") && !message.contains("hunter2"), "{message}");
+}
+
+/// What breaks: whoever wrote a wrong value into a file looks for a flag that they never gave.
+#[test]
+fn a_wrong_value_is_named_by_where_it_was_given() {
+    let file = Layers::parse_file("# ours\n\nlisten = 'x'\n", Path::new("zap.toml")).unwrap();
+    let mut layers = Layers { file, ..Layers::default() };
+    let message = |layers: &Layers| Config::new(&layers.effective()).unwrap_err().to_string();
+    assert!(message(&layers).starts_with("zap.toml, line 3, `listen`: `x` is not"), "{}", message(&layers));
+    layers.env = Layers::read_env(|name| (name == "ZAP_LISTEN").then(|| "y".to_owned()));
+    assert!(message(&layers).starts_with("ZAP_LISTEN: `y` is not"), "{}", message(&layers));
+    layers.flags = texts(&[("listen", "z")]);
+    assert!(message(&layers).starts_with("--listen: `z` is not"), "{}", message(&layers));
 }
 
 #[test]

@@ -60,10 +60,11 @@ fn read(env: &Env) -> Result<Read, ConfigError> {
         var.or_else(|_| env.secret(name).map(|secret| secret.to_string())).ok()
     };
     let layers = Layers { env: Layers::read_env(text), ..Layers::default() };
-    let config = Config::new(&layers.effective())?;
+    let effective = layers.effective();
+    let config = Config::new(&effective)?;
     if matches!(config.mail, Mailing::Sent { route: MailRoute::Smtp(_), .. }) {
-        let reason = "a Worker speaks no SMTP: give ZAP_MAIL_URL, and ZAP_MAIL_TOKEN".to_owned();
-        return Err(ConfigError::Invalid { name: "smtp-url", reason });
+        let reason = "a Worker speaks no SMTP: give ZAP_MAIL_URL, and ZAP_MAIL_TOKEN";
+        return Err(ConfigError::invalid("smtp-url", reason).placed(&effective));
     }
     let secrets = config.given_secrets()?;
     let network = Arc::new(config.network(&secrets));
