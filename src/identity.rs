@@ -27,7 +27,7 @@ pub use cache::{Cache, Lookup};
 pub use did_web::{did_web_document_url, did_web_of_url};
 pub use document::{DidDocument, Service, VerificationMethod};
 pub use handle::{HandleResolution, did_of_txt_records, did_of_well_known};
-pub use log::{LoggedOperation, NextOperation, RECOVERY_WINDOW_US, validate_log, validate_next};
+pub use log::{LoggedOperation, NextOperation, RECOVERY_WINDOW_US, SeenLog, validate_log, validate_next};
 pub use operation::{AtprotoData, LegacyCreate, Operation, PlcData, PlcOperation, PlcService, PlcTombstone};
 pub use resolve::{DidResolution, Identity, IdentityResolution, Request, Resolution, Response, Step};
 

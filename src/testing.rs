@@ -25,6 +25,8 @@ mod driven;
 #[cfg(test)]
 mod internet;
 #[cfg(test)]
+mod lies;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod randomness;

@@ -98,6 +98,11 @@ fn failed(error: app::Error) -> Response {
     let (title, message) = ("The server can’t do this now", "Try again in a moment.");
     match error {
         app::Error::Busy => page::error(StatusCode::SERVICE_UNAVAILABLE, "The server is busy", message),
+        error if error.is_full() => {
+            tracing::error!(%error, "a page's change is refused");
+            let why = "Its disk is full. Nothing was changed.";
+            page::error(StatusCode::INSUFFICIENT_STORAGE, title, why)
+        }
         error => {
             tracing::error!(%error, "a page can't be shown");
             page::error(StatusCode::SERVICE_UNAVAILABLE, title, message)

@@ -158,7 +158,7 @@ impl Error {
     }
 
     /// Whether it is that the disk is full.
-    pub(super) fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         matches!(
             self,
             Error::Full

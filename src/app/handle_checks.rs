@@ -8,7 +8,7 @@ use futures::future::join_all;
 
 use super::{App, Error};
 use crate::directory::{DueHandles, HandleSeen, HandleTurn, ListDueHandles, SettleHandle};
-use crate::identity::IdentityError;
+use crate::identity::{IdentityError, did_of_txt_records};
 use crate::syntax::{Did, Handle};
 
 /// Rounds of one call: a host that may be stopped between two calls begins anew often enough.
@@ -57,11 +57,13 @@ impl App {
     async fn look_at_handle(&self, did: &Did, handle: &Handle) -> HandleSeen {
         match self.identities.did_of_handle(&self.host, handle, true).await {
             Ok(named) if named == *did => {}
-            // The DNS goes before a file, so that the file is heard alone where the DNS is.
-            Ok(_) if self.host.txt_records(format!("_atproto.{handle}")).await.is_err() => {
-                return HandleSeen::Unknown;
-            }
-            Ok(_) | Err(IdentityError::NotFound) => return HandleSeen::Fails,
+            // The DNS goes before a file, so that the file is heard alone where the DNS is; it may not have been before.
+            Ok(_) => match self.host.txt_records(format!("_atproto.{handle}")).await {
+                Ok(records) if did_of_txt_records(&records).as_ref() == Some(did) => {}
+                Ok(_) => return HandleSeen::Fails,
+                Err(_) => return HandleSeen::Unknown,
+            },
+            Err(IdentityError::NotFound) => return HandleSeen::Fails,
             Err(error) => {
                 tracing::debug!(%did, %handle, %error, "a handle could not be looked at");
                 return HandleSeen::Unknown;

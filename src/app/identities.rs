@@ -9,7 +9,7 @@ use super::Error;
 use super::resolve::resolve;
 use crate::directory::limits::IDENTITY_CACHE_ENTRIES_MAX;
 use crate::host::{Host, Net};
-use crate::identity::{Cache, DidDocument, DidResolution, HandleResolution, IdentityError, Lookup};
+use crate::identity::{Cache, DidDocument, DidResolution, HandleResolution, IdentityError, Lookup, SeenLog};
 use crate::limits::{
     IDENTITY_CACHE_BYTES_MAX, KEY_REFRESH_SECONDS, LOOKUPS_MAX, LOOKUPS_OF_ONE_MAX, STRANGERS_DOCUMENTS_MAX,
     STRANGERS_DOCUMENTS_OF_ONE_MAX,
@@ -25,6 +25,8 @@ pub struct Identities {
     plc_url: String,
     documents: Mutex<Cache<Did, Arc<DidDocument>>>,
     handles: Mutex<Cache<Handle, Did>>,
+    /// How far the logs of did:plcs were that this network has changed, or was about to.
+    logs: Mutex<Cache<Did, SeenLog>>,
     /// On whose word documents are asked for just now.
     strangers: Turns,
     /// For whom all else is asked for. Apart from those, so that neither keeps the other waiting.
@@ -40,6 +42,7 @@ impl Identities {
             plc_url,
             documents: Mutex::new(Cache::new(IDENTITY_CACHE_ENTRIES_MAX, IDENTITY_CACHE_BYTES_MAX)),
             handles: Mutex::new(Cache::new(IDENTITY_CACHE_ENTRIES_MAX, IDENTITY_CACHE_BYTES_MAX)),
+            logs: Mutex::new(Cache::new(IDENTITY_CACHE_ENTRIES_MAX, IDENTITY_CACHE_BYTES_MAX)),
             strangers: Turns::new(STRANGERS_DOCUMENTS_MAX, STRANGERS_DOCUMENTS_OF_ONE_MAX),
             lookups: Turns::new(LOOKUPS_MAX, LOOKUPS_OF_ONE_MAX),
             refreshed: Mutex::new(Cache::new(IDENTITY_CACHE_ENTRIES_MAX, IDENTITY_CACHE_BYTES_MAX)),
@@ -195,6 +198,20 @@ impl Identities {
     pub fn learn(&self, document: &Arc<DidDocument>, now_us: i64) {
         let bytes = ENTRY_BYTES + document.bytes();
         with(&self.documents, |cache| cache.insert(document.id.clone(), Arc::clone(document), bytes, now_us));
+    }
+
+    /// Keeps how far a did:plc's log was seen to be; false where it was further within the last day.
+    pub(super) fn goes_on(&self, did: &Did, seen: SeenLog, now_us: i64) -> bool {
+        with(&self.logs, |logs| {
+            if let Lookup::Fresh(before) | Lookup::Stale(before) = logs.get(did, now_us)
+                && !before.may_become(&seen)
+            {
+                return false;
+            }
+            let bytes = ENTRY_BYTES + seen.bytes();
+            logs.insert(did.clone(), seen, bytes, now_us);
+            true
+        })
     }
 
     /// Forgets a DID's document: it has changed.

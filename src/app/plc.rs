@@ -9,7 +9,7 @@ use super::{App, Error};
 use crate::crypto::SigningKey;
 use crate::directory::{GetRotationKey, SignPlcOperation};
 use crate::host::ToOperatorsOrigin;
-use crate::identity::{AtprotoData, Operation, PlcOperation, PlcTombstone, validate_log};
+use crate::identity::{AtprotoData, Operation, PlcOperation, PlcTombstone, SeenLog, validate_log};
 use crate::moving::SignMove;
 use crate::syntax::{Did, Handle};
 
@@ -229,7 +229,7 @@ fn not_movable(why: &'static str) -> Error {
 }
 
 /// The last operation of a DID. Its whole log is read and checked: what follows it is signed, and must not be made to
-/// follow an operation of somebody else.
+/// follow an operation of somebody else, nor one that others have followed since.
 async fn last_operation(app: &App, did: &Did) -> Result<Operation, Error> {
     let (status, body) = exchange(app, Method::GET, &format!("/{did}/log"), Bytes::new()).await?;
     if status == StatusCode::NOT_FOUND && is_its_word(&body) {
@@ -238,9 +238,15 @@ async fn last_operation(app: &App, did: &Did) -> Result<Operation, Error> {
     if !status.is_success() {
         return Err(Error::Upstream(format!("the PLC directory answered {status}")));
     }
-    let log: Option<Vec<Operation>> = serde_json::from_slice(&body).ok();
-    let last = log.as_deref().and_then(|log| validate_log(did, log).ok());
-    last.cloned().ok_or_else(|| Error::Upstream("the PLC directory's log of the DID is not right".to_owned()))
+    let wrong = || Error::Upstream("the PLC directory's log of the DID is not right".to_owned());
+    let log: Vec<Operation> = serde_json::from_slice(&body).map_err(|_| wrong())?;
+    let last = validate_log(did, &log).map_err(|_| wrong())?;
+    let seen = SeenLog::of(&log).map_err(|_| wrong())?;
+    if !app.identities.goes_on(did, seen, app.host.now_us()) {
+        tracing::warn!(%did, "the PLC directory gives a log that is older than what it gave before");
+        return Err(Error::Upstream("the PLC directory's log of the DID is older than before".to_owned()));
+    }
+    Ok(last.clone())
 }
 
 /// Whether an answer is about what was asked, and not about how the directory fares or who may reach it.

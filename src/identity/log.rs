@@ -88,6 +88,44 @@ pub fn validate_log<'a>(did: &Did, log: &'a [Operation]) -> Result<&'a Operation
     Ok(last)
 }
 
+/// What is kept of a log that was seen, so that one that went back is told from one that goes on: each operation, and how
+/// powerful the key was that signed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenLog(Vec<(Cid, usize)>);
+
+impl SeenLog {
+    /// Of a log that is right ([`validate_log`]).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn of(log: &[Operation]) -> Result<Self, IdentityError> {
+        let mut seen = Vec::with_capacity(log.len());
+        let mut before: Option<&Operation> = None;
+        for operation in log {
+            let state = before.unwrap_or(operation).state().ok_or(IdentityError::Misordered)?;
+            seen.push((operation.cid()?, operation.signer(&state.rotation_keys)?));
+            before = Some(operation);
+        }
+        Ok(Self(seen))
+    }
+
+    /// Whether `later` may be what became of it: all of it is there still, or a more powerful key has undone the end of it.
+    #[must_use]
+    pub fn may_become(&self, later: &Self) -> bool {
+        let fork = self.0.iter().zip(&later.0).find(|(before, after)| before.0 != after.0);
+        match fork {
+            Some(((_, undone), (_, signed))) => signed < undone,
+            None => later.0.len() >= self.0.len(),
+        }
+    }
+
+    /// Bytes that it takes in memory, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.len() * size_of::<(Cid, usize)>()
+    }
+}
+
 fn validate_genesis(did: &Did, operation: &Operation) -> Result<(), IdentityError> {
     let state = operation.state().ok_or(IdentityError::Misordered)?;
     operation.signer(&state.rotation_keys)?;

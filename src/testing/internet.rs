@@ -1,7 +1,7 @@
 //! All that is not ours, as far as a test wants it: the did:plc directory, names in the DNS, other servers' documents.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -17,6 +17,9 @@ use crate::store::Sql as _;
 /// A service of the network.
 type Service = Box<dyn Fn(&Request<Bytes>) -> Response<Bytes> + Send>;
 
+/// What is said in place of the truth: status and body, where this has a word for a request.
+type Lie = Box<dyn FnMut(&Request<Bytes>) -> Option<(u16, String)> + Send>;
+
 /// What is reached through [`crate::host::Host::fetch`] and in the DNS.
 pub struct Internet {
     directory: Arc<Mutex<Database>>,
@@ -30,12 +33,16 @@ pub struct Internet {
     pub plc_confuses: Mutex<Option<(String, String)>>,
     /// What a gateway answers in the did:plc directory's place.
     pub plc_gateway: Mutex<Option<(u16, &'static str)>>,
+    /// What the did:plc directory says in place of the truth.
+    pub plc_lies: Mutex<Option<Lie>>,
     /// Whoever holds this lets nothing be posted to the did:plc directory.
     pub plc_gate: Arc<tokio::sync::Mutex<()>>,
     /// Whoever holds this lets no server but the did:plc directory answer.
     pub others_gate: Arc<tokio::sync::Mutex<()>>,
     /// The DNS does not answer.
     pub dns_is_down: AtomicBool,
+    /// So many questions more the DNS does not answer.
+    pub dns_misses: AtomicUsize,
     /// Servers that have an address and take no connection.
     pub servers_down: Mutex<BTreeSet<String>>,
     /// Names and their TXT records.
@@ -74,9 +81,11 @@ impl Internet {
             plc_loses_posts: AtomicBool::default(),
             plc_confuses: Mutex::default(),
             plc_gateway: Mutex::default(),
+            plc_lies: Mutex::default(),
             plc_gate: Arc::default(),
             others_gate: Arc::default(),
             dns_is_down: AtomicBool::default(),
+            dns_misses: AtomicUsize::default(),
             servers_down: Mutex::default(),
             txt: Mutex::default(),
             asked: Mutex::default(),
@@ -119,6 +128,9 @@ impl Internet {
         if let Some((status, body)) = *self.plc_gateway.lock().unwrap() {
             return Ok(Response::builder().status(status).body(body.into()).unwrap());
         }
+        if let Some((status, body)) = self.plc_lies.lock().unwrap().as_mut().and_then(|lie| lie(request)) {
+            return Ok(Response::builder().status(status).body(body.into()).unwrap());
+        }
         if self.plc_loses_posts.load(Ordering::Relaxed) && request.method() == Method::POST {
             return upstream("no answer in time");
         }
@@ -154,17 +166,22 @@ impl Internet {
         plc::handle(&*self.directory.lock().unwrap(), now_us, request)
     }
 
-    pub(super) fn txt_records(&self, name: &str) -> Result<Vec<String>, HostError> {
-        if self.dns_is_down.load(Ordering::Relaxed) {
+    fn require_dns(&self) -> Result<(), HostError> {
+        let missed = |left: usize| left.checked_sub(1);
+        let is_missed = self.dns_misses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, missed).is_ok();
+        if is_missed || self.dns_is_down.load(Ordering::Relaxed) {
             return Err(HostError::Upstream("the DNS does not answer".to_owned()));
         }
+        Ok(())
+    }
+
+    pub(super) fn txt_records(&self, name: &str) -> Result<Vec<String>, HostError> {
+        self.require_dns()?;
         Ok(self.txt.lock().unwrap().get(name).cloned().unwrap_or_default())
     }
 
     pub(super) fn has_address(&self, name: &str) -> Result<bool, HostError> {
-        if self.dns_is_down.load(Ordering::Relaxed) {
-            return Err(HostError::Upstream("the DNS does not answer".to_owned()));
-        }
+        self.require_dns()?;
         let at = format!("https://{name}/");
         let is_served = self.documents.lock().unwrap().keys().any(|address| address.starts_with(&at));
         Ok(is_served || self.servers_down.lock().unwrap().contains(name))

@@ -1,5 +1,6 @@
 //! Handles, as others find them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
@@ -146,4 +147,40 @@ async fn a_handle_of_an_own_domain_is_shown_for_as_long_as_both_lead_to_each_oth
     world.post("com.atproto.identity.updateHandle", &own, json!({"handle": name})).await.ok();
     let described = world.get(&format!("com.atproto.repo.describeRepo?repo={did}"), "").await.ok();
     assert_eq!((&described["handle"], &described["handleIsCorrect"]), (&json!(name), &json!(true)));
+}
+
+/// What breaks: a question that the DNS did not answer, beside a file that somebody forgot, costs a name that the DNS gives.
+#[tokio::test]
+async fn what_the_dns_says_at_the_second_look_goes_before_a_file_too() {
+    let world = World::new();
+    let alice = world.person("alice").await;
+    let (did, own) = (alice["did"].as_str().unwrap(), bearer(&alice["accessJwt"]));
+    let (internet, name) = (&world.host.internet, "alice.example.com");
+    let records = |text: String| BTreeMap::from([(format!("_atproto.{name}"), vec![text])]);
+    *internet.txt.lock().unwrap() = records(format!("did={did}"));
+    world.post("com.atproto.identity.updateHandle", &own, json!({"handle": name})).await.ok();
+    let other = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
+    let file = (format!("https://{name}/.well-known/atproto-did"), other.into());
+    internet.documents.lock().unwrap().extend([file]);
+    let look = async |misses: usize| {
+        world.host.now_us.fetch_add(28 * 3_600 * 1_000_000, Ordering::Relaxed);
+        internet.dns_misses.store(misses, Ordering::Relaxed);
+        world.app.check_handles().await.unwrap();
+        internet.dns_misses.store(0, Ordering::Relaxed);
+        let seen = world.get(&format!("com.atproto.admin.getAccountInfo?did={did}"), ADMIN).await.ok();
+        seen["handle"].as_str().unwrap().to_owned()
+    };
+    for misses in 0..3 {
+        assert_eq!(look(misses).await, name, "{misses} questions were not answered");
+    }
+    for said in [format!("did={other}"), "v=spf1".to_owned()] {
+        *internet.txt.lock().unwrap() = records(said.clone());
+        for misses in 0..3 {
+            *internet.txt.lock().unwrap() = records(format!("did={did}"));
+            assert_eq!(look(0).await, name);
+            *internet.txt.lock().unwrap() = records(said.clone());
+            let expected = if misses < 2 { "handle.invalid" } else { name };
+            assert_eq!(look(misses).await, expected, "{said}: {misses} questions were not answered");
+        }
+    }
 }
