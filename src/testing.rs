@@ -12,11 +12,10 @@
 //! | `alone` | all that comes into one cell |
 //! | `simulated` | a host with all cells of a network, which can be stopped after any step and started again |
 //!
-//! The first two with the feature `testing`, on every host; the others in tests of this crate.
+//! The first two with the feature `testing`, on every host, and `authenticator`; the others in tests of this crate.
 
 #[cfg(test)]
 mod alone;
-#[cfg(test)]
 mod authenticator;
 mod cell;
 #[cfg(test)]
@@ -37,7 +36,6 @@ mod tests;
 
 #[cfg(test)]
 pub use alone::Alone;
-#[cfg(test)]
 pub use authenticator::Authenticator;
 pub use cell::Cell;
 #[cfg(test)]

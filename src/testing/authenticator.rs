@@ -1,4 +1,5 @@
 //! An authenticator and the browser before it, so that a test can have each do each step wrong.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use data_encoding::BASE64URL_NOPAD;
 use p256::ecdsa::signature::Signer as _;

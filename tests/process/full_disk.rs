@@ -17,7 +17,7 @@ use crate::mishaps::Disk;
 /// Those who could not say where they stand try again every five seconds.
 const TELLS_WITHIN: Duration = Duration::from_secs(30);
 /// Room for a server at rest and some more.
-const DISK_BYTES: u64 = 48 << 20;
+pub(crate) const DISK_BYTES: u64 = 48 << 20;
 
 async fn write(client: &mut Client, account: &Account) -> Answer {
     let input = json!({ "repo": account.did, "collection": "com.example.note", "record":
@@ -60,7 +60,7 @@ fn make_older(zap: &Zap, account: &Account) {
 }
 
 /// Writes until the disk is full, on which other writers may find a page left.
-async fn fill(disk: &Disk, client: &mut Client, accounts: &[&Account]) {
+pub(crate) async fn fill(disk: &Disk, client: &mut Client, accounts: &[&Account]) {
     for account in accounts {
         for tries in 0.. {
             disk.fill();
@@ -183,7 +183,7 @@ async fn a_full_disk_has_one_name_and_signing_in_reading_and_leaving_go_on() {
 }
 
 /// What was written there before would be room of its own. The files stay, as the server leaves them.
-fn empty_write_ahead_log(database: &Path) {
+pub(crate) fn empty_write_ahead_log(database: &Path) {
     let database = Connection::open(database).unwrap();
     database.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
     database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();

@@ -1,3 +1,5 @@
+mod cuts;
+
 use super::super::testing::Cell;
 use super::super::{
     BeginConsent, ChangePassword, DeleteAccount, GetBrowserSession, OpenBrowserSession, OpenSession,
